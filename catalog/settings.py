@@ -1,0 +1,43 @@
+"""Where the Iceberg catalog and its object store are, and how to log in to them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+
+
+class S3Settings(BaseModel):
+    """The object store that holds the data files and the model artifacts."""
+
+    endpoint: str | None = Field(
+        None, description="S3 endpoint as scheme, host and port; unset starts the embedded store."
+    )
+    access_key: str = Field("", description="Access key of the writing account.")
+    secret_key: SecretStr = Field(SecretStr(""), description="Secret key of the writing account.")
+    reader_access_key: str = Field("", description="Access key of the read-only account.")
+    reader_secret_key: SecretStr = Field(
+        SecretStr(""), description="Secret key of the read-only account."
+    )
+    region: str = Field("us-east-1", description="Region name sent with requests.")
+    artifacts_bucket: str = Field("artifacts", description="Bucket of MLflow's artifacts.")
+
+
+class CatalogSettings(BaseModel):
+    """The Iceberg catalog: a REST catalog, or a Hive metastore."""
+
+    type: Literal["rest", "hive"] = Field("rest", description="Kind of catalog: rest or hive.")
+    uri: str | None = Field(
+        None,
+        description="Catalog address (http://… or thrift://…); unset starts the embedded catalog.",
+    )
+    warehouse: str = Field(
+        "lake", description="Warehouse name (REST) or location such as s3://lake (Hive)."
+    )
+    credential: SecretStr | None = Field(
+        None, description="OAuth2 client credential 'id:secret'; default: the S3 key pair."
+    )
+    reader_credential: SecretStr | None = Field(
+        None, description="The same for readers; default: the read-only S3 key pair."
+    )
+    commit_attempts: int = Field(
+        30, ge=1, le=1000, description="How often a commit is tried while others commit too."
+    )

@@ -1,0 +1,227 @@
+"""The lake's tables: schema, key, partitioning.
+
+Keys are required fields, because ClickHouse cannot sort by a nullable column. Tables are
+partitioned by time and never by symbol: small files per symbol made reads and writes an order
+of magnitude slower. Rows are only ever replaced by rewriting files (copy-on-write): delete files
+are where the engines that read the lake disagree.
+"""
+
+from dataclasses import dataclass, field
+
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import MonthTransform, YearTransform
+from pyiceberg.types import (
+    BooleanType,
+    DateType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+
+TEXT, DOUBLE, LONG, INT = StringType(), DoubleType(), LongType(), IntegerType()
+DATE, TIME, BOOL = DateType(), TimestamptzType(), BooleanType()
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """One Iceberg table.
+
+    Attributes:
+        name: Namespace and table, such as ``raw.quotes``.
+        key: Columns that identify a row; a table without a key is append-only.
+        schema: The Iceberg schema; key columns are required.
+        partition: The partition spec.
+        date_column: The key column that bounds which rows a merge has to read; None reads all.
+        audit: Columns that say when and how a row came; they do not make a row different.
+    """
+
+    name: str
+    schema: Schema
+    key: tuple[str, ...] = ()
+    partition: PartitionSpec = UNPARTITIONED_PARTITION_SPEC
+    date_column: str | None = None
+    audit: tuple[str, ...] = field(default=("load_id", "ingested_at"))
+
+
+def _schema(key: dict[str, IcebergType], **columns: IcebergType) -> Schema:
+    fields = [(name, kind, True) for name, kind in key.items()]
+    fields += [(name, kind, False) for name, kind in columns.items()]
+    return Schema(
+        *(
+            NestedField(number, name, kind, required=required)
+            for number, (name, kind, required) in enumerate(fields, start=1)
+        )
+    )
+
+
+def _by(transform: YearTransform[int] | MonthTransform[int], schema: Schema, column: str) -> PartitionSpec:
+    source = schema.find_field(column).field_id
+    name = f"{column}_{'year' if isinstance(transform, YearTransform) else 'month'}"
+    return PartitionSpec(PartitionField(source, 1000, transform, name))
+
+
+_QUOTES = _schema(
+    {"source": TEXT, "symbol": TEXT, "trade_date": DATE},
+    open=DOUBLE,
+    high=DOUBLE,
+    low=DOUBLE,
+    close=DOUBLE,
+    volume=LONG,
+    value=DOUBLE,
+    currency=TEXT,
+    board=TEXT,
+    load_id=TEXT,
+    ingested_at=TIME,
+)
+_REJECTS = _schema(
+    {},
+    source=TEXT,
+    symbol=TEXT,
+    trade_date=DATE,
+    rule=TEXT,
+    reason=TEXT,
+    payload=TEXT,
+    load_id=TEXT,
+    rejected_at=TIME,
+)
+_FORECASTS = _schema(
+    {
+        "source": TEXT,
+        "symbol": TEXT,
+        "as_of_date": DATE,
+        "horizon": INT,
+        "model_name": TEXT,
+        "model_version": TEXT,
+    },
+    target_date=DATE,
+    last_close=DOUBLE,
+    point=DOUBLE,
+    lower_80=DOUBLE,
+    upper_80=DOUBLE,
+    lower_95=DOUBLE,
+    upper_95=DOUBLE,
+    feature_snapshot=LONG,
+    simulated=BOOL,
+    made_at=TIME,
+)
+
+QUOTES = TableDefinition(
+    "raw.quotes",
+    _QUOTES,
+    key=("source", "symbol", "trade_date"),
+    partition=_by(YearTransform(), _QUOTES, "trade_date"),
+    date_column="trade_date",
+)
+SPLITS = TableDefinition(
+    "raw.splits",
+    _schema(
+        {"source": TEXT, "symbol": TEXT, "ex_date": DATE},
+        ratio_before=DOUBLE,
+        ratio_after=DOUBLE,
+        load_id=TEXT,
+        ingested_at=TIME,
+    ),
+    key=("source", "symbol", "ex_date"),
+)
+DIVIDENDS = TableDefinition(
+    "raw.dividends",
+    _schema(
+        {"source": TEXT, "symbol": TEXT, "record_date": DATE},
+        amount=DOUBLE,
+        currency=TEXT,
+        load_id=TEXT,
+        ingested_at=TIME,
+    ),
+    key=("source", "symbol", "record_date"),
+)
+CALENDAR = TableDefinition(
+    "raw.calendar",
+    _schema(
+        {"source": TEXT, "trade_date": DATE},
+        is_open=BOOL,
+        reason=TEXT,
+        load_id=TEXT,
+        ingested_at=TIME,
+    ),
+    key=("source", "trade_date"),
+)
+SECURITIES = TableDefinition(
+    "raw.securities",
+    _schema(
+        {"source": TEXT, "symbol": TEXT},
+        name=TEXT,
+        currency=TEXT,
+        lot_size=LONG,
+        listed_from=DATE,
+        listed_till=DATE,
+        load_id=TEXT,
+        ingested_at=TIME,
+    ),
+    key=("source", "symbol"),
+)
+REJECTS = TableDefinition("raw.rejects", _REJECTS, audit=("load_id", "rejected_at"))
+FORECASTS = TableDefinition(
+    "ml.forecasts",
+    _FORECASTS,
+    key=("source", "symbol", "as_of_date", "horizon", "model_name", "model_version"),
+    partition=_by(MonthTransform(), _FORECASTS, "as_of_date"),
+    date_column="as_of_date",
+    audit=("feature_snapshot", "made_at"),
+)
+
+GATE_DECISIONS = TableDefinition(
+    "ml.gate_decisions",
+    _schema(
+        {},
+        decided_at=TIME,
+        model_name=TEXT,
+        challenger_version=TEXT,
+        challenger_kind=TEXT,
+        champion_version=TEXT,
+        serving_version=TEXT,
+        promoted=BOOL,
+        dry_run=BOOL,
+        reason=TEXT,
+        relative_mae_last_price=DOUBLE,
+        relative_mae_drift=DOUBLE,
+        relative_mae_champion=DOUBLE,
+        p_value=DOUBLE,
+        window_start=DATE,
+        window_end=DATE,
+    ),
+    audit=(),
+)
+FEATURE_DRIFT = TableDefinition(
+    "ml.feature_drift",
+    _schema(
+        {},
+        measured_at=TIME,
+        model_name=TEXT,
+        model_version=TEXT,
+        feature=TEXT,
+        statistic=DOUBLE,
+        p_value=DOUBLE,
+        drifted=BOOL,
+        reference_rows=LONG,
+        current_rows=LONG,
+    ),
+    audit=(),
+)
+
+TABLES: tuple[TableDefinition, ...] = (
+    QUOTES,
+    SPLITS,
+    DIVIDENDS,
+    CALENDAR,
+    SECURITIES,
+    REJECTS,
+    FORECASTS,
+    GATE_DECISIONS,
+    FEATURE_DRIFT,
+)
+BY_NAME = {table.name: table for table in TABLES}

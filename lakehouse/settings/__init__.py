@@ -1,0 +1,109 @@
+"""Settings: defaults < weekahead.toml < .env < environment < command line.
+
+Environment names are ``WEEKAHEAD_<SECTION>__<KEY>``, for example
+``WEEKAHEAD_MOEX__BASE_URL``; ``WEEKAHEAD_HOME`` says where state and secrets live.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from catalog.settings import CatalogSettings, S3Settings
+from lakehouse.errors import SettingsError
+from lakehouse.settings.clickhouse import ClickHouseSettings
+from lakehouse.settings.forecast import ForecastSettings
+from lakehouse.settings.mlflow import MlflowSettings
+from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings, YahooSettings
+
+SETTINGS_FILE = Path("weekahead.toml")
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; sections are attributes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEEKAHEAD_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        toml_file=SETTINGS_FILE,
+        extra="forbid",
+        validate_default=True,
+    )
+
+    home: Path = Field(Path(".weekahead"), description="State, data and secrets live here.")
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
+    s3: S3Settings = Field(default_factory=S3Settings)
+    clickhouse: ClickHouseSettings = Field(default_factory=ClickHouseSettings)
+    mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    moex: MoexSettings = Field(default_factory=MoexSettings)
+    yahoo: YahooSettings = Field(default_factory=YahooSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    forecast: ForecastSettings = Field(default_factory=ForecastSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence, strongest first."""
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, dotenv_settings, toml
+
+    @property
+    def dbt_dir(self) -> Path:
+        """The dbt project: beside the packages in a checkout, inside them in a wheel."""
+        checkout = PROJECT_ROOT / "dbt"
+        return checkout if checkout.is_dir() else PROJECT_ROOT / "lakehouse" / "_dbt"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's address; a database file under the home when none is set."""
+        return self.mlflow.tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from all their sources.
+
+    Args:
+        **overrides: Values of the command line; sections are dictionaries.
+
+    Raises:
+        SettingsError: A value, a name or the settings file itself is wrong; the message names it.
+    """
+    try:
+        return Settings(**overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{SETTINGS_FILE} is not valid TOML: {error}. Correct the file, or move it away."
+        ) from error
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"The settings cannot be read: {error}.") from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        path = [str(part) for part in item["loc"]]
+        name = "WEEKAHEAD_" + "__".join(part.upper() for part in path)
+        hint = "there is no such setting" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"  {'.'.join(path)}: {hint} (environment: {name})")
+    where = f"{SETTINGS_FILE}, .env, environment or command line"
+    return f"Wrong settings in {where}:\n" + "\n".join(lines)
+
+

@@ -1,0 +1,22 @@
+"""The warehouse: where ClickHouse is and who connects to it."""
+
+from pydantic import BaseModel, Field, SecretStr
+
+
+class ClickHouseSettings(BaseModel):
+    """ClickHouse over HTTP; one account for each kind of client."""
+
+    url: str | None = Field(
+        None,
+        description="Address such as http://127.0.0.1:8123; unset starts the embedded server.",
+    )
+    admin_user: str = Field("admin", description="Account that attaches the lake.")
+    admin_password: SecretStr = Field(SecretStr(""), description="Its password.")
+    writer_user: str = Field("writer", description="Account of dbt and of the pipeline.")
+    writer_password: SecretStr = Field(SecretStr(""), description="Its password.")
+    reader_user: str = Field("reader", description="Account of dashboards and ad-hoc SQL.")
+    reader_password: SecretStr = Field(SecretStr(""), description="Its password.")
+    threads: int = Field(2, ge=1, le=64, description="dbt models built at the same time.")
+    max_memory_gb: float = Field(
+        2.0, ge=0.25, description="Memory limit of the embedded server, in GiB."
+    )
