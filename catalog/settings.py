@@ -38,6 +38,3 @@ class CatalogSettings(BaseModel):
     reader_credential: SecretStr | None = Field(
         None, description="The same for readers; default: the read-only S3 key pair."
     )
-    commit_attempts: int = Field(
-        30, ge=1, le=1000, description="How often a commit is tried while others commit too."
-    )

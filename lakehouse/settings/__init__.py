@@ -21,6 +21,7 @@ from lakehouse.errors import SettingsError
 from lakehouse.settings.clickhouse import ClickHouseSettings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.settings.mlflow import MlflowSettings
+from lakehouse.settings.services import ServicesSettings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings, YahooSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     s3: S3Settings = Field(default_factory=S3Settings)
     clickhouse: ClickHouseSettings = Field(default_factory=ClickHouseSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+    services: ServicesSettings = Field(default_factory=ServicesSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     moex: MoexSettings = Field(default_factory=MoexSettings)
     yahoo: YahooSettings = Field(default_factory=YahooSettings)

@@ -1,0 +1,117 @@
+"""Opening the catalog and making sure that its tables exist."""
+
+from contextlib import suppress
+
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    RESTError,
+    TableAlreadyExistsError,
+    UnauthorizedError,
+)
+from pyiceberg.table import Table
+
+from catalog.errors import CatalogUnavailable
+from catalog.settings import CatalogSettings, S3Settings
+from catalog.tables import TABLES, TableDefinition
+
+TABLE_PROPERTIES = {
+    # A merge decides on what it has read: when another writer commits in between, it has to read
+    # again. pyiceberg's own retry would commit the old decision, so it is off.
+    "commit.retry.num-retries": "0",
+    "write.parquet.compression-codec": "zstd",
+    # One file a year and table holds a whole exchange; metadata of each commit stays small.
+    "write.target-file-size-bytes": str(128 * 1024 * 1024),
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+def open_catalog(
+    catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = False
+) -> Catalog:
+    """Connect to the Iceberg catalog.
+
+    Args:
+        catalog: Where the catalog is.
+        s3: Where the object store is.
+        read_only: Log in with the read-only account.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer, or refuses the credentials.
+    """
+    if not catalog.uri or not s3.endpoint:
+        raise CatalogUnavailable("No catalog address: set WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT.")
+    access = s3.reader_access_key if read_only else s3.access_key
+    secret = s3.reader_secret_key if read_only else s3.secret_key
+    properties = {
+        "type": catalog.type,
+        "uri": catalog.uri,
+        "warehouse": catalog.warehouse,
+        "s3.endpoint": s3.endpoint,
+        "s3.access-key-id": access,
+        "s3.secret-access-key": secret.get_secret_value(),
+        "s3.region": s3.region,
+    }
+    if catalog.type == "rest":
+        credential = catalog.reader_credential if read_only else catalog.credential
+        properties["credential"] = (
+            credential.get_secret_value()
+            if credential
+            else f"{access}:{secret.get_secret_value()}"
+        )
+    else:
+        properties["hive.hive2-compatible"] = "true"
+    try:
+        opened = load_catalog("lake", **properties)
+        opened.list_namespaces()
+    except (OSError, RESTError, UnauthorizedError) as error:
+        raise CatalogUnavailable(
+            f"The Iceberg catalog at {catalog.uri} cannot be used: {error}. "
+            "Check WEEKAHEAD_CATALOG__URI, the credentials, and that it is running."
+        ) from error
+    return opened
+
+
+def ensure_tables(catalog: Catalog) -> None:
+    """Create the namespaces and tables that are missing."""
+    for namespace in sorted({definition.name.split(".")[0] for definition in TABLES}):
+        # A second writer may create the same at the same time; both want the same outcome.
+        if not catalog.namespace_exists(namespace):
+            with suppress(NamespaceAlreadyExistsError):
+                catalog.create_namespace(namespace)
+    existing = {
+        f"{namespace}.{name}"
+        for namespace in ("raw", "ml")
+        for _, name in catalog.list_tables(namespace)
+    }
+    for definition in TABLES:
+        if definition.name not in existing:
+            _create(catalog, definition)
+
+
+def _create(catalog: Catalog, definition: TableDefinition) -> None:
+    with suppress(TableAlreadyExistsError):
+        catalog.create_table(
+            definition.name,
+            schema=definition.schema,
+            partition_spec=definition.partition,
+            properties=TABLE_PROPERTIES,
+        )
+
+
+def load_table(catalog: Catalog, definition: TableDefinition) -> Table:
+    """Load a table as it is now.
+
+    Raises:
+        CatalogUnavailable: The table is missing, or the catalog does not answer.
+    """
+    try:
+        return catalog.load_table(definition.name)
+    except NoSuchTableError as error:
+        raise CatalogUnavailable(
+            f"The lake has no table {definition.name} yet: run 'weekahead ingest' first."
+        ) from error
+    except (OSError, RESTError) as error:
+        raise CatalogUnavailable(f"The catalog does not answer for {definition.name}: {error}.") from error

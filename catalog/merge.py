@@ -1,0 +1,291 @@
+"""Writing to the lake: merge by key, and append once.
+
+Every write is a compare-and-swap. It reads the table as of a snapshot, decides, and commits on
+condition that the table still is at that snapshot; if another writer was faster, it reads and
+decides anew. So two writers with the same rows leave one copy, and a replay after a crash finds
+nothing to do. ``Table.upsert`` is not used: its time grows with the square of the rows.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from random import uniform
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.expressions import (
+    AlwaysTrue,
+    And,
+    BooleanExpression,
+    GreaterThanOrEqual,
+    LessThanOrEqual,
+)
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
+
+from catalog.connect import load_table
+from catalog.errors import CommitConflict, SchemaMismatch
+from catalog.tables import TableDefinition
+
+COMMIT_ID = "weekahead.commit-id"
+WRITE_ID = "weekahead.write-id"
+ATTEMPTS = 40
+MAX_PAUSE_SECONDS = 1.5
+
+Write = Callable[[dict[str, str]], None]
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a write did.
+
+    Attributes:
+        new: Rows whose key was not in the table.
+        corrected: Rows whose key was there with other values.
+        unchanged: Rows that were there already, value for value.
+        snapshot_id: The table's current snapshot afterwards; None while the table is empty.
+        committed: Whether a snapshot was added.
+    """
+
+    new: int
+    corrected: int
+    unchanged: int
+    snapshot_id: int | None
+    committed: bool
+
+
+@dataclass(frozen=True)
+class _Plan:
+    new: int = 0
+    corrected: int = 0
+    unchanged: int = 0
+    write: Write | None = None
+
+
+def merge(
+    catalog: Catalog, definition: TableDefinition, rows: pa.Table, *, commit_id: str
+) -> MergeReport:
+    """Bring rows into a table with a key: new keys are added, changed rows replaced.
+
+    Only the dates that the rows span are read. When nothing differs, nothing is committed.
+
+    Args:
+        catalog: The catalog.
+        definition: A table with a key.
+        rows: At most one row per key; missing optional columns become null.
+        commit_id: Names the load; kept in the snapshot's summary.
+
+    Raises:
+        ValueError: The rows hold a key twice, or the table has no key.
+        SchemaMismatch: A column is unknown or cannot be cast.
+        CommitConflict: Other writers kept winning; nothing was written.
+    """
+    if not definition.key:
+        raise ValueError(f"{definition.name} has no key: append to it.")
+    rows = conform(rows, definition)
+    _refuse_duplicates(rows, definition)
+    return _commit(catalog, definition, lambda table: _plan(table, definition, rows), commit_id)
+
+
+def append(
+    catalog: Catalog, definition: TableDefinition, rows: pa.Table, *, commit_id: str
+) -> MergeReport:
+    """Append rows, unless a snapshot with this commit id is already in the table's history.
+
+    Raises:
+        SchemaMismatch: A column is unknown or cannot be cast.
+        CommitConflict: Other writers kept winning; nothing was written.
+    """
+    rows = conform(rows, definition)
+
+    def plan(table: Table) -> _Plan:
+        if not rows.num_rows or _has_snapshot(table, COMMIT_ID, commit_id):
+            return _Plan(unchanged=rows.num_rows)
+        return _Plan(
+            new=rows.num_rows,
+            write=lambda summary: table.append(rows, snapshot_properties=summary),
+        )
+
+    return _commit(catalog, definition, plan, commit_id)
+
+
+def conform(rows: pa.Table, definition: TableDefinition) -> pa.Table:
+    """Order and cast the columns to the table's schema; missing optional ones become null.
+
+    Raises:
+        SchemaMismatch: A column is unknown, a key column is missing or holds nulls, or a value
+            does not fit the column's type.
+    """
+    target = schema_to_pyarrow(definition.schema, include_field_ids=False)
+    if unknown := sorted(set(rows.column_names) - set(target.names)):
+        raise SchemaMismatch(f"{definition.name} has no column {', '.join(unknown)}.")
+    return pa.table([_conform_column(rows, column, definition) for column in target], schema=target)
+
+
+def _conform_column(
+    rows: pa.Table, column: pa.Field, definition: TableDefinition
+) -> pa.ChunkedArray:
+    if column.name in rows.column_names:
+        values = rows.column(column.name)
+    else:
+        values = pa.chunked_array([pa.nulls(rows.num_rows, column.type)])
+    if not column.nullable and values.null_count:
+        raise SchemaMismatch(
+            f"{definition.name}.{column.name} is part of the key and must not be null "
+            f"({values.null_count} of {rows.num_rows} rows are)."
+        )
+    try:
+        return values.cast(column.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SchemaMismatch(f"{definition.name}.{column.name}: {error}.") from error
+
+
+def current_snapshot(table: Table) -> int | None:
+    """The id of the table's current snapshot, or None while it is empty."""
+    snapshot = table.current_snapshot()
+    return snapshot.snapshot_id if snapshot else None
+
+
+def _plan(table: Table, definition: TableDefinition, rows: pa.Table) -> _Plan:
+    """Decide, from the table as it is, what to add and what to rewrite."""
+    if not rows.num_rows:
+        return _Plan()
+    current = table.scan(row_filter=_span(rows, definition)).to_arrow()
+    fresh, changed = _compare(rows, current, definition)
+    counts = (fresh.num_rows, changed.num_rows, rows.num_rows - fresh.num_rows - changed.num_rows)
+    if not fresh.num_rows and not changed.num_rows:
+        return _Plan(*counts)
+
+    def write(summary: dict[str, str]) -> None:
+        if not changed.num_rows:
+            table.append(_sorted(fresh, definition), snapshot_properties=summary)
+            return
+        table.overwrite(
+            _sorted(_rewritten(current, fresh, changed, definition), definition),
+            overwrite_filter=_span(changed, definition),
+            snapshot_properties=summary,
+        )
+
+    return _Plan(*counts, write)
+
+
+def _compare(
+    rows: pa.Table, current: pa.Table, definition: TableDefinition
+) -> tuple[pa.Table, pa.Table]:
+    """Split off the rows with a new key, and those with a known key and other values."""
+    key = list(definition.key)
+    values = [name for name in rows.column_names if name not in key + list(definition.audit)]
+    joined = (
+        _numbered(rows, key, "_row")
+        .join(_numbered(current, key, "_here"), keys=key, join_type="left outer")
+        .sort_by("_row")
+    )
+    here = joined.column("_here")
+    fresh = rows.filter(pc.is_null(here))
+    incoming = rows.filter(pc.is_valid(here))
+    known = current.take(here.drop_null())
+    different = pa.chunked_array([pa.repeat(False, incoming.num_rows)])
+    for name in values:
+        different = pc.or_(different, _differs(incoming.column(name), known.column(name)))
+    return fresh, incoming.filter(different)
+
+
+def _numbered(rows: pa.Table, key: list[str], name: str) -> pa.Table:
+    return rows.select(key).append_column(name, pa.array(range(rows.num_rows), pa.int64()))
+
+
+def _differs(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
+    same = pc.or_(
+        pc.fill_null(pc.equal(left, right), False), pc.and_(pc.is_null(left), pc.is_null(right))
+    )
+    if pa.types.is_floating(left.type):
+        # NaN is not equal to itself, yet a NaN that stays a NaN is not a correction.
+        both_nan = pc.and_(pc.is_nan(left), pc.is_nan(right))
+        same = pc.or_(same, pc.fill_null(both_nan, False))
+    return pc.invert(same)
+
+
+def _rewritten(
+    current: pa.Table, fresh: pa.Table, changed: pa.Table, definition: TableDefinition
+) -> pa.Table:
+    """All rows of the dates that hold a changed one, and the new rows; the rest stays in its files."""
+    key = list(definition.key)
+    kept = current.join(changed.select(key), keys=key, join_type="left anti")
+    if definition.date_column:
+        first, last = _dates(changed, definition.date_column)
+        dates = kept.column(definition.date_column)
+        kept = kept.filter(pc.and_(pc.greater_equal(dates, first), pc.less_equal(dates, last)))
+    kept = kept.select(changed.column_names).cast(changed.schema)
+    return pa.concat_tables([kept, fresh, changed])
+
+
+def _dates(rows: pa.Table, column: str) -> tuple[date, date]:
+    bounds = pc.min_max(rows.column(column)).as_py()
+    return bounds["min"], bounds["max"]
+
+
+def _span(rows: pa.Table, definition: TableDefinition) -> BooleanExpression:
+    if definition.date_column is None:
+        return AlwaysTrue()
+    first, last = _dates(rows, definition.date_column)
+    return And(
+        GreaterThanOrEqual(definition.date_column, first.isoformat()),
+        LessThanOrEqual(definition.date_column, last.isoformat()),
+    )
+
+
+def _sorted(rows: pa.Table, definition: TableDefinition) -> pa.Table:
+    # Sorted files let readers skip row groups. The order is not declared in the table's metadata,
+    # because an engine that cannot honour a declared order refuses to touch the table.
+    return rows.sort_by([(name, "ascending") for name in definition.key])
+
+
+def _refuse_duplicates(rows: pa.Table, definition: TableDefinition) -> None:
+    counts = rows.group_by(list(definition.key)).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts.column("count_all"), 1))
+    if twice.num_rows:
+        example = {name: str(twice.column(name)[0].as_py()) for name in definition.key}
+        raise ValueError(f"{definition.name}: {twice.num_rows} keys come twice, such as {example}.")
+
+
+def _has_snapshot(table: Table, name: str, value: str) -> bool:
+    return any(
+        snapshot.summary is not None and snapshot.summary.get(name) == value
+        for snapshot in table.snapshots()
+    )
+
+
+def _commit(
+    catalog: Catalog,
+    definition: TableDefinition,
+    plan: Callable[[Table], _Plan],
+    commit_id: str,
+) -> MergeReport:
+    """Plan and write until the table did not change in between."""
+    write_id = uuid4().hex
+    for number in range(ATTEMPTS):
+        table = load_table(catalog, definition)
+        todo = plan(table)
+        counts = (todo.new, todo.corrected, todo.unchanged)
+        if todo.write is None:
+            return MergeReport(*counts, current_snapshot(table), committed=False)
+        try:
+            todo.write({COMMIT_ID: commit_id, WRITE_ID: write_id})
+        except CommitFailedException:
+            time.sleep(uniform(0.0, min(MAX_PAUSE_SECONDS, 0.02 * 2**number)))
+        except CommitStateUnknownException:
+            # Never commit again on a guess: look below whether the snapshot is there.
+            time.sleep(MAX_PAUSE_SECONDS)
+        else:
+            return MergeReport(*counts, current_snapshot(table), committed=True)
+        table = load_table(catalog, definition)
+        if _has_snapshot(table, WRITE_ID, write_id):
+            return MergeReport(*counts, current_snapshot(table), committed=True)
+    raise CommitConflict(
+        f"{definition.name}: other writers kept committing, {ATTEMPTS} attempts in a row failed. "
+        "Nothing was written; run the command again."
+    )

@@ -1,0 +1,55 @@
+"""Snapshots: which one is current, and tags that keep one from expiring."""
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Table
+
+from catalog.connect import load_table
+from catalog.errors import CommitConflict
+from catalog.merge import ATTEMPTS, current_snapshot
+from catalog.tables import TABLES, TableDefinition
+
+
+def current_snapshots(
+    catalog: Catalog, definitions: tuple[TableDefinition, ...] = TABLES
+) -> dict[str, int | None]:
+    """The current snapshot id of each table, by table name; None while a table is empty."""
+    return {
+        definition.name: current_snapshot(load_table(catalog, definition))
+        for definition in definitions
+    }
+
+
+def tag_snapshot(
+    catalog: Catalog, definition: TableDefinition, snapshot_id: int, tag: str
+) -> None:
+    """Tag a snapshot, so that maintenance keeps it; the same tag twice changes nothing.
+
+    Raises:
+        CommitConflict: Other writers kept winning; the tag was not set.
+        ValueError: The tag is taken by another snapshot, or the snapshot is gone.
+    """
+    for _ in range(ATTEMPTS):
+        table = load_table(catalog, definition)
+        existing = tags(table).get(tag)
+        if existing == snapshot_id:
+            return
+        if existing is not None:
+            raise ValueError(f"{definition.name}: tag {tag} belongs to snapshot {existing}.")
+        if table.snapshot_by_id(snapshot_id) is None:
+            raise ValueError(f"{definition.name} has no snapshot {snapshot_id} any more.")
+        try:
+            table.manage_snapshots().create_tag(snapshot_id, tag).commit()
+        except CommitFailedException:
+            continue
+        return
+    raise CommitConflict(f"{definition.name}: the tag {tag} could not be set; try again.")
+
+
+def tags(table: Table) -> dict[str, int]:
+    """The table's tags and the snapshot each points to."""
+    return {
+        name: reference.snapshot_id
+        for name, reference in table.metadata.refs.items()
+        if reference.snapshot_ref_type == "tag"
+    }

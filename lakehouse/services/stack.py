@@ -1,0 +1,178 @@
+"""Starting what is missing, joining what runs, stopping it when nobody uses it any more.
+
+Every command holds a shared lock while it uses the services. Starting and stopping happens under
+a second, exclusive lock. The command that finds itself the last holder stops the services. The
+kernel lets go of both locks when a process dies, however it dies: a killed command leaves its
+services running, and the next one joins them, or replaces those that do not answer.
+"""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from pydantic import SecretStr
+
+from lakehouse.errors import ServiceError, SettingsError
+from lakehouse.services import clickhouse, seaweedfs
+from lakehouse.services.home import Home, load_secrets, open_home, read_json, write_private
+from lakehouse.services.process import HOST, Running, Service, start, stop
+from lakehouse.settings import Settings
+
+Progress = Callable[[str], None]
+
+
+@contextmanager
+def running(settings: Settings, *, progress: Progress | None = None) -> Iterator[Settings]:
+    """Have every service that has no configured address running.
+
+    Args:
+        settings: Addresses that are set there are used as they are.
+        progress: Told about each service that is started.
+
+    Yields:
+        The settings with the addresses and credentials of all services filled in.
+
+    Raises:
+        HomeError: The home directory cannot be used.
+        ServiceError: A service does not start; the message holds its log's tail.
+        SettingsError: Only one half of an address pair is set.
+    """
+    home = open_home(settings.home, min_free_mb=settings.services.min_free_disk_mb)
+    secrets = load_secrets(home)
+    services = _wanted(settings, home, secrets)
+    with (home.run / "lease.lock").open("a") as lease:
+        with _exclusive(home.run / "start.lock"):
+            fcntl.flock(lease, fcntl.LOCK_SH)
+            ports = _start_missing(services, settings, home, secrets, lease, progress)
+        try:
+            yield _filled(settings, ports, secrets)
+        finally:
+            with _exclusive(home.run / "start.lock"):
+                if _only_holder(lease):
+                    stop_all(home)
+
+
+def stop_all(home: Home) -> list[str]:
+    """Stop every service that was started from this home; returns their names."""
+    path = home.run / "services.json"
+    known = _load_state(path)
+    alive = [name for name, service in known.items() if service.process() is not None]
+    # The warehouse reads the lake: stop in the reverse order of starting.
+    for service in reversed(known.values()):
+        stop(service)
+    return alive
+
+
+def _wanted(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
+    if bool(settings.catalog.uri) != bool(settings.s3.endpoint):
+        raise SettingsError(
+            "WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT belong together: set both to use a "
+            "lake of your own, or neither to use the embedded one."
+        )
+    services = []
+    if not settings.catalog.uri:
+        services.append(seaweedfs.service(settings, home, secrets))
+    if not settings.clickhouse.url:
+        services.append(clickhouse.service(settings, home, secrets))
+    return services
+
+
+def _start_missing(
+    services: list[Service],
+    settings: Settings,
+    home: Home,
+    secrets: dict[str, str],
+    lease: IO[str],
+    progress: Progress | None,
+) -> dict[str, dict[str, int]]:
+    path = home.run / "services.json"
+    state = _load_state(path)
+    for service in services:
+        known = state.get(service.name)
+        if known and known.process() and service.ready(known.ports):
+            continue
+        if known and known.process():
+            _replace_hung(service, known, lease)
+        if progress:
+            progress(f"starting {service.name}")
+        state[service.name] = start(
+            service,
+            known.ports if known else {},
+            home.logs / f"{service.name}.log",
+            timeout=settings.services.start_timeout_seconds,
+        )
+        _save_state(path, state)
+        if service.name == "seaweedfs":
+            _allow_reader_once(home, settings, secrets, state[service.name])
+    return {name: running.ports for name, running in state.items()}
+
+
+def _replace_hung(service: Service, known: Running, lease: IO[str]) -> None:
+    if not _only_holder(lease):
+        raise ServiceError(
+            f"{service.name} (process {known.pid}) does not answer, and another weekahead command "
+            "is using it. Wait for that command, or stop it, and try again."
+        )
+    stop(known)
+
+
+def _allow_reader_once(
+    home: Home, settings: Settings, secrets: dict[str, str], service: Running
+) -> None:
+    done = home.data("seaweedfs") / "reader-policy.done"
+    if not done.exists():
+        seaweedfs.allow_reader(f"http://{HOST}:{service.ports['s3']}", settings, secrets)
+        done.touch()
+
+
+def _filled(
+    settings: Settings, ports: dict[str, dict[str, int]], secrets: dict[str, str]
+) -> Settings:
+    """The settings, with the embedded services' addresses and credentials in them."""
+    filled = settings.model_copy(deep=True)
+    if not settings.catalog.uri:
+        lake = ports["seaweedfs"]
+        filled.catalog.uri = f"http://{HOST}:{lake['catalog']}"
+        filled.catalog.warehouse = seaweedfs.TABLE_BUCKET
+        filled.s3.endpoint = f"http://{HOST}:{lake['s3']}"
+        filled.s3.access_key = secrets["s3_access_key"]
+        filled.s3.secret_key = SecretStr(secrets["s3_secret_key"])
+        filled.s3.reader_access_key = secrets["s3_reader_access_key"]
+        filled.s3.reader_secret_key = SecretStr(secrets["s3_reader_secret_key"])
+    if not settings.clickhouse.url:
+        filled.clickhouse.url = f"http://{HOST}:{ports['clickhouse']['http']}"
+        for role in clickhouse.ROLES:
+            setattr(filled.clickhouse, f"{role}_user", role)
+            password = SecretStr(secrets[f"clickhouse_{role}"])
+            setattr(filled.clickhouse, f"{role}_password", password)
+    return filled
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _only_holder(lease: IO[str]) -> bool:
+    """Whether no other command uses the services; the shared lock is kept."""
+    with suppress(BlockingIOError):
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lease, fcntl.LOCK_SH)
+        return True
+    # A failed conversion may have dropped the shared lock.
+    fcntl.flock(lease, fcntl.LOCK_SH)
+    return False
+
+
+def _load_state(path: Path) -> dict[str, Running]:
+    return {name: Running(**entry) for name, entry in read_json(path, default={}).items()}
+
+
+def _save_state(path: Path, state: dict[str, Running]) -> None:
+    write_private(path, json.dumps({name: asdict(entry) for name, entry in state.items()}))
