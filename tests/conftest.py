@@ -1,0 +1,63 @@
+"""Fixtures: real services, started once a session, each in a home directory of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lakehouse.settings import Settings
+
+# Telemetry stays off, and settings of the developer's shell do not reach the tests.
+for name in [name for name in os.environ if name.startswith(("WEEKAHEAD_", "PREFECT_"))]:
+    del os.environ[name]
+os.environ.update(
+    DO_NOT_TRACK="1",
+    RUNTIME__DLTHUB_TELEMETRY="false",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+)
+
+
+def _settings(home: Path, **sections: object) -> Settings:
+    return Settings(home=home, _env_file=None, **sections)  # type: ignore[call-arg, arg-type]
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """SeaweedFS alone (S3 and Iceberg REST catalog), with empty tables."""
+    from catalog.connect import ensure_tables, open_catalog
+    from lakehouse.services import running
+
+    # An address for the warehouse, so that no warehouse is started.
+    home = tmp_path_factory.mktemp("lake")
+    with running(_settings(home, clickhouse={"url": "http://127.0.0.1:9"})) as settings:
+        ensure_tables(open_catalog(settings.catalog, settings.s3))
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """SeaweedFS and the embedded ClickHouse server, with empty tables."""
+    from catalog.connect import ensure_tables, open_catalog
+    from lakehouse.services import running
+
+    with running(_settings(tmp_path_factory.mktemp("stack"))) as settings:
+        ensure_tables(open_catalog(settings.catalog, settings.s3))
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A stack of its own in which the sample is ingested and transformed."""
+    from catalog.connect import ensure_tables, open_catalog
+    from lakehouse.landing.ingest import IngestRequest, ingest
+    from lakehouse.services import running
+    from lakehouse.warehouse.setup import prepare
+    from lakehouse.warehouse.transform import transform
+
+    with running(_settings(tmp_path_factory.mktemp("pipeline"))) as settings:
+        ensure_tables(open_catalog(settings.catalog, settings.s3))
+        ingest(settings, IngestRequest(source="sample"))
+        prepare(settings)
+        transform(settings)
+        yield settings
