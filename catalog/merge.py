@@ -8,7 +8,7 @@ nothing to do. ``Table.upsert`` is not used: its time grows with the square of t
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from random import uniform
 from uuid import uuid4
@@ -49,6 +49,8 @@ class MergeReport:
         unchanged: Rows that were there already, value for value.
         snapshot_id: The table's current snapshot afterwards; None while the table is empty.
         committed: Whether a snapshot was added.
+        new_keys: The key columns of the new rows; None for an append.
+        corrected_keys: The key columns of the corrected rows; None for an append.
     """
 
     new: int
@@ -56,6 +58,8 @@ class MergeReport:
     unchanged: int
     snapshot_id: int | None
     committed: bool
+    new_keys: pa.Table | None = field(default=None, repr=False, compare=False)
+    corrected_keys: pa.Table | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,19 @@ class _Plan:
     corrected: int = 0
     unchanged: int = 0
     write: Write | None = None
+    new_keys: pa.Table | None = None
+    corrected_keys: pa.Table | None = None
+
+    def report(self, table: Table, *, committed: bool) -> MergeReport:
+        return MergeReport(
+            self.new,
+            self.corrected,
+            self.unchanged,
+            current_snapshot(table),
+            committed,
+            self.new_keys,
+            self.corrected_keys,
+        )
 
 
 def merge(
@@ -152,13 +169,11 @@ def current_snapshot(table: Table) -> int | None:
 
 def _plan(table: Table, definition: TableDefinition, rows: pa.Table) -> _Plan:
     """Decide, from the table as it is, what to add and what to rewrite."""
+    key = list(definition.key)
     if not rows.num_rows:
-        return _Plan()
+        return _Plan(new_keys=rows.select(key), corrected_keys=rows.select(key))
     current = table.scan(row_filter=_span(rows, definition)).to_arrow()
     fresh, changed = _compare(rows, current, definition)
-    counts = (fresh.num_rows, changed.num_rows, rows.num_rows - fresh.num_rows - changed.num_rows)
-    if not fresh.num_rows and not changed.num_rows:
-        return _Plan(*counts)
 
     def write(summary: dict[str, str]) -> None:
         if not changed.num_rows:
@@ -170,7 +185,15 @@ def _plan(table: Table, definition: TableDefinition, rows: pa.Table) -> _Plan:
             snapshot_properties=summary,
         )
 
-    return _Plan(*counts, write)
+    unchanged = rows.num_rows - fresh.num_rows - changed.num_rows
+    return _Plan(
+        fresh.num_rows,
+        changed.num_rows,
+        unchanged,
+        write if unchanged < rows.num_rows else None,
+        fresh.select(key),
+        changed.select(key),
+    )
 
 
 def _compare(
@@ -270,9 +293,8 @@ def _commit(
     for number in range(ATTEMPTS):
         table = load_table(catalog, definition)
         todo = plan(table)
-        counts = (todo.new, todo.corrected, todo.unchanged)
         if todo.write is None:
-            return MergeReport(*counts, current_snapshot(table), committed=False)
+            return todo.report(table, committed=False)
         try:
             todo.write({COMMIT_ID: commit_id, WRITE_ID: write_id})
         except CommitFailedException:
@@ -281,10 +303,10 @@ def _commit(
             # Never commit again on a guess: look below whether the snapshot is there.
             time.sleep(MAX_PAUSE_SECONDS)
         else:
-            return MergeReport(*counts, current_snapshot(table), committed=True)
+            return todo.report(table, committed=True)
         table = load_table(catalog, definition)
         if _has_snapshot(table, WRITE_ID, write_id):
-            return MergeReport(*counts, current_snapshot(table), committed=True)
+            return todo.report(table, committed=True)
     raise CommitConflict(
         f"{definition.name}: other writers kept committing, {ATTEMPTS} attempts in a row failed. "
         "Nothing was written; run the command again."
