@@ -23,6 +23,7 @@ SECRET_NAMES = (
     "clickhouse_admin",
     "clickhouse_writer",
     "clickhouse_reader",
+    "prefect",
 )
 
 

@@ -59,26 +59,33 @@ class Running:
         return process if same and alive else None
 
 
-def choose_ports(wanted: dict[str, int], remembered: dict[str, int]) -> dict[str, int]:
-    """A port for each name: the one asked for, else the last one if free, else a free one.
+def choose_ports(
+    wanted: dict[str, dict[str, int]], remembered: dict[str, dict[str, int]]
+) -> dict[str, dict[str, int]]:
+    """A port for each name of each service: the one asked for, else the last one, else a free one.
+
+    Args:
+        wanted: Port numbers by service and port name; 0 leaves the choice open.
+        remembered: The ports of the last start, likewise.
 
     Raises:
         ServiceError: A port that was asked for is taken; the message says by whom.
     """
-    ports: dict[str, int] = {}
+    ports: dict[str, dict[str, int]] = {}
+    # All are held until the last is chosen, so that no two services get the same.
     with ExitStack() as held:
-        for name, number in wanted.items():
-            candidates = [number] if number else [remembered.get(name, 0), 0]
-            for candidate in candidates:
-                listener = _bind(candidate)
-                if listener is not None:
-                    ports[name] = held.enter_context(closing(listener)).getsockname()[1]
-                    break
-            else:
-                raise ServiceError(
-                    f"Port {number} ({name}) is taken{_owner(number)}. Stop that program, "
-                    "or set another port (0 takes a free one)."
-                )
+        for service, names in wanted.items():
+            ports[service] = {}
+            for name, number in names.items():
+                last = remembered.get(service, {}).get(name, 0)
+                listener = _bind(number) if number else _bind(last) or _bind(0)
+                if listener is None:
+                    raise ServiceError(
+                        f"Port {number} of {service} ({name}) is taken{_owner(number)}. Stop that "
+                        "program, or set another port (0 takes a free one)."
+                    )
+                held.enter_context(closing(listener))
+                ports[service][name] = listener.getsockname()[1]
     return ports
 
 
@@ -105,14 +112,13 @@ def _owner(port: int) -> str:
 
 
 def start(
-    service: Service, remembered: dict[str, int], log: Path, *, timeout: float
+    service: Service, ports: dict[str, int], log: Path, *, timeout: float
 ) -> Running:
     """Start a service and wait until it answers.
 
     Raises:
         ServiceError: It ended, or did not answer in time; the message holds the log's tail.
     """
-    ports = choose_ports(service.ports, remembered)
     if service.prepare:
         service.prepare(ports)
     _rotate(log)

@@ -9,7 +9,8 @@ services running, and the next one joins them, or replaces those that do not ans
 import fcntl
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -17,21 +18,24 @@ from typing import IO
 from pydantic import SecretStr
 
 from lakehouse.errors import ServiceError, SettingsError
-from lakehouse.services import clickhouse, seaweedfs
+from lakehouse.services import clickhouse, prefect, seaweedfs
 from lakehouse.services.home import Home, load_secrets, open_home, read_json, write_private
-from lakehouse.services.process import HOST, Running, Service, start, stop
+from lakehouse.services.process import HOST, Running, Service, choose_ports, start, stop
 from lakehouse.settings import Settings
 
 Progress = Callable[[str], None]
 
 
 @contextmanager
-def running(settings: Settings, *, progress: Progress | None = None) -> Iterator[Settings]:
+def running(
+    settings: Settings, *, progress: Progress | None = None, orchestrated: bool = False
+) -> Iterator[Settings]:
     """Have every service that has no configured address running.
 
     Args:
         settings: Addresses that are set there are used as they are.
         progress: Told about each service that is started.
+        orchestrated: Have a Prefect server, too, and point this process to it.
 
     Yields:
         The settings with the addresses and credentials of all services filled in.
@@ -43,23 +47,31 @@ def running(settings: Settings, *, progress: Progress | None = None) -> Iterator
     """
     home = open_home(settings.home, min_free_mb=settings.services.min_free_disk_mb)
     secrets = load_secrets(home)
-    services = _wanted(settings, home, secrets)
+    services = _wanted(settings, home, secrets, orchestrated=orchestrated)
     with (home.run / "lease.lock").open("a") as lease:
-        with _exclusive(home.run / "start.lock"):
+        with exclusive(home.run / "start.lock"):
             fcntl.flock(lease, fcntl.LOCK_SH)
-            ports = _start_missing(services, settings, home, secrets, lease, progress)
+            try:
+                state = _start_missing(services, settings, home, lease, progress)
+                _allow_reader_once(home, settings, secrets, state)
+            except BaseException:
+                if _only_holder(lease):
+                    stop_all(home)
+                raise
         try:
-            yield _filled(settings, ports, secrets)
+            with ExitStack() as scope:
+                if "prefect" in {service.name for service in services}:
+                    scope.enter_context(prefect.pointed_to(state["prefect"].ports, secrets))
+                yield _filled(settings, state, secrets)
         finally:
-            with _exclusive(home.run / "start.lock"):
+            with exclusive(home.run / "start.lock"):
                 if _only_holder(lease):
                     stop_all(home)
 
 
 def stop_all(home: Home) -> list[str]:
     """Stop every service that was started from this home; returns their names."""
-    path = home.run / "services.json"
-    known = _load_state(path)
+    known = _load_state(home.run / "services.json")
     alive = [name for name, service in known.items() if service.process() is not None]
     # The warehouse reads the lake: stop in the reverse order of starting.
     for service in reversed(known.values()):
@@ -67,7 +79,9 @@ def stop_all(home: Home) -> list[str]:
     return alive
 
 
-def _wanted(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
+def _wanted(
+    settings: Settings, home: Home, secrets: dict[str, str], *, orchestrated: bool
+) -> list[Service]:
     if bool(settings.catalog.uri) != bool(settings.s3.endpoint):
         raise SettingsError(
             "WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT belong together: set both to use a "
@@ -78,6 +92,8 @@ def _wanted(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Ser
         services.append(seaweedfs.service(settings, home, secrets))
     if not settings.clickhouse.url:
         services.append(clickhouse.service(settings, home, secrets))
+    if orchestrated and not prefect.configured():
+        services.append(prefect.service(home, secrets))
     return services
 
 
@@ -85,30 +101,47 @@ def _start_missing(
     services: list[Service],
     settings: Settings,
     home: Home,
-    secrets: dict[str, str],
     lease: IO[str],
     progress: Progress | None,
-) -> dict[str, dict[str, int]]:
+) -> dict[str, Running]:
+    """Start, side by side, the services that do not run yet."""
     path = home.run / "services.json"
     state = _load_state(path)
+    missing = []
     for service in services:
         known = state.get(service.name)
-        if known and known.process() and service.ready(known.ports):
-            continue
         if known and known.process():
+            if service.ready(known.ports):
+                continue
             _replace_hung(service, known, lease)
-        if progress:
-            progress(f"starting {service.name}")
-        state[service.name] = start(
-            service,
-            known.ports if known else {},
-            home.logs / f"{service.name}.log",
-            timeout=settings.services.start_timeout_seconds,
-        )
-        _save_state(path, state)
-        if service.name == "seaweedfs":
-            _allow_reader_once(home, settings, secrets, state[service.name])
-    return {name: running.ports for name, running in state.items()}
+        missing.append(service)
+    if not missing:
+        return state
+    if progress:
+        progress(f"starting {', '.join(service.name for service in missing)}")
+    ports = choose_ports(
+        {service.name: service.ports for service in missing},
+        {name: running.ports for name, running in state.items()},
+    )
+    with ThreadPoolExecutor(len(missing)) as pool:
+        futures = {
+            service.name: pool.submit(
+                start,
+                service,
+                ports[service.name],
+                home.logs / f"{service.name}.log",
+                timeout=settings.services.start_timeout_seconds,
+            )
+            for service in missing
+        }
+    failures = [error for future in futures.values() if (error := future.exception())]
+    for name, future in futures.items():
+        if not future.exception():
+            state[name] = future.result()
+    _save_state(path, state)
+    if failures:
+        raise failures[0]
+    return state
 
 
 def _replace_hung(service: Service, known: Running, lease: IO[str]) -> None:
@@ -121,21 +154,22 @@ def _replace_hung(service: Service, known: Running, lease: IO[str]) -> None:
 
 
 def _allow_reader_once(
-    home: Home, settings: Settings, secrets: dict[str, str], service: Running
+    home: Home, settings: Settings, secrets: dict[str, str], state: dict[str, Running]
 ) -> None:
     done = home.data("seaweedfs") / "reader-policy.done"
-    if not done.exists():
-        seaweedfs.allow_reader(f"http://{HOST}:{service.ports['s3']}", settings, secrets)
+    if not settings.catalog.uri and not done.exists():
+        port = state["seaweedfs"].ports["s3"]
+        seaweedfs.allow_reader(f"http://{HOST}:{port}", settings, secrets)
         done.touch()
 
 
 def _filled(
-    settings: Settings, ports: dict[str, dict[str, int]], secrets: dict[str, str]
+    settings: Settings, state: dict[str, Running], secrets: dict[str, str]
 ) -> Settings:
     """The settings, with the embedded services' addresses and credentials in them."""
     filled = settings.model_copy(deep=True)
     if not settings.catalog.uri:
-        lake = ports["seaweedfs"]
+        lake = state["seaweedfs"].ports
         filled.catalog.uri = f"http://{HOST}:{lake['catalog']}"
         filled.catalog.warehouse = seaweedfs.TABLE_BUCKET
         filled.s3.endpoint = f"http://{HOST}:{lake['s3']}"
@@ -144,7 +178,7 @@ def _filled(
         filled.s3.reader_access_key = secrets["s3_reader_access_key"]
         filled.s3.reader_secret_key = SecretStr(secrets["s3_reader_secret_key"])
     if not settings.clickhouse.url:
-        filled.clickhouse.url = f"http://{HOST}:{ports['clickhouse']['http']}"
+        filled.clickhouse.url = f"http://{HOST}:{state['clickhouse'].ports['http']}"
         for role in clickhouse.ROLES:
             setattr(filled.clickhouse, f"{role}_user", role)
             password = SecretStr(secrets[f"clickhouse_{role}"])
@@ -153,7 +187,8 @@ def _filled(
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file; the kernel lets go of it when the process dies."""
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

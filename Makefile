@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make run` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# uv from PATH, or one of our own in .uv/ (made with the venv module of Python).
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+
+.PHONY: help run report test test-slow check format bench docs clean
+
+help: ## Show this list
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: .venv/.synced ## Install what is needed and run the whole pipeline on the sample quotes
+	@$(RUN) weekahead run
+
+report: .venv/.synced ## Write weekahead-report.html: forecasts, how good they are, data health
+	@$(RUN) weekahead report
+
+test: .venv/.synced ## Install what is needed and run all tests (real services, about 15 minutes)
+	@$(RUN) pytest
+
+check: .venv/.synced ## Formatting, lint, types, SQL style
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@$(RUN) sqlfluff lint --processes 2 --disable-progress-bar dbt
+
+format: .venv/.synced ## Format the code and mend what the linters can
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+	@$(RUN) sqlfluff fix --disable-progress-bar dbt
+
+bench: .venv/.synced ## Measure stages, speed and memory (tests/benchmarks)
+	@$(RUN) pytest tests/benchmarks -s
+
+clean: ## Remove the environment and caches; .weekahead/ (your data) stays
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs
+
+# The environment follows the lock file; a change of either makes it anew.
+.venv/.synced: uv.lock pyproject.toml | $(UV)
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+.uv/bin/uv:
+	@python3 -m venv .uv 2>/dev/null || { rm -rf .uv; echo \
+	  "uv is missing, and Python cannot make an environment to install it: run 'apt-get install python3-venv' first." >&2; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv
