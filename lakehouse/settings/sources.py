@@ -1,6 +1,9 @@
 """Quote sources and the HTTP manners they share."""
 
-from pydantic import BaseModel, Field
+from datetime import date
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, field_validator
 
 
 class HttpSettings(BaseModel):
@@ -11,14 +14,27 @@ class HttpSettings(BaseModel):
         0.5, ge=0, le=60, description="First pause between tries; doubles, with jitter."
     )
     max_backoff_seconds: float = Field(
-        30.0, ge=0, le=600, description="Longest pause, also for Retry-After."
+        30.0,
+        ge=0,
+        le=600,
+        description="Longest pause; a Retry-After beyond it ends the attempts at once.",
     )
     connect_timeout_seconds: float = Field(5.0, gt=0, le=120, description="To open a connection.")
     read_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Between two bytes.")
+    total_timeout_seconds: float = Field(
+        60.0, gt=0, le=3600, description="For a whole answer, however steadily it trickles in."
+    )
     pause_seconds: float = Field(
         0.15, ge=0, le=60, description="Least time between two requests to one host."
     )
     parallel: int = Field(4, ge=1, le=32, description="Requests under way at once per source.")
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError("must be scheme, host and port, such as https://host or http://host:8080")
+    return value.rstrip("/")
 
 
 class MoexSettings(BaseModel):
@@ -30,6 +46,14 @@ class MoexSettings(BaseModel):
     board: str = Field("TQBR", description="Board whose quotes are read.")
     engine: str = Field("stock", description="Trading engine in ISS paths.")
     market: str = Field("shares", description="Market in ISS paths.")
+    dividends_per_run: int = Field(
+        20,
+        ge=0,
+        le=100_000,
+        description="A board run re-reads the dividends of this many symbols, in rotation.",
+    )
+
+    _check_url = field_validator("base_url")(_base_url)
 
 
 class YahooSettings(BaseModel):
@@ -39,14 +63,24 @@ class YahooSettings(BaseModel):
         "https://query1.finance.yahoo.com", description="Scheme, host and port; /v8/… follows."
     )
 
+    _check_url = field_validator("base_url")(_base_url)
+
 
 class IngestSettings(BaseModel):
     """What is fetched, and how strict the quality gate is."""
 
     source: str = Field("sample", description="Default quote source: sample, moex or yahoo.")
-    start: str = Field("2000-01-01", description="First date of a first backfill (YYYY-MM-DD).")
+    start: date = Field(
+        date(2000, 1, 1), description="First date of a first backfill (YYYY-MM-DD)."
+    )
     lookback_days: int = Field(
         10, ge=0, le=365, description="Calendar days fetched again for late corrections."
+    )
+    batch_symbols: int = Field(
+        250, ge=1, le=10_000, description="Symbols fetched, checked and committed together."
+    )
+    batch_days: int = Field(
+        60, ge=1, le=10_000, description="Sessions of a whole board committed together."
     )
     max_reject_share: float = Field(
         0.05, ge=0, le=1, description="Share of rejected bars above which nothing is committed."

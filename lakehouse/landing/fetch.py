@@ -1,0 +1,157 @@
+"""One batch through dlt: extract, normalise, check the whole load, then load it."""
+
+import errno
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from catalog.tables import SPLITS
+from lakehouse.errors import HomeError, WeekaheadError
+from lakehouse.landing.landing import Landing, read_quotes, read_splits
+from lakehouse.landing.quality import Expectation
+from lakehouse.landing.state import rows_of
+from lakehouse.settings import Settings
+from lakehouse.sources.base import SPLITS_SCHEMA, Batch, FetchLog, Reader
+
+if TYPE_CHECKING:
+    import dlt
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM}
+
+
+def fetch_and_load(
+    settings: Settings,
+    reader: Reader,
+    batch: Batch,
+    landing: Landing,
+    log: FetchLog,
+    today: date,
+) -> bool:
+    """Fetch, check and commit one batch.
+
+    Nothing is committed when the gate stops the load, when all of the batch failed, or when it
+    brought no quotes although it should have.
+
+    Returns:
+        False when the batch had to be cut short, so that later ones must not be landed.
+
+    Raises:
+        TooManyRejects: The quality gate stopped the load.
+        HomeError: The working directory cannot be written.
+        CatalogError: A commit failed.
+    """
+    with _working_directory(settings.home) as folder, _own_errors(landing, settings.home):
+        pipeline = _pipeline(folder, landing)
+        workers = settings.http.parallel
+        pipeline.extract(
+            reader.resources(batch, log), workers=workers, max_parallel_items=2 * workers
+        )
+        pipeline.normalize()
+        failed = [name for name in batch.names if name in log.failed]
+        if len(failed) == len(batch.names):
+            return False
+        files = _files(pipeline)
+        quotes = read_quotes(files["quotes"])
+        complete = not (failed and batch.stop_before_failure)
+        if not complete:
+            day = date.fromisoformat(min(failed))
+            quotes = quotes.filter(pc.less(quotes.column("trade_date"), day))
+        if batch.expects_quotes and not quotes.num_rows:
+            return complete
+        splits = pa.concat_tables(
+            [
+                read_splits(files["splits"]),
+                rows_of(landing.catalog, SPLITS, reader.name).select(SPLITS_SCHEMA.names),
+            ],
+            promote_options="permissive",
+        )
+        expected = Expectation(
+            start=batch.start,
+            end=batch.end,
+            today=today,
+            symbols=batch.symbols,
+            splits=splits,
+            jump_limit=settings.ingest.jump_limit,
+        )
+        landing.load_id = uuid4().hex
+        landing.judge(quotes, expected, settings.ingest.max_reject_share)
+        pipeline.load()
+    return complete
+
+
+def _pipeline(folder: Path, landing: Landing) -> "dlt.Pipeline":
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    import dlt
+
+    from lakehouse.landing.destination import lake_destination
+
+    return dlt.pipeline(
+        "weekahead", pipelines_dir=str(folder), destination=lake_destination(landing)
+    )
+
+
+def _files(pipeline: "dlt.Pipeline") -> dict[str, list[Path]]:
+    """The Parquet files of the load by table."""
+    files: dict[str, list[Path]] = defaultdict(list)
+    for load_id in pipeline.list_normalized_load_packages():
+        for job in pipeline.get_load_package_info(load_id).jobs["new_jobs"]:
+            files[job.job_file_info.table_name].append(Path(job.file_path))
+    return files
+
+
+@contextmanager
+def _working_directory(home: Path) -> Iterator[Path]:
+    """A fresh directory for dlt, so that what a killed run left behind can spoil nothing."""
+    root = home / "ingest"
+    folder = root / f"{os.getpid()}-{uuid4().hex[:8]}"
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        for left in root.iterdir():
+            if not psutil.pid_exists(int(left.name.partition("-")[0])):
+                shutil.rmtree(left, ignore_errors=True)
+    except OSError as error:
+        raise HomeError(
+            f"{root} cannot be used ({error.strerror}): free space there, give yourself the right "
+            "to write, or set WEEKAHEAD_HOME to another directory."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _own_errors(landing: Landing, home: Path) -> Iterator[None]:
+    """Raise what went wrong itself instead of dlt's wrapping of it."""
+    try:
+        yield
+    except WeekaheadError:
+        raise
+    except Exception as error:
+        if landing.error is not None:
+            raise landing.error from None
+        for cause in _causes(error):
+            if isinstance(cause, WeekaheadError):
+                raise cause from None
+            if isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
+                raise HomeError(
+                    f"{home} cannot be written ({cause.strerror}): free space there, or set "
+                    "WEEKAHEAD_HOME to another directory. Nothing of this load was committed."
+                ) from error
+        raise
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

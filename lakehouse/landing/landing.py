@@ -1,0 +1,180 @@
+"""Putting what was fetched into the lake: check, count, merge."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+
+from catalog.merge import MergeReport, merge
+from catalog.tables import BY_NAME, QUOTES, TableDefinition
+from lakehouse.errors import TooManyRejects
+from lakehouse.landing.quality import Expectation, Verdict, check_quotes
+from lakehouse.landing.rejects import REJECT_SCHEMA, record_rejects
+from lakehouse.landing.request import Counts
+from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
+
+REASONS_SHOWN = 3
+
+
+@dataclass
+class Landing:
+    """Lands one load; its tables may arrive from several threads.
+
+    Attributes:
+        catalog: The lake.
+        source: Name of the quote source.
+        load_id: Name of the load, kept with every row and snapshot.
+        tables: Counts by table, so far.
+        symbols: Counts of quotes by symbol, so far.
+        snapshots: Snapshot ids of the tables that were merged into.
+        error: What stopped the landing of a file.
+    """
+
+    catalog: Catalog
+    source: str
+    load_id: str = ""
+    tables: dict[str, Counts] = field(default_factory=dict)
+    symbols: dict[str, Counts] = field(default_factory=dict)
+    snapshots: dict[str, int | None] = field(default_factory=dict)
+    error: Exception | None = None
+    _verdict: Verdict | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def judge(self, quotes: pa.Table, expected: Expectation, max_reject_share: float) -> Verdict:
+        """Check a load's bars before anything of it is committed.
+
+        Raises:
+            TooManyRejects: More than the given share of the bars breaks a rule.
+        """
+        verdict = check_quotes(quotes, expected)
+        if verdict.reject_share > max_reject_share:
+            raise TooManyRejects(_too_many(verdict, max_reject_share))
+        self._verdict = verdict
+        return verdict
+
+    def land(self, name: str, path: Path) -> None:
+        """Land one Parquet file of the load in the table ``raw.<name>``."""
+        definition = BY_NAME[f"raw.{name}"]
+        with self._lock:
+            if definition is QUOTES:
+                if self._verdict is not None:
+                    self.land_quotes(self._verdict)
+            else:
+                self._land_reference(definition, pq.read_table(path))
+
+    def land_quotes(self, verdict: Verdict) -> MergeReport:
+        """Merge accepted bars and record the rest."""
+        remarks = pa.concat_tables([verdict.rejected, verdict.flagged])
+        record_rejects(self.catalog, self.source, remarks, self.load_id)
+        report = self._merge(
+            QUOTES,
+            verdict.accepted,
+            rejected=verdict.rejected.num_rows,
+            flagged=verdict.flagged.num_rows,
+        )
+        self._count_symbols(verdict, report)
+        return report
+
+    def _land_reference(self, definition: TableDefinition, rows: pa.Table) -> None:
+        kept, conflicts = _one_per_key(rows, definition)
+        if conflicts.num_rows:
+            record_rejects(self.catalog, self.source, conflicts, self.load_id)
+        self._merge(definition, kept, rejected=conflicts.num_rows)
+
+    def _merge(
+        self, definition: TableDefinition, rows: pa.Table, *, rejected: int = 0, flagged: int = 0
+    ) -> MergeReport:
+        now = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
+        stamped = rows.append_column(
+            "load_id", pa.repeat(pa.scalar(self.load_id, pa.string()), rows.num_rows)
+        ).append_column("ingested_at", pa.repeat(now, rows.num_rows))
+        report = merge(
+            self.catalog, definition, stamped, commit_id=f"{self.load_id}/{definition.name}"
+        )
+        counts = Counts(report.new, report.corrected, report.unchanged, rejected, flagged)
+        self.tables[definition.name] = self.tables.get(definition.name, Counts()) + counts
+        self.snapshots[definition.name] = report.snapshot_id
+        return report
+
+    def _count_symbols(self, verdict: Verdict, report: MergeReport) -> None:
+        arrived = _by_symbol(verdict.accepted)
+        new = _by_symbol(report.new_keys)
+        corrected = _by_symbol(report.corrected_keys)
+        rejected = _by_symbol(verdict.rejected)
+        flagged = _by_symbol(verdict.flagged)
+        for symbol in arrived.keys() | rejected.keys():
+            counts = Counts(
+                new=new[symbol],
+                corrected=corrected[symbol],
+                unchanged=arrived[symbol] - new[symbol] - corrected[symbol],
+                rejected=rejected[symbol],
+                flagged=flagged[symbol],
+            )
+            self.symbols[symbol] = self.symbols.get(symbol, Counts()) + counts
+
+
+def read_quotes(paths: Sequence[Path]) -> pa.Table:
+    """All bars of a load."""
+    tables = [pq.read_table(path, schema=QUOTES_SCHEMA) for path in paths]
+    return pa.concat_tables(tables) if tables else QUOTES_SCHEMA.empty_table()
+
+
+def read_splits(paths: Sequence[Path]) -> pa.Table:
+    """All splits of a load."""
+    tables = [pq.read_table(path, schema=SPLITS_SCHEMA) for path in paths]
+    return pa.concat_tables(tables) if tables else SPLITS_SCHEMA.empty_table()
+
+
+def _by_symbol(rows: pa.Table | None) -> Counter[str]:
+    if rows is None or not rows.num_rows:
+        return Counter()
+    counts = rows.group_by("symbol").aggregate([([], "count_all")]).to_pydict()
+    return Counter(
+        {
+            symbol or "?": number
+            for symbol, number in zip(counts["symbol"], counts["count_all"], strict=True)
+        }
+    )
+
+
+def _one_per_key(rows: pa.Table, definition: TableDefinition) -> tuple[pa.Table, pa.Table]:
+    """Rows with copies and contradictions removed, and the contradictions as rejects."""
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    frame = frame.unique(maintain_order=True)
+    unclear = frame.select(definition.key).is_duplicated()
+    unclear |= ~frame.select(pl.all_horizontal(pl.col(definition.key).is_not_null())).to_series()
+    if not unclear.any():
+        return frame.to_arrow(), REJECT_SCHEMA.empty_table()
+    bad = frame.filter(unclear)
+    dates = [name for name in definition.key if name.endswith("_date")]
+    conflicts = bad.select(
+        "source",
+        pl.col("symbol") if "symbol" in bad.columns else pl.lit(None, pl.String).alias("symbol"),
+        pl.col(dates[0]).alias("trade_date")
+        if dates
+        else pl.lit(None, pl.Date).alias("trade_date"),
+        rule=pl.lit("duplicate"),
+        reason=pl.lit(f"{definition.name} gets different or incomplete rows for one key"),
+        payload=pl.struct(pl.all()).struct.json_encode(),
+    )
+    return frame.filter(~unclear).to_arrow(), conflicts.to_arrow()
+
+
+def _too_many(verdict: Verdict, limit: float) -> str:
+    rules = Counter(verdict.rejected.column("rule").to_pylist())
+    shown = ", ".join(f"{rule}: {count:,}" for rule, count in rules.most_common(REASONS_SHOWN))
+    first = verdict.rejected.slice(0, 1).to_pylist()[0]
+    return (
+        f"{verdict.rejected.num_rows:,} of {verdict.checked:,} bars break a rule ({shown}; first: "
+        f"{first['symbol']} on {first['trade_date']}, {first['reason']}), which is more than the "
+        f"{limit:.1%} allowed. Nothing of this load was committed. Look at what the source sends, "
+        "or raise WEEKAHEAD_INGEST__MAX_REJECT_SHARE."
+    )

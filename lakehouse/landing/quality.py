@@ -1,0 +1,234 @@
+"""The quality gate: which bars may enter the lake.
+
+The rules are a pandera schema over polars. A row that breaks one is rejected with the first rule it
+breaks; a jump without a split is only flagged, because it may be real.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandera.polars as pandera
+import polars as pl
+import pyarrow as pa
+from pandera.errors import SchemaErrors
+
+PRICES = ("open", "high", "low", "close")
+KEY = ("source", "symbol", "trade_date")
+JUMP = "jump"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the gate measures bars against.
+
+    Attributes:
+        start: First date that was asked for.
+        end: Last date that was asked for.
+        today: Nothing can have traded later.
+        symbols: Symbols that were asked for; None accepts any.
+        splits: Known splits: symbol, ex_date, ratio_before, ratio_after.
+        jump_limit: Absolute log return beyond which a bar is flagged.
+    """
+
+    start: date
+    end: date
+    today: date
+    symbols: frozenset[str] | None
+    splits: pa.Table
+    jump_limit: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition that every bar has to meet.
+
+    Attributes:
+        name: Stored in ``raw.rejects.rule``.
+        reason: What is wrong with a row that breaks it.
+        holds: The condition; null counts as met, so that one fault breaks one rule.
+    """
+
+    name: str
+    reason: str
+    holds: pl.Expr
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision on a load.
+
+    Attributes:
+        accepted: Bars to merge, in the columns of ``raw.quotes`` except audit columns.
+        rejected: Rows for ``raw.rejects`` that are kept out of the lake's quotes.
+        flagged: Rows for ``raw.rejects`` about bars that are accepted all the same.
+        checked: Distinct rows that were looked at.
+    """
+
+    accepted: pa.Table
+    rejected: pa.Table
+    flagged: pa.Table
+    checked: int
+
+    @property
+    def reject_share(self) -> float:
+        """Rejected rows relative to all."""
+        return self.rejected.num_rows / self.checked if self.checked else 0.0
+
+
+def rules(expected: Expectation) -> tuple[Rule, ...]:
+    """The rules in the order in which a row is judged."""
+    filled = pl.all_horizontal(pl.col(name).is_not_null() for name in (*KEY, *PRICES, "volume"))
+    body_low, body_high = pl.min_horizontal("open", "close"), pl.max_horizontal("open", "close")
+    day = pl.col("trade_date")
+    known = (
+        pl.lit(True)
+        if expected.symbols is None
+        else pl.col("symbol").is_in(sorted(expected.symbols))
+    )
+    return (
+        Rule("type", "a value has the wrong type", pl.col("malformed").is_null()),
+        Rule("missing", "symbol, date, a price or the volume is missing", filled),
+        Rule("unknown_symbol", "the symbol was not asked for", known),
+        Rule("future", "the date is in the future", day <= expected.today),
+        Rule(
+            "out_of_range",
+            "the date was not asked for",
+            day.is_between(expected.start, expected.end) | (day > expected.today),
+        ),
+        Rule(
+            "positive_price",
+            "a price is not a positive number",
+            pl.all_horizontal((pl.col(name) > 0) & pl.col(name).is_finite() for name in PRICES),
+        ),
+        Rule(
+            "price_range",
+            "low ≤ open, close ≤ high does not hold",
+            (pl.col("low") <= body_low) & (body_high <= pl.col("high")),
+        ),
+        Rule("volume", "the volume is negative", pl.col("volume") >= 0),
+        Rule(
+            "duplicate",
+            "the load holds different bars for this symbol and date",
+            ~pl.col("_twice"),
+        ),
+    )
+
+
+def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
+    """Sort bars into accepted, rejected and flagged.
+
+    Args:
+        rows: Columns of ``lakehouse.sources.base.QUOTES_SCHEMA``.
+        expected: What was asked for, and what is known.
+    """
+    frame = _arrow_frame(rows)
+    frame = _without_copies(frame)
+    broken = _broken(frame, rules(expected))
+    good = frame
+    if broken.height:
+        bad_rows = frame.with_row_index("_row").join(broken, on="_row", maintain_order="left")
+        good = frame.with_row_index("_row").join(broken, on="_row", how="anti").drop("_row")
+    else:
+        bad_rows = frame.head(0).with_columns(rule=pl.lit(""), reason=pl.lit(""))
+    good = good.drop("malformed", "_twice")
+    return Verdict(
+        accepted=good.to_arrow(),
+        rejected=_reject_rows(bad_rows),
+        flagged=_reject_rows(_jumps(good, expected)),
+        checked=frame.height,
+    )
+
+
+def _arrow_frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _without_copies(frame: pl.DataFrame) -> pl.DataFrame:
+    """Keep one of several identical rows; mark keys that still come more than once."""
+    twice = frame.select(KEY).is_duplicated()
+    if twice.any():
+        frame = frame.unique(maintain_order=True, keep="first")
+        twice = frame.select(KEY).is_duplicated()
+    return frame.with_columns(twice.alias("_twice"))
+
+
+def _broken(frame: pl.DataFrame, applied: tuple[Rule, ...]) -> pl.DataFrame:
+    """Row number, rule and reason of every row that breaks a rule, by the first it breaks."""
+    schema = pandera.DataFrameSchema(checks=[_check(rule) for rule in applied])
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as error:
+        order = {rule.name: place for place, rule in enumerate(applied)}
+        reasons = {rule.name: rule.reason for rule in applied}
+        return (
+            error.failure_cases.select(
+                pl.col("index").cast(pl.get_index_type()).alias("_row"), rule=pl.col("check")
+            )
+            .with_columns(_order=pl.col("rule").replace_strict(order))
+            .sort("_row", "_order")
+            .unique("_row", keep="first", maintain_order=True)
+            .with_columns(reason=pl.col("rule").replace_strict(reasons))
+            .drop("_order")
+        )
+    return pl.DataFrame(
+        schema={"_row": pl.get_index_type(), "rule": pl.String, "reason": pl.String}
+    )
+
+
+def _check(rule: Rule) -> Any:
+    def holds(data: Any) -> pl.LazyFrame:
+        return data.lazyframe.select(rule.holds.fill_null(True))
+
+    return pandera.Check(holds, name=rule.name, error=rule.name)
+
+
+def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
+    """Bars whose close differs from the one before by more than the limit, splits considered."""
+    ordered = good.sort(KEY)
+    before = pl.col("close").shift(1)
+    jumps = (
+        ordered.with_columns(
+            _change=(pl.col("close") / before).log(), _since=pl.col("trade_date").shift(1)
+        )
+        .filter(
+            (pl.col("symbol") == ordered["symbol"].shift(1))
+            & (pl.col("_change").abs() > expected.jump_limit)
+        )
+        .with_row_index("_jump")
+    )
+    if not jumps.height:
+        return jumps.with_columns(rule=pl.lit(""), reason=pl.lit(""))
+    splits = _arrow_frame(expected.splits).select(
+        "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
+    )
+    explained = (
+        jumps.select("_jump", "symbol", "trade_date", "_since")
+        .join(splits, on="symbol")
+        .filter(
+            (pl.col("ex_date") > pl.col("_since")) & (pl.col("ex_date") <= pl.col("trade_date"))
+        )
+        .group_by("_jump")
+        .agg(pl.col("_ratio").sum())
+    )
+    change = pl.col("_change") + pl.col("_ratio").fill_null(0.0)
+    percent = ((change.exp() - 1) * 100).round(1).cast(pl.String)
+    return (
+        jumps.join(explained, on="_jump", how="left", maintain_order="left")
+        .filter(change.abs() > expected.jump_limit)
+        .with_columns(
+            rule=pl.lit(JUMP),
+            reason="kept, but the close moved by " + percent + " % and no split explains it",
+        )
+    )
+
+
+def _reject_rows(frame: pl.DataFrame) -> pa.Table:
+    """Rows for ``raw.rejects``, with the bar as JSON in ``payload``."""
+    bar = [name for name in (*KEY, *PRICES, "volume", "value", "currency", "board")]
+    payload = pl.struct(bar).struct.json_encode()
+    if "malformed" in frame.columns:
+        payload = pl.coalesce("malformed", payload)
+    return frame.select(*KEY, "rule", "reason", payload=payload).to_arrow()

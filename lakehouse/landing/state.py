@@ -1,0 +1,119 @@
+"""Where the lake's quotes end: the only state that an ingest starts from.
+
+It is derived from the table itself, so that a lost working directory or a killed run cannot leave
+it wrong. Years are read from the latest back, and only the columns that are needed, so that a daily
+run costs the same however long the history is.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import (
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    LessThan,
+)
+from pyiceberg.table import Table
+
+from catalog.connect import load_table
+from catalog.tables import QUOTES, TableDefinition
+
+EPOCH_YEAR = 1970
+
+
+def last_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[str, date]:
+    """The latest trade date of each symbol that has any."""
+    table = load_table(catalog, QUOTES)
+    found: dict[str, date] = {}
+    missing = set(symbols)
+    for year in _years(table):
+        if not missing:
+            break
+        of_year = And(EqualTo("source", source), _within(year), In("symbol", missing))
+        rows = table.scan(of_year, selected_fields=("symbol", "trade_date")).to_arrow()
+        found |= _latest_by_symbol(rows)
+        missing -= found.keys()
+    return found
+
+
+def last_board_date(catalog: Catalog, source: str, board: str) -> date | None:
+    """The latest trade date of a board; None while it has none."""
+    table = load_table(catalog, QUOTES)
+    for year in _years(table):
+        of_year = And(EqualTo("source", source), EqualTo("board", board), _within(year))
+        rows = table.scan(of_year, selected_fields=("trade_date",)).to_arrow()
+        if rows.num_rows:
+            latest: date = pc.max(rows.column("trade_date")).as_py()
+            return latest
+    return None
+
+
+def known_symbols(catalog: Catalog, source: str) -> tuple[str, ...]:
+    """Every symbol of a source that has quotes."""
+    rows = load_table(catalog, QUOTES).scan(EqualTo("source", source), selected_fields=("symbol",))
+    symbols: set[str] = set()
+    for batch in rows.to_arrow_batch_reader():
+        symbols.update(pc.unique(batch.column("symbol")).to_pylist())
+    return tuple(sorted(symbols))
+
+
+def symbols_before(catalog: Catalog, source: str, symbols: Collection[str], day: date) -> set[str]:
+    """Those of the symbols that have quotes from before a day."""
+    table = load_table(catalog, QUOTES)
+    missing, found = set(symbols), set[str]()
+    for year in _years(table):
+        if not missing or year > day.year:
+            continue
+        wanted = And(
+            EqualTo("source", source),
+            _within(year),
+            LessThan("trade_date", day.isoformat()),
+            In("symbol", missing),
+        )
+        rows = table.scan(wanted, selected_fields=("symbol",)).to_arrow()
+        found.update(pc.unique(rows.column("symbol")).to_pylist())
+        missing -= found
+    return found
+
+
+def rows_of(catalog: Catalog, definition: TableDefinition, source: str) -> pa.Table:
+    """All rows of a source in one of the small tables."""
+    return load_table(catalog, definition).scan(EqualTo("source", source)).to_arrow()
+
+
+def _years(table: Table) -> Iterator[int]:
+    """The years that have quotes, latest first."""
+    if table.current_snapshot() is None:
+        return
+    partitions = table.inspect.partitions().column("partition").to_pylist()
+    yield from sorted({EPOCH_YEAR + row["trade_date_year"] for row in partitions}, reverse=True)
+
+
+def _within(year: int) -> BooleanExpression:
+    first, next_first = date(year, 1, 1), date(year + 1, 1, 1)
+    return And(
+        GreaterThanOrEqual("trade_date", first.isoformat()),
+        LessThan("trade_date", next_first.isoformat()),
+    )
+
+
+def _latest_by_symbol(rows: pa.Table) -> dict[str, date]:
+    latest = rows.group_by("symbol").aggregate([("trade_date", "max")])
+    return dict(
+        zip(
+            latest.column("symbol").to_pylist(),
+            latest.column("trade_date_max").to_pylist(),
+            strict=True,
+        )
+    )
+
+
+def look_back(last: date, days: int) -> date:
+    """The first date to read again for late corrections."""
+    return last - timedelta(days=days)

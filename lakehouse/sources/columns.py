@@ -1,0 +1,76 @@
+"""From decoded JSON to typed Arrow columns, keeping what does not fit for the quality gate."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+Values = Sequence[Any]
+
+
+def typed_table(
+    columns: Mapping[str, Values], schema: pa.Schema, *, payloads: Sequence[Mapping[str, Any]]
+) -> pa.Table:
+    """Build a table of a schema whose last column is ``malformed``.
+
+    A value of the wrong type becomes null, and the row's payload goes into ``malformed`` as JSON
+    with the names of the columns that were wrong under ``"_malformed"``.
+
+    Args:
+        columns: Values by column name; columns that are missing become null.
+        schema: Column types; strings, dates, doubles and longs.
+        payloads: The rows as the source sent them.
+    """
+    count = len(payloads)
+    wrong: dict[int, list[str]] = {}
+    arrays = []
+    for field in schema:
+        if field.name == "malformed":
+            continue
+        array, misfits = _typed(columns.get(field.name, [None] * count), field.type)
+        arrays.append(array)
+        for row in misfits:
+            wrong.setdefault(row, []).append(field.name)
+    malformed = [
+        json.dumps({**payloads[row], "_malformed": wrong[row]}, ensure_ascii=False, default=str)
+        if row in wrong
+        else None
+        for row in range(count)
+    ]
+    return pa.Table.from_arrays([*arrays, pa.array(malformed, pa.string())], schema=schema)
+
+
+def _typed(values: Values, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
+    """The values as an array, and the rows whose value did not fit."""
+    try:
+        return _all_typed(values, kind), []
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        pass
+    kept: list[Any] = []
+    misfits = []
+    for row, value in enumerate(values):
+        try:
+            kept.append(_all_typed([value], kind)[0].as_py())
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            kept.append(None)
+            misfits.append(row)
+    return pa.array(kept, kind), misfits
+
+
+def _all_typed(values: Values, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_date(kind):
+        return pa.array([None if value is None else _date(value) for value in values], kind)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        if bool in set(map(type, values)):
+            raise TypeError("a truth value is not a number")
+        # By way of doubles, because Arrow cuts 1.5 down to 1 when it builds integers directly.
+        return pa.array(values, pa.float64()).cast(kind)
+    return pa.array(values, kind)
+
+
+def _date(value: Any) -> date:
+    if isinstance(value, date):
+        return value
+    return date.fromisoformat(str(value)[:10])

@@ -1,0 +1,278 @@
+"""The one HTTP client of all quote sources: retries, pacing, timeouts, content checks.
+
+Statuses and ``Retry-After`` follow RFC 9110. What is worth another try: 408, 425, 429 and 5xx,
+connections that fail or break off, answers that take too long, and answers that are not JSON (some
+hosts block with a page of HTML and status 200).
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from threading import BoundedSemaphore, Lock
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential_jitter
+
+from lakehouse import __version__
+from lakehouse.errors import BadPayload, SourceUnavailable
+from lakehouse.settings.sources import HttpSettings
+
+RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+MAX_BODY_BYTES = 128 * 1024 * 1024
+USER_AGENT = f"Mozilla/5.0 (compatible; weekahead/{__version__})"
+EXCERPT_CHARACTERS = 80
+
+
+class Unreachable(SourceUnavailable):
+    """No connection to the host at all: every further request would fail, too."""
+
+
+class NotFound(BadPayload):
+    """The host answers that there is no such thing (404); the parsed body, if any, is kept."""
+
+    def __init__(self, message: str, body: Any) -> None:
+        super().__init__(message)
+        self.body = body
+
+
+class _Transient(Exception):
+    """Worth another try; holds the error to raise when tries run out."""
+
+    def __init__(
+        self, error: SourceUnavailable | BadPayload, retry_after: float | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after
+
+
+class HttpClient:
+    """Gets JSON from one host; may be shared by threads.
+
+    Args:
+        settings: The policy.
+        base_url: Scheme, host and port.
+        setting: Name of the environment variable that holds the address, for error messages.
+        pause_seconds: Least time between two requests; default: the policy's.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        *,
+        base_url: str,
+        setting: str,
+        pause_seconds: float | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.requests = 0
+        self._settings = settings
+        self._setting = setting
+        parts = urlsplit(base_url)
+        self.host = parts.netloc.rpartition("@")[2]
+        self._pacer = _Pacer(settings.pause_seconds if pause_seconds is None else pause_seconds)
+        self._slots = BoundedSemaphore(settings.parallel)
+        self._pool = _pool(settings, parts.scheme, parts.hostname or "")
+
+    def __enter__(self) -> Self:
+        """Open nothing yet; connections are made when they are needed."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def get_json(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+        """Get and parse a JSON document, trying again as the policy says.
+
+        Raises:
+            Unreachable: There is no connection to the host.
+            SourceUnavailable: The host refuses, fails or answers with something else than JSON.
+            NotFound: The host answers 404.
+            BadPayload: The answer is not valid JSON.
+        """
+        query = f"?{urlencode(params)}" if params else ""
+        retrying = Retrying(
+            stop=stop_after_attempt(self._settings.attempts),
+            wait=self._wait,
+            retry=retry_if_exception(self._worth_another_try),
+            reraise=True,
+        )
+        try:
+            return retrying(self._once, f"{path}{query}")
+        except _Transient as transient:
+            raise transient.error from transient.__cause__
+
+    def _wait(self, state: RetryCallState) -> float:
+        limits = self._settings
+        pause = wait_exponential_jitter(
+            initial=limits.backoff_seconds,
+            max=limits.max_backoff_seconds,
+            jitter=limits.backoff_seconds,
+        )(state)
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, _Transient) else None
+        if asked is None:
+            return float(pause)
+        # Whoever asks one thread to wait means all of them.
+        self._pacer.hold(asked)
+        return asked
+
+    def _worth_another_try(self, error: BaseException) -> bool:
+        if not isinstance(error, _Transient):
+            return False
+        return (error.retry_after or 0) <= self._settings.max_backoff_seconds
+
+    def _once(self, target: str) -> Any:
+        with self._slots:
+            self._pacer.wait()
+            self.requests += 1
+            response, body = self._fetch(target)
+        status, path = response.status, target.partition("?")[0]
+        where = f"{self.host}{path}"
+        if status in RETRIED_STATUSES:
+            error = SourceUnavailable(f"{where} answers with status {status}.{self._advice()}")
+            raise _Transient(error, _retry_after(response.headers.get("Retry-After")))
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        is_json = kind.endswith("json")
+        if status == 404:
+            raise NotFound(f"{where} does not exist there (404).", _parsed(body))
+        if status != 200:
+            raise SourceUnavailable(f"{where} refuses with status {status}.{self._advice()}")
+        if not is_json:
+            raise _Transient(
+                SourceUnavailable(
+                    f"{where} answers with {kind or 'no content type'} instead of JSON, which is "
+                    f"how some hosts block or limit callers.{self._advice()}"
+                )
+            )
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            excerpt = body[-EXCERPT_CHARACTERS:].decode(errors="replace")
+            message = f"{where} answers with broken JSON ({error}); it ends in: {excerpt!r}."
+            raise _Transient(BadPayload(message)) from error
+
+    def _fetch(self, target: str) -> tuple[urllib3.BaseHTTPResponse, bytes]:
+        deadline = time.monotonic() + self._settings.total_timeout_seconds
+        try:
+            response = self._pool.request("GET", f"{self.base_url}{target}", preload_content=False)
+            try:
+                return response, self._body(response, deadline, target)
+            finally:
+                response.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise _Transient(self._explain(error, target)) from error
+
+    def _body(self, response: urllib3.BaseHTTPResponse, deadline: float, target: str) -> bytes:
+        chunks, size = [], 0
+        # read1 returns what has come so far, so that a trickling answer cannot hold us for ever.
+        while chunk := response.read1(1 << 16):
+            chunks.append(chunk)
+            size += len(chunk)
+            if time.monotonic() > deadline or size > MAX_BODY_BYTES:
+                response.close()
+                limit = (
+                    f"{MAX_BODY_BYTES >> 20} MiB"
+                    if size > MAX_BODY_BYTES
+                    else f"{self._settings.total_timeout_seconds:g} s"
+                )
+                path = target.partition("?")[0]
+                message = f"The answer of {self.host}{path} takes more than {limit}."
+                raise _Transient(SourceUnavailable(message + self._advice()))
+        return b"".join(chunks)
+
+    def _explain(self, error: urllib3.exceptions.HTTPError, target: str) -> SourceUnavailable:
+        reason = getattr(error, "reason", None) or error
+        where = f"{self.host}{target.partition('?')[0]}"
+        if isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.SSLError):
+            return Unreachable(f"No connection to {self.host} ({_short(reason)}).{self._advice()}")
+        if isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
+            seconds = self._settings.connect_timeout_seconds
+            return Unreachable(f"No connection to {self.host} in {seconds:g} s.{self._advice()}")
+        if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
+            seconds = self._settings.read_timeout_seconds
+            return SourceUnavailable(f"{where} sent nothing for {seconds:g} s.{self._advice()}")
+        return SourceUnavailable(f"{where} broke off ({_short(reason)}).{self._advice()}")
+
+    def _advice(self) -> str:
+        return f" Try again later, or check {self._setting}."
+
+
+class _Pacer:
+    """Keeps the least time between the starts of two requests."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._next = 0.0
+        self._lock = Lock()
+
+    def wait(self) -> None:
+        """Sleep until the caller's turn."""
+        with self._lock:
+            turn = max(self._next, time.monotonic())
+            self._next = turn + self._pause
+        time.sleep(max(0.0, turn - time.monotonic()))
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody start for some seconds."""
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+
+def _pool(settings: HttpSettings, scheme: str, host: str) -> urllib3.PoolManager:
+    options: dict[str, Any] = {
+        "maxsize": settings.parallel,
+        "headers": {
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        },
+        "timeout": urllib3.Timeout(
+            connect=settings.connect_timeout_seconds, read=settings.read_timeout_seconds
+        ),
+        # Only redirects are urllib3's business; tries and pauses are counted here.
+        "retries": urllib3.Retry(
+            total=None, connect=0, read=0, status=0, other=0, redirect=3, raise_on_status=False
+        ),
+    }
+    proxy = getproxies().get(scheme)
+    if proxy and host not in ("localhost", "127.0.0.1", "::1") and not proxy_bypass(host):
+        return urllib3.ProxyManager(proxy, **options)
+    return urllib3.PoolManager(**options)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait; RFC 9110 allows a number of seconds or a date."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _short(error: object) -> str:
+    return str(error).rpartition(": ")[2] or type(error).__name__

@@ -1,0 +1,169 @@
+"""Reading ISS, the wire format of the Moscow Exchange.
+
+A block of an ISS answer is ``{"columns": [...], "data": [[...], ...]}``. Columns are found by their
+names, because their order is no promise. Long blocks come in pages, with a block
+``<name>.cursor`` that holds INDEX, TOTAL and PAGESIZE. Reference: https://iss.moex.com/iss/reference/.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lakehouse.errors import BadPayload
+from lakehouse.sources.http import HttpClient, NotFound
+
+PAGE_ROWS = 100
+EMPTY_PAGE_TRIES = 3
+
+
+class NotOffered(BadPayload):
+    """The host does not have this part of ISS."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table as ISS sends it.
+
+    Attributes:
+        where: Where it came from, for error messages.
+        columns: Names in upper case, in the order of the values.
+        rows: The values.
+    """
+
+    where: str
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+
+    def values(self, name: str) -> list[Any]:
+        """The values of a column; nulls when ISS does not send it."""
+        if name not in self.columns:
+            return [None] * len(self.rows)
+        position = self.columns.index(name)
+        return [row[position] for row in self.rows]
+
+    def require(self, *names: str) -> "Block":
+        """Check that columns are there.
+
+        Raises:
+            BadPayload: One is missing, although there are rows.
+        """
+        missing = [name for name in names if name not in self.columns]
+        if missing and self.rows:
+            raise BadPayload(f"{self.where} comes without the column {', '.join(missing)}.")
+        return self
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class IssClient:
+    """Gets blocks from an ISS host."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+
+    def block(self, path: str, name: str, params: Mapping[str, str | int]) -> Block:
+        """Get one block that comes in one piece.
+
+        Raises:
+            NotOffered: The host does not know the path, or leaves the block out.
+            BadPayload: The answer is not in ISS format.
+            SourceUnavailable: The host does not answer or refuses.
+        """
+        answer = self._get(path, {**params, "iss.meta": "off", "iss.only": name})
+        return _block(answer, name, f"{self._http.host}{path}")
+
+    def pages(self, path: str, name: str, params: Mapping[str, str | int]) -> Block:
+        """Get all pages of a block.
+
+        The pages together must hold as many rows as the cursor says, or the whole answer counts as
+        broken: a history with a hole is worse than one that is fetched again later.
+
+        Raises:
+            NotOffered: The host does not know the path, or leaves the block out.
+            BadPayload: The answer is not in ISS format, or pages and cursor contradict each other.
+            SourceUnavailable: The host does not answer or refuses.
+        """
+        where = f"{self._http.host}{path}"
+        rows: list[list[Any]] = []
+        columns: tuple[str, ...] = ()
+        while True:
+            page, total, size = self._page(path, name, params, start=len(rows))
+            if rows and page.rows and page.columns != columns:
+                page = _reordered(page, columns)
+            columns = columns or page.columns
+            rows += page.rows
+            # A full last page might not be the last, whatever the cursor says.
+            if not page.rows or (len(rows) >= (total or 0) and len(page.rows) < size):
+                break
+        if total is not None and len(rows) != total:
+            raise BadPayload(
+                f"{where} announces {total} rows and sends {len(rows)}. Nothing of it was used; "
+                "it is read again next time."
+            )
+        return Block(where, columns, rows)
+
+    def _page(
+        self, path: str, name: str, params: Mapping[str, str | int], start: int
+    ) -> tuple[Block, int | None, int]:
+        """One page, the announced number of rows in all, and the size of a full page."""
+        asked = {**params, "start": start, "iss.meta": "off", "iss.only": f"{name},{name}.cursor"}
+        where = f"{self._http.host}{path}"
+        for _ in range(EMPTY_PAGE_TRIES):
+            answer = self._get(path, asked)
+            page = _block(answer, name, where)
+            index, total, size = _cursor(answer, name, where)
+            if index is not None and index != start:
+                raise BadPayload(
+                    f"{where}: asked for the rows from {start}, got those from {index}."
+                )
+            # An empty page where rows were announced is a hiccup at first, a contradiction later.
+            if page.rows or total is None or start >= total:
+                break
+        return page, total, size
+
+    def _get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
+        try:
+            answer = self._http.get_json(path, params)
+        except NotFound as error:
+            raise NotOffered(str(error)) from error
+        if not isinstance(answer, dict):
+            raise BadPayload(
+                f"{self._http.host}{path} answers with {type(answer).__name__}, not ISS."
+            )
+        return answer
+
+
+def _block(answer: Mapping[str, Any], name: str, where: str) -> Block:
+    block = answer.get(name)
+    if block is None:
+        raise NotOffered(f"{where} answers without a block '{name}'.")
+    try:
+        columns = tuple(str(column).upper() for column in block["columns"])
+        rows = [list(row) for row in block["data"]]
+    except (TypeError, KeyError) as error:
+        raise BadPayload(
+            f"{where}: the block '{name}' is not in ISS format ({error!r})."
+        ) from error
+    if any(len(row) != len(columns) for row in rows):
+        raise BadPayload(f"{where}: rows of the block '{name}' do not fit its columns.")
+    return Block(where, columns, rows)
+
+
+def _cursor(answer: Mapping[str, Any], name: str, where: str) -> tuple[int | None, int | None, int]:
+    if f"{name}.cursor" not in answer:
+        return None, None, PAGE_ROWS
+    cursor = _block(answer, f"{name}.cursor", where).require("INDEX", "TOTAL", "PAGESIZE")
+    if not cursor.rows:
+        return None, None, PAGE_ROWS
+    numbers = [cursor.values(column)[0] for column in ("INDEX", "TOTAL", "PAGESIZE")]
+    if not all(isinstance(number, int) for number in numbers) or numbers[2] < 1:
+        raise BadPayload(f"{where}: the cursor {numbers} does not consist of whole numbers.")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _reordered(page: Block, columns: Sequence[str]) -> Block:
+    positions = [page.columns.index(name) if name in page.columns else -1 for name in columns]
+    rows = [[row[at] if at >= 0 else None for at in positions] for row in page.rows]
+    return Block(page.where, tuple(columns), rows)
