@@ -20,6 +20,7 @@ from catalog.settings import CatalogSettings, S3Settings
 from lakehouse.errors import SettingsError
 from lakehouse.settings.clickhouse import ClickHouseSettings
 from lakehouse.settings.forecast import ForecastSettings
+from lakehouse.settings.maintenance import MaintenanceSettings
 from lakehouse.settings.mlflow import MlflowSettings
 from lakehouse.settings.services import ServicesSettings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings, YahooSettings
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     moex: MoexSettings = Field(default_factory=MoexSettings)
     yahoo: YahooSettings = Field(default_factory=YahooSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
+    maintenance: MaintenanceSettings = Field(default_factory=MaintenanceSettings)
     forecast: ForecastSettings = Field(default_factory=ForecastSettings)
 
     @classmethod

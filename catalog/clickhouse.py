@@ -1,0 +1,98 @@
+"""How ClickHouse attaches the lake: statements for a REST catalog, and for any other.
+
+Over a REST catalog the whole lake is one ``DataLakeCatalog`` database, in which new snapshots are
+visible at once. ClickHouse without Hive support attaches each table on its own instead, pinned to
+the metadata file that the catalog names now: reading an unpinned directory can serve old data.
+Both give the same database and table names, such as ``lake`` and ``raw.quotes``.
+
+ClickHouse gets the read-only key pair. The statements hold it: send them in a request's body to
+an account that may create databases, and never log them.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from pyiceberg.catalog import Catalog
+
+from catalog.connect import load_table
+from catalog.settings import CatalogSettings, S3Settings
+from catalog.tables import TABLES, TableDefinition
+
+EXPERIMENTAL_SETTINGS = {"allow_database_iceberg": "1"}
+
+
+def lake_database(
+    catalog: CatalogSettings, s3: S3Settings, *, name: str = "lake", comment: str = ""
+) -> str:
+    """The statement that creates the lake's database over a REST catalog.
+
+    Args:
+        catalog: Where the catalog is.
+        s3: Where the object store is.
+        name: Name of the database.
+        comment: Kept with the database; holds no secret.
+
+    Source: ClickHouse, "DataLakeCatalog" database engine; the endpoint is given explicitly because
+    servers otherwise trust the address that the catalog vends.
+    """
+    uri = f"{(catalog.uri or '').rstrip('/')}/v1"
+    access, secret = _reader_keys(s3)
+    credential = (
+        catalog.reader_credential.get_secret_value()
+        if catalog.reader_credential
+        else f"{access}:{secret}"
+    )
+    options = {
+        "catalog_type": "rest",
+        "warehouse": catalog.warehouse,
+        "storage_endpoint": s3.endpoint or "",
+        "catalog_credential": credential,
+        "oauth_server_uri": f"{uri}/oauth/tokens",
+        "auth_scope": "catalog",
+    }
+    given = ", ".join(f"{key} = {_quoted(value)}" for key, value in options.items())
+    return (
+        f"CREATE DATABASE {_identifier(name)} "
+        f"ENGINE = DataLakeCatalog({_quoted(uri)}, {_quoted(access)}, {_quoted(secret)}) "
+        f"SETTINGS {given} COMMENT {_quoted(comment)}"
+    )
+
+
+def pinned_tables(
+    opened: Catalog,
+    s3: S3Settings,
+    *,
+    name: str = "lake",
+    definitions: Iterable[TableDefinition] = TABLES,
+) -> Iterator[str]:
+    """The statements that attach each table as it is now; to be renewed before every read.
+
+    Raises:
+        CatalogUnavailable: A table is missing, or the catalog does not answer.
+    """
+    yield f"CREATE DATABASE IF NOT EXISTS {_identifier(name)}"
+    access, secret = _reader_keys(s3)
+    for definition in definitions:
+        table = load_table(opened, definition)
+        location = table.location().rstrip("/")
+        path = location.split("://", 1)[-1]
+        metadata = table.metadata_location.removeprefix(f"{location}/")
+        yield (
+            f"CREATE OR REPLACE TABLE {_identifier(name)}.{_identifier(definition.name)} "
+            f"ENGINE = IcebergS3({_quoted(f'{s3.endpoint}/{path}/')}, "
+            f"{_quoted(access)}, {_quoted(secret)}) "
+            f"SETTINGS iceberg_metadata_file_path = {_quoted(metadata)}"
+        )
+
+
+def _reader_keys(s3: S3Settings) -> tuple[str, str]:
+    return s3.reader_access_key, s3.reader_secret_key.get_secret_value()
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _identifier(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"

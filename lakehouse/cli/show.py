@@ -1,0 +1,61 @@
+"""What a person sees: progress on stderr, results on stdout."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+STARTED = time.monotonic()
+_stderr = Console(stderr=True, highlight=False)
+_stdout = Console(highlight=False)
+
+
+def progress(message: str) -> None:
+    """One line on stderr, with the seconds since the command began."""
+    _stderr.print(f"[dim]{time.monotonic() - STARTED:6.1f}s[/dim] {message}", soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """An error, on stderr."""
+    _stderr.print("[bold red]error:[/bold red]", end=" ")
+    _stderr.print(message, markup=False, soft_wrap=True)
+
+
+def warning(message: str) -> None:
+    """A warning, on stderr."""
+    _stderr.print("[bold yellow]warning:[/bold yellow]", end=" ")
+    _stderr.print(message, markup=False, soft_wrap=True)
+
+
+def line(text: str = "") -> None:
+    """One line of the result."""
+    _stdout.print(text, soft_wrap=True)
+
+
+def table(
+    title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, left: int = 1
+) -> None:
+    """A table of the result.
+
+    Args:
+        title: Above the table; may be None.
+        headers: One per column.
+        rows: Cells are shown as they are, None as an empty cell.
+        left: How many columns, from the left, hold text and not numbers.
+    """
+    shown = Table(title=title, title_justify="left", header_style="bold")
+    for number, header in enumerate(headers):
+        shown.add_column(header, justify="left" if number < left else "right")
+    for row in rows:
+        shown.add_row(*("" if cell is None else str(cell) for cell in row))
+    _stdout.print(shown)
+
+
+def as_json(value: Any) -> None:
+    """The result for machines."""
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")

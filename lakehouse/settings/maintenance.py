@@ -1,0 +1,20 @@
+"""How the lake is kept small without losing what must stay."""
+
+from pydantic import BaseModel, Field
+
+
+class MaintenanceSettings(BaseModel):
+    """Compaction, expiry of snapshots, and removal of orphan files."""
+
+    keep_days: int = Field(
+        30, ge=0, le=36500, description="Snapshots younger than this stay, tagged ones always."
+    )
+    orphan_age_hours: float = Field(
+        24.0,
+        ge=0,
+        description="Files that no snapshot needs are deleted when older than this; it must be "
+        "longer than any load takes, because a load writes its files before it commits them.",
+    )
+    small_files: int = Field(
+        8, ge=1, le=1000, description="A partition with more data files than this is rewritten."
+    )

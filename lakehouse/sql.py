@@ -1,0 +1,93 @@
+"""Ad-hoc SQL: DuckDB on the Iceberg tables, or ClickHouse on the marts, both read-only."""
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import pyarrow as pa
+
+from lakehouse.errors import UsageError
+from lakehouse.settings import Settings
+
+TABLE_ROW_LIMIT = 1000
+
+
+@contextmanager
+def query(settings: Settings, statement: str, engine: str) -> Iterator[pa.RecordBatchReader]:
+    """Run a statement and stream its result.
+
+    Args:
+        settings: With the addresses of running services.
+        statement: One SQL statement.
+        engine: ``duckdb`` (the lake) or ``clickhouse`` (the marts, as the reader).
+
+    Raises:
+        UsageError: The engine refuses the statement; the message is the engine's.
+    """
+    opened = _duckdb if engine == "duckdb" else _clickhouse
+    with opened(settings, statement) as reader:
+        yield reader
+
+
+@contextmanager
+def _duckdb(settings: Settings, statement: str) -> Iterator[pa.RecordBatchReader]:
+    import duckdb
+
+    from catalog.duckdb import connect
+
+    home = settings.home.absolute()
+    with connect(settings.catalog, settings.s3, extension_dir=home / "duckdb") as connection:
+        try:
+            relation = connection.sql(statement)
+            if relation is None:
+                yield pa.RecordBatchReader.from_batches(pa.schema([]), [])
+                return
+            yield relation.to_arrow_reader()
+        except duckdb.Error as error:
+            raise UsageError(f"DuckDB: {error}") from error
+
+
+@contextmanager
+def _clickhouse(settings: Settings, statement: str) -> Iterator[pa.RecordBatchReader]:
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from lakehouse.warehouse.client import connect
+
+    client = connect(settings, role="reader")
+    try:
+        stream = client.raw_stream(statement, fmt="ArrowStream")
+        yield pa.ipc.open_stream(stream)
+    except ClickHouseError as error:
+        raise UsageError(f"ClickHouse: {error}") from error
+    finally:
+        client.close()
+
+
+def write_csv(reader: pa.RecordBatchReader, output: IO[str]) -> None:
+    """Write a result as CSV with a header line, batch by batch."""
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(reader.schema.names)
+    for batch in reader:
+        writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def write_json(reader: pa.RecordBatchReader, output: IO[str]) -> None:
+    """Write a result as a JSON array of objects, batch by batch."""
+    separator = "["
+    for batch in reader:
+        for row in batch.to_pylist():
+            output.write(f"{separator}\n{json.dumps(row, default=str, allow_nan=False)}")
+            separator = ","
+    output.write("[]\n" if separator == "[" else "\n]\n")
+
+
+def take_rows(reader: pa.RecordBatchReader, limit: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """The first rows of a result, and whether there are more."""
+    rows: list[tuple[Any, ...]] = []
+    for batch in reader:
+        rows.extend(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        if len(rows) > limit:
+            return rows[:limit], True
+    return rows, False
