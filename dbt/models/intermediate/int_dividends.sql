@@ -1,0 +1,48 @@
+with ex_dates as (
+    select
+        source,
+        symbol,
+        {{ ex_date('source', 'record_date') }} as ex_date,
+        sum(assumeNotNull(d.amount)) as amount
+    from {{ ref('stg_dividends') }} as d
+    where d.amount > 0
+    group by source, symbol, ex_date
+),
+
+closes as (
+    select
+        source,
+        symbol,
+        trade_date,
+        assumeNotNull(close) as close
+    from {{ ref('stg_quotes') }}
+    where close > 0
+    {#- Read the bars of paying symbols only. #}
+    and (source, symbol) in (select source, symbol from ex_dates)
+),
+
+-- To each bar the next dividend after it; the last such bar is the one before the ex-date.
+next_dividend as (
+    select
+        closes.source as source,
+        closes.symbol as symbol,
+        ex_dates.ex_date as ex_date,
+        any(ex_dates.amount) as amount,
+        argMax(closes.close, closes.trade_date) as close_before
+    from closes
+    asof inner join ex_dates
+        on closes.source = ex_dates.source
+        and closes.symbol = ex_dates.symbol
+        and closes.trade_date < ex_dates.ex_date
+    group by source, symbol, ex_date
+)
+
+select
+    source,
+    symbol,
+    ex_date,
+    amount,
+    close_before,
+    -- A payment of the whole price or more is an error of the source, not a return.
+    if(amount < close_before, 1 - amount / close_before, 1.) as factor
+from next_dividend

@@ -1,0 +1,16 @@
+with source as (
+    select *
+    from {{ source('lake', 'calendar') }}
+),
+
+renamed as (
+    select
+        toLowCardinality(source) as source,
+        toDate(trade_date) as trade_date,
+        ifNull(is_open, false) as is_open,
+        reason
+    from source
+)
+
+select * from renamed
+{{ at_snapshot('raw.calendar') }}

@@ -1,0 +1,17 @@
+with source as (
+    select *
+    from {{ source('lake', 'dividends') }}
+),
+
+renamed as (
+    select
+        toLowCardinality(source) as source,
+        toLowCardinality(symbol) as symbol,
+        toDate(record_date) as record_date,
+        amount,
+        currency
+    from source
+)
+
+select * from renamed
+{{ at_snapshot('raw.dividends') }}

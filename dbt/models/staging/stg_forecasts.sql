@@ -1,0 +1,28 @@
+with source as (
+    select *
+    from {{ source('lake', 'forecasts') }}
+),
+
+renamed as (
+    select
+        toLowCardinality(source) as source,
+        toLowCardinality(symbol) as symbol,
+        toDate(as_of_date) as as_of_date,
+        toUInt8(horizon) as horizon,
+        toLowCardinality(model_name) as model_name,
+        toLowCardinality(model_version) as model_version,
+        toDateOrNull(toString(target_date)) as target_date,
+        last_close,
+        point,
+        lower_80,
+        upper_80,
+        lower_95,
+        upper_95,
+        feature_snapshot,
+        ifNull(simulated, false) as is_simulated,
+        made_at
+    from source
+)
+
+select * from renamed
+{{ at_snapshot('ml.forecasts') }}

@@ -1,0 +1,27 @@
+with source as (
+    select *
+    from {{ source('lake', 'gate_decisions') }}
+),
+
+renamed as (
+    select
+        decided_at,
+        model_name,
+        challenger_version,
+        challenger_kind,
+        champion_version,
+        serving_version,
+        promoted as is_promoted,
+        dry_run as is_dry_run,
+        reason,
+        relative_mae_last_price,
+        relative_mae_drift,
+        relative_mae_champion,
+        p_value,
+        toDateOrNull(toString(window_start)) as window_start,
+        toDateOrNull(toString(window_end)) as window_end
+    from source
+)
+
+select * from renamed
+{{ at_snapshot('ml.gate_decisions') }}

@@ -1,0 +1,19 @@
+with source as (
+    select *
+    from {{ source('lake', 'securities') }}
+),
+
+renamed as (
+    select
+        toLowCardinality(source) as source,
+        toLowCardinality(symbol) as symbol,
+        name,
+        currency,
+        lot_size,
+        toDateOrNull(toString(listed_from)) as listed_from,
+        toDateOrNull(toString(listed_till)) as listed_till
+    from source
+)
+
+select * from renamed
+{{ at_snapshot('raw.securities') }}

@@ -1,0 +1,17 @@
+with source as (
+    select *
+    from {{ source('lake', 'splits') }}
+),
+
+renamed as (
+    select
+        toLowCardinality(source) as source,
+        toLowCardinality(symbol) as symbol,
+        toDate(ex_date) as ex_date,
+        ratio_before,
+        ratio_after
+    from source
+)
+
+select * from renamed
+{{ at_snapshot('raw.splits') }}

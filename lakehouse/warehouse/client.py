@@ -1,0 +1,83 @@
+"""Connections to ClickHouse, one account for each kind of client."""
+
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import SecretStr
+
+from lakehouse.errors import ServiceError, SettingsError
+from lakehouse.settings import Settings
+from lakehouse.settings.clickhouse import ClickHouseSettings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Role = Literal["admin", "writer", "reader"]
+CONNECT_SECONDS = 10
+QUERY_SECONDS = 1800
+
+
+def connect(settings: Settings, role: Role = "writer") -> "Client":
+    """Open a connection; usable from several threads at once.
+
+    Args:
+        settings: Says where ClickHouse is and holds the accounts.
+        role: ``admin`` attaches the lake, ``writer`` builds the marts, ``reader`` sees the marts.
+
+    Raises:
+        SettingsError: There is no address, or it is not one.
+        ServiceError: ClickHouse does not answer, or refuses the account.
+    """
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import Error
+
+    address = server_address(settings)
+    user, password = account(settings.clickhouse, role)
+    try:
+        return clickhouse_connect.get_client(
+            host=address.hostname,
+            port=address.port or (8443 if address.scheme == "https" else 8123),
+            username=user,
+            password=password.get_secret_value(),
+            secure=address.scheme == "https",
+            connect_timeout=CONNECT_SECONDS,
+            send_receive_timeout=QUERY_SECONDS,
+            # A session would allow one query at a time.
+            autogenerate_session_id=False,
+            query_limit=0,
+            client_name="weekahead",
+        )
+    except Error as error:
+        raise ServiceError(
+            f"ClickHouse at {settings.clickhouse.url} cannot be used as {user}: {error}. "
+            "Check WEEKAHEAD_CLICKHOUSE__URL and the account, and that the server is running."
+        ) from error
+
+
+def server_address(settings: Settings) -> SplitResult:
+    """The server's address, taken apart.
+
+    Raises:
+        SettingsError: There is no address, or it is not one.
+    """
+    url = settings.clickhouse.url
+    if not url:
+        raise SettingsError(
+            "No warehouse address: set WEEKAHEAD_CLICKHOUSE__URL, or use a command that starts "
+            "the embedded server, such as 'weekahead run'."
+        )
+    address = urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise SettingsError(
+            f"WEEKAHEAD_CLICKHOUSE__URL is {url!r}; it has to look like http://127.0.0.1:8123."
+        )
+    return address
+
+
+def account(settings: ClickHouseSettings, role: Role) -> tuple[str, SecretStr]:
+    """Name and password of a role."""
+    return {
+        "admin": (settings.admin_user, settings.admin_password),
+        "writer": (settings.writer_user, settings.writer_password),
+        "reader": (settings.reader_user, settings.reader_password),
+    }[role]

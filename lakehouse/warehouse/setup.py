@@ -1,0 +1,74 @@
+"""Databases, and the lake attached to ClickHouse."""
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from catalog.clickhouse import EXPERIMENTAL_SETTINGS, lake_database, pinned_tables
+from lakehouse.errors import ServiceError
+from lakehouse.settings import Settings
+from lakehouse.warehouse.client import connect
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+LAKE = "lake"
+LAYERS = ("staging", "intermediate", "marts")
+
+
+def prepare(settings: Settings) -> None:
+    """Create what is missing in ClickHouse and attach the lake; repeating it is cheap.
+
+    The lake is attached anew only when its address or credentials have changed, as those of the
+    embedded services may from one start to the next.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer (Hive catalogs only).
+        ServiceError: ClickHouse does not answer, or refuses a statement.
+    """
+    with connect(settings, role="admin") as client:
+        for layer in LAYERS:
+            _run(client, f"CREATE DATABASE IF NOT EXISTS `{layer}`", f"create database {layer}")
+        if settings.catalog.type == "rest":
+            _attach_catalog(client, settings)
+        else:
+            _attach_tables(client, settings)
+
+
+def _attach_catalog(client: "Client", settings: Settings) -> None:
+    statement = lake_database(settings.catalog, settings.s3, name=LAKE)
+    # The comment tells whether the lake is attached as it should be. It is keyed, because
+    # anybody who can list databases can read it, and the statement holds the reader's secret.
+    key = settings.clickhouse.admin_password.get_secret_value().encode()[:64]
+    mark = blake2b(statement.encode(), key=key, digest_size=16).hexdigest()
+    rows = client.query(
+        "SELECT comment FROM system.databases WHERE name = {name:String}",
+        parameters={"name": LAKE},
+    ).result_rows
+    if rows and rows[0][0] == mark:
+        return
+    _run(client, f"DROP DATABASE IF EXISTS `{LAKE}`", "detach the lake")
+    marked = lake_database(settings.catalog, settings.s3, name=LAKE, comment=mark)
+    _run(client, marked, "attach the lake")
+
+
+def _attach_tables(client: "Client", settings: Settings) -> None:
+    from catalog.connect import open_catalog
+
+    opened = open_catalog(settings.catalog, settings.s3, read_only=True)
+    for statement in pinned_tables(opened, settings.s3, name=LAKE):
+        _run(client, statement, "attach the lake's tables")
+
+
+def _run(client: "Client", statement: str, purpose: str) -> None:
+    from clickhouse_connect.driver.exceptions import Error
+
+    try:
+        client.command(statement, settings=EXPERIMENTAL_SETTINGS)
+    except Error as error:
+        # The server's message may quote the statement, and with it the lake's secret.
+        text = str(error)
+        reason = text if "ENGINE" not in text else f"{type(error).__name__} (see the server's log)"
+        raise ServiceError(
+            f"ClickHouse could not {purpose}: {reason}. Check that the account "
+            "WEEKAHEAD_CLICKHOUSE__ADMIN_USER may create databases."
+        ) from None

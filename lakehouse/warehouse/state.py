@@ -1,0 +1,88 @@
+"""What the warehouse was last built from: the lake's snapshots and the dbt project."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Snapshots = dict[str, int | None]
+
+BUILDS = "`{database}`.completed_builds"
+# Files that do not change what a model computes.
+DATA_FOLDERS = ("seeds",)
+TEST_FOLDERS = ("tests",)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A complete build.
+
+    Attributes:
+        snapshots: Snapshot id of every lake table it read.
+        project: Hash of the whole dbt project and of the settings that it uses.
+        models: The same without seeds and tests: another value asks for a full refresh.
+    """
+
+    snapshots: Snapshots
+    project: str
+    models: str
+
+
+def wanted_build(settings: Settings, snapshots: Snapshots) -> Build:
+    """The build that these snapshots and the present dbt project ask for."""
+    project = settings.dbt_dir
+    shared = f"jump_limit={settings.ingest.jump_limit}"
+    return Build(
+        snapshots,
+        _hash(project, skip=(), extra=shared),
+        _hash(project, skip=DATA_FOLDERS + TEST_FOLDERS, extra=shared),
+    )
+
+
+def last_build(client: "Client", database: str = "intermediate") -> Build | None:
+    """The last complete build in a database, or None before the first."""
+    table = BUILDS.format(database=database)
+    if not int(str(client.command(f"EXISTS TABLE {table}"))):
+        return None
+    rows = client.query(
+        f"SELECT snapshots, project, models FROM {table} ORDER BY completed_at DESC LIMIT 1"
+    ).result_rows
+    if not rows:
+        return None
+    snapshots, project, models = rows[0]
+    return Build(json.loads(snapshots), project, models)
+
+
+def record_build(
+    client: "Client", build: Build, seconds: float, database: str = "intermediate"
+) -> None:
+    """Remember a complete build."""
+    table = BUILDS.format(database=database)
+    client.command(
+        f"CREATE TABLE IF NOT EXISTS {table} (completed_at DateTime64(6, 'UTC') DEFAULT now64(6), "
+        "snapshots String, project String, models String, seconds Float64) "
+        "ENGINE = MergeTree ORDER BY completed_at "
+        "COMMENT 'Complete dbt builds: what each was made from.'"
+    )
+    client.insert(
+        table,
+        [[json.dumps(build.snapshots, sort_keys=True), build.project, build.models, seconds]],
+        column_names=["snapshots", "project", "models", "seconds"],
+    )
+
+
+def _hash(project: Path, *, skip: tuple[str, ...], extra: str) -> str:
+    digest = sha256(extra.encode())
+    for path in sorted(project.rglob("*")):
+        relative = path.relative_to(project)
+        if path.suffix not in (".sql", ".yml", ".csv") or relative.parts[0] in skip:
+            continue
+        digest.update(str(relative).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

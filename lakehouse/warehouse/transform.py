@@ -1,0 +1,254 @@
+"""Build the warehouse: run the dbt project in this process, at fixed snapshots of the lake."""
+
+import fcntl
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catalog.connect import open_catalog
+from catalog.snapshots import current_snapshots
+from lakehouse.errors import TransformError
+from lakehouse.settings import Settings
+from lakehouse.warehouse.client import account, connect, server_address
+from lakehouse.warehouse.setup import LAYERS, prepare
+from lakehouse.warehouse.state import Snapshots, last_build, record_build, wanted_build
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+    from dbt.cli.main import dbtRunnerResult
+
+Progress = Callable[[str], None]
+MAX_FAILURES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class TransformReport:
+    """What a build did.
+
+    Attributes:
+        nodes: Number of dbt nodes (models, seeds, tests) by status.
+        rows: Rows of each mart afterwards.
+        full_refresh: Whether the incremental models were built anew.
+        snapshots: The lake's snapshots that the build read.
+        seconds: Duration in seconds.
+        warnings: Tests that found something worth a look.
+    """
+
+    nodes: dict[str, int]
+    rows: dict[str, int]
+    full_refresh: bool
+    snapshots: Snapshots
+    seconds: float
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON."""
+        return asdict(self)
+
+
+def needs_transform(settings: Settings, snapshots: Snapshots) -> bool:
+    """Whether the lake or the dbt project changed since the last complete build.
+
+    Raises:
+        ServiceError: ClickHouse does not answer.
+    """
+    wanted = wanted_build(settings, snapshots)
+    with connect(settings) as client:
+        return last_build(client) != wanted
+
+
+def transform(
+    settings: Settings,
+    *,
+    select: str | None = None,
+    full_refresh: bool = False,
+    snapshots: Snapshots | None = None,
+    databases: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> TransformReport:
+    """Build the models and run their tests.
+
+    All models of a build see the lake at the same snapshots, whoever ingests meanwhile. When a
+    model's code changed since the last build, the incremental models are built anew.
+
+    Args:
+        settings: Where everything is.
+        select: dbt's node selection; all nodes by default.
+        full_refresh: Build the incremental models anew.
+        snapshots: Snapshot ids by lake table; the current ones by default.
+        databases: Where to build instead of ``staging``, ``intermediate`` and ``marts``: names by
+            layer. Such a scratch build leaves the warehouse alone.
+        progress: Told about each finished node.
+
+    Raises:
+        TransformError: A model or test failed, or another build is under way.
+        ServiceError: ClickHouse does not answer.
+        CatalogUnavailable: The catalog does not answer.
+    """
+    started = time.monotonic()
+    if snapshots is None:
+        snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
+    prepare(settings)
+    layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
+    wanted = wanted_build(settings, snapshots)
+    with _only_build(settings), connect(settings) as client:
+        _drop_orphans(client, layers)
+        before = last_build(client, layers["intermediate"])
+        full_refresh = full_refresh or (before is not None and before.models != wanted.models)
+        result = _invoke(settings, snapshots, databases, select, full_refresh, progress)
+        nodes, warnings = _summary(result, settings)
+        seconds = time.monotonic() - started
+        if select is None:
+            record_build(client, wanted, seconds, layers["intermediate"])
+        rows = _rows(client, layers["marts"])
+    return TransformReport(nodes, rows, full_refresh, snapshots, round(seconds, 3), warnings)
+
+
+@contextmanager
+def _only_build(settings: Settings) -> Iterator[None]:
+    """Two builds at once would exchange each other's tables."""
+    path = _dbt_state(settings) / "build.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TransformError(
+                f"Another build is under way (it holds {path}). Wait for it to end, then try again."
+            ) from None
+        yield
+
+
+def _drop_orphans(client: "Client", layers: dict[str, str]) -> None:
+    """Drop what a killed build left behind; only dbt's temporary tables carry such names."""
+    orphans = client.query(
+        "SELECT database, name FROM system.tables "
+        "WHERE database IN {layers:Array(String)} AND name LIKE '%\\_\\_dbt\\_%'",
+        parameters={"layers": list(layers.values())},
+    ).result_rows
+    for database, name in orphans:
+        client.command(f"DROP TABLE IF EXISTS `{database}`.`{name}` SYNC")
+
+
+def _rows(client: "Client", database: str) -> dict[str, int]:
+    counts = client.query(
+        "SELECT name, total_rows FROM system.tables "
+        "WHERE database = {database:String} AND total_rows IS NOT NULL ORDER BY name",
+        parameters={"database": database},
+    ).result_rows
+    return {name: int(rows) for name, rows in counts}
+
+
+def _invoke(
+    settings: Settings,
+    snapshots: Snapshots,
+    databases: Mapping[str, str] | None,
+    select: str | None,
+    full_refresh: bool,
+    progress: Progress | None,
+) -> "dbtRunnerResult":
+    from dbt.cli.main import dbtRunner
+
+    arguments = ["build", "--exclude-resource-type", "unit_test", *common_arguments(settings)]
+    if select:
+        arguments += ["--select", select]
+    if full_refresh:
+        arguments += ["--full-refresh"]
+    if databases:
+        # Other names need other parsed files, or each kind of build would undo the other's cache.
+        scratch = _dbt_state(settings) / "scratch"
+        arguments += ["--target-path", str(scratch)]
+        arguments += ["--vars", json.dumps({"databases": dict(databases)})]
+    with dbt_environment(settings, snapshots):
+        return dbtRunner(callbacks=[_listener(progress)]).invoke(arguments)
+
+
+def common_arguments(settings: Settings) -> list[str]:
+    """Arguments of every dbt call: where things are, and nothing on the console."""
+    state = _dbt_state(settings)
+    return [
+        "--project-dir", str(settings.dbt_dir),
+        "--profiles-dir", str(settings.dbt_dir),
+        "--target-path", str(state / "target"),
+        "--log-path", str(log_path(settings).parent),
+        "--log-level", "none",
+        "--log-level-file", "info",
+        "--threads", str(settings.clickhouse.threads),
+    ]  # fmt: skip
+
+
+@contextmanager
+def dbt_environment(settings: Settings, snapshots: Snapshots) -> Iterator[None]:
+    """The variables that the project's profile reads; the password is never an argument."""
+    address = server_address(settings)
+    user, password = account(settings.clickhouse, "writer")
+    secure = address.scheme == "https"
+    wanted = {
+        "WEEKAHEAD_DBT_HOST": address.hostname or "",
+        "WEEKAHEAD_DBT_PORT": str(address.port or (8443 if secure else 8123)),
+        "WEEKAHEAD_DBT_SECURE": str(secure),
+        "WEEKAHEAD_DBT_USER": user,
+        "DBT_ENV_SECRET_WEEKAHEAD_PASSWORD": password.get_secret_value(),
+        "WEEKAHEAD_SNAPSHOTS": json.dumps(
+            {table: id_ for table, id_ in snapshots.items() if id_ is not None}, sort_keys=True
+        ),
+        "WEEKAHEAD_JUMP_LIMIT": str(settings.ingest.jump_limit),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def log_path(settings: Settings) -> Path:
+    """dbt's log."""
+    return settings.home.absolute() / "logs" / "dbt.log"
+
+
+def _dbt_state(settings: Settings) -> Path:
+    return settings.home.absolute() / "dbt"
+
+
+def _listener(progress: Progress | None) -> Callable[[Any], None]:
+    def listen(event: Any) -> None:
+        if progress and event.info.name == "NodeFinished":
+            node = event.data.node_info
+            progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
+
+    return listen
+
+
+def _summary(
+    result: "dbtRunnerResult", settings: Settings
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Count the nodes by status, or raise with what failed."""
+    where = f"The whole story is in {log_path(settings)}."
+    finished = list(getattr(result.result, "results", None) or [])
+    failed = [item for item in finished if item.status in ("error", "fail")]
+    if failed:
+        shown = "\n".join(f"  {_explain(item)}" for item in failed[:MAX_FAILURES_SHOWN])
+        more = len(failed) - MAX_FAILURES_SHOWN
+        rest = f"\n  … and {more} more" if more > 0 else ""
+        raise TransformError(f"dbt: {len(failed)} of {len(finished)} nodes failed.\n{shown}{rest}\n{where}")
+    if not result.success:
+        raise TransformError(f"dbt could not run: {result.exception or 'no reason given'}. {where}")
+    warnings = tuple(_explain(item) for item in finished if item.status == "warn")
+    return dict(Counter(str(item.status) for item in finished)), warnings
+
+
+def _explain(item: Any) -> str:
+    message = " ".join(str(item.message or "").split())
+    return f"{item.node.resource_type} {item.node.name}: {message[:500]}"
