@@ -22,10 +22,8 @@ LEDGER_MODELS = "source:ml+"
 
 def ingest(settings: Settings, request: "IngestRequest", progress: Progress) -> "IngestReport":
     """Bring quotes and corporate actions from a source into the lake."""
-    from catalog.connect import ensure_tables, open_catalog
     from lakehouse.landing.ingest import ingest as land
 
-    ensure_tables(open_catalog(settings.catalog, settings.s3))
     return land(settings, request, progress=progress)
 
 

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from lakehouse.cli import show
-from lakehouse.services import running
+from lakehouse.services import DATA, running
 from lakehouse.settings import Settings, load_settings
 
 
 @contextmanager
 def services_up(
-    *, quiet: bool = False, orchestrated: bool = False, **overrides: Any
+    *needs: str, quiet: bool = False, **overrides: Any
 ) -> Iterator[Settings]:
-    """Load the settings and have the services running."""
+    """Load the settings and have the services running; without names, lake and warehouse."""
     settings = load_settings(**overrides)
     progress = None if quiet else show.progress
-    with running(settings, progress=progress, orchestrated=orchestrated) as filled:
+    with running(settings, needs=frozenset(needs) or DATA, progress=progress) as filled:
         yield filled

@@ -43,13 +43,15 @@ Without STATEMENT it is read from standard input.
 def sql(statement: str | None, engine: str, style: str) -> None:
     """Answer one statement."""
     from lakehouse.cli.context import services_up
+    from lakehouse.services import LAKE, WAREHOUSE
     from lakehouse.sql import TABLE_ROW_LIMIT, query, take_rows, write_csv, write_json
 
     if statement is None:
         statement = click.get_text_stream("stdin").read()
     if not statement.strip():
         raise click.UsageError("There is no statement: give one as argument or on standard input.")
-    with services_up(quiet=True) as settings, query(settings, statement, engine) as reader:
+    need = LAKE if engine == "duckdb" else WAREHOUSE
+    with services_up(need, quiet=True) as settings, query(settings, statement, engine) as reader:
         if style == "csv":
             write_csv(reader, sys.stdout)
         elif style == "json":

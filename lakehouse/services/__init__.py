@@ -4,6 +4,6 @@
 when the last command that uses it ends.
 """
 
-from lakehouse.services.stack import running
+from lakehouse.services.stack import DATA, LAKE, PREFECT, WAREHOUSE, running
 
-__all__ = ["running"]
+__all__ = ["DATA", "LAKE", "PREFECT", "WAREHOUSE", "running"]

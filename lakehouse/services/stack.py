@@ -24,18 +24,23 @@ from lakehouse.services.process import HOST, Running, Service, choose_ports, sta
 from lakehouse.settings import Settings
 
 Progress = Callable[[str], None]
+LAKE, WAREHOUSE, PREFECT = "lake", "warehouse", "prefect"
+DATA = frozenset({LAKE, WAREHOUSE})
 
 
 @contextmanager
 def running(
-    settings: Settings, *, progress: Progress | None = None, orchestrated: bool = False
+    settings: Settings,
+    *,
+    needs: frozenset[str] = DATA,
+    progress: Progress | None = None,
 ) -> Iterator[Settings]:
-    """Have every service that has no configured address running.
+    """Have the needed services running, except those that have a configured address.
 
     Args:
         settings: Addresses that are set there are used as they are.
+        needs: Of LAKE, WAREHOUSE and PREFECT; with PREFECT, this process is pointed to the server.
         progress: Told about each service that is started.
-        orchestrated: Have a Prefect server, too, and point this process to it.
 
     Yields:
         The settings with the addresses and credentials of all services filled in.
@@ -47,12 +52,13 @@ def running(
     """
     home = open_home(settings.home, min_free_mb=settings.services.min_free_disk_mb)
     secrets = load_secrets(home)
-    services = _wanted(settings, home, secrets, orchestrated=orchestrated)
+    services = _wanted(settings, home, secrets, needs)
     with (home.run / "lease.lock").open("a") as lease:
         with exclusive(home.run / "start.lock"):
             fcntl.flock(lease, fcntl.LOCK_SH)
             try:
                 state = _start_missing(services, settings, home, lease, progress)
+                state = {service.name: state[service.name] for service in services}
                 _allow_reader_once(home, settings, secrets, state)
             except BaseException:
                 if _only_holder(lease):
@@ -60,7 +66,7 @@ def running(
                 raise
         try:
             with ExitStack() as scope:
-                if "prefect" in {service.name for service in services}:
+                if "prefect" in state:
                     scope.enter_context(prefect.pointed_to(state["prefect"].ports, secrets))
                 yield _filled(settings, state, secrets)
         finally:
@@ -80,7 +86,7 @@ def stop_all(home: Home) -> list[str]:
 
 
 def _wanted(
-    settings: Settings, home: Home, secrets: dict[str, str], *, orchestrated: bool
+    settings: Settings, home: Home, secrets: dict[str, str], needs: frozenset[str]
 ) -> list[Service]:
     if bool(settings.catalog.uri) != bool(settings.s3.endpoint):
         raise SettingsError(
@@ -88,11 +94,11 @@ def _wanted(
             "lake of your own, or neither to use the embedded one."
         )
     services = []
-    if not settings.catalog.uri:
+    if LAKE in needs and not settings.catalog.uri:
         services.append(seaweedfs.service(settings, home, secrets))
-    if not settings.clickhouse.url:
+    if WAREHOUSE in needs and not settings.clickhouse.url:
         services.append(clickhouse.service(settings, home, secrets))
-    if orchestrated and not prefect.configured():
+    if PREFECT in needs and not prefect.configured():
         services.append(prefect.service(home, secrets))
     return services
 
@@ -157,7 +163,7 @@ def _allow_reader_once(
     home: Home, settings: Settings, secrets: dict[str, str], state: dict[str, Running]
 ) -> None:
     done = home.data("seaweedfs") / "reader-policy.done"
-    if not settings.catalog.uri and not done.exists():
+    if "seaweedfs" in state and not settings.catalog.uri and not done.exists():
         port = state["seaweedfs"].ports["s3"]
         seaweedfs.allow_reader(f"http://{HOST}:{port}", settings, secrets)
         done.touch()
@@ -168,7 +174,7 @@ def _filled(
 ) -> Settings:
     """The settings, with the embedded services' addresses and credentials in them."""
     filled = settings.model_copy(deep=True)
-    if not settings.catalog.uri:
+    if not settings.catalog.uri and "seaweedfs" in state:
         lake = state["seaweedfs"].ports
         filled.catalog.uri = f"http://{HOST}:{lake['catalog']}"
         filled.catalog.warehouse = seaweedfs.TABLE_BUCKET
@@ -177,7 +183,7 @@ def _filled(
         filled.s3.secret_key = SecretStr(secrets["s3_secret_key"])
         filled.s3.reader_access_key = secrets["s3_reader_access_key"]
         filled.s3.reader_secret_key = SecretStr(secrets["s3_reader_secret_key"])
-    if not settings.clickhouse.url:
+    if not settings.clickhouse.url and "clickhouse" in state:
         filled.clickhouse.url = f"http://{HOST}:{state['clickhouse'].ports['http']}"
         for role in clickhouse.ROLES:
             setattr(filled.clickhouse, f"{role}_user", role)

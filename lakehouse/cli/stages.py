@@ -1,0 +1,175 @@
+"""``weekahead run`` and the commands for single stages.
+
+``run`` is a Prefect flow. A single stage is called directly, so it starts at once; the flow of
+the same name is for schedules and deployments.
+"""
+
+from datetime import date
+from typing import Any
+
+import click
+
+from lakehouse.cli import options, show
+
+
+@click.command()
+@options.quotes
+@click.option("--force", is_flag=True, help="Train although nothing has changed.")
+@options.as_json
+def run(
+    source: str | None,
+    symbols: tuple[str, ...] | None,
+    board: str | None,
+    start: date | None,
+    end: date | None,
+    force: bool,
+    machine: bool,
+) -> int:
+    """Run the whole pipeline: ingest, transform, train, predict, score.
+
+    What has not changed since the last run is not done again.
+
+    \b
+      weekahead run
+      weekahead run --source yahoo --symbols AAPL,MSFT --start 2015-01-01
+    """
+    from lakehouse.cli.context import services_up
+    from lakehouse.cli.results import run_result, show_run
+    from lakehouse.services import DATA, PREFECT
+
+    request = _request(source, symbols, board, start, end)
+    with services_up(*DATA, PREFECT) as settings:
+        from flows.pipeline import pipeline
+
+        show.progress("the flow begins")
+        reports = pipeline(
+            source=request.source,
+            symbols=list(symbols) if symbols else None,
+            board=board,
+            start=start,
+            end=end,
+            force=force,
+        )
+        result = run_result(settings, reports)
+    if machine:
+        show.as_json(result)
+    else:
+        show_run(result)
+    return int(result["exit_code"])
+
+
+@click.command()
+@options.quotes
+@options.as_json
+def ingest(
+    source: str | None,
+    symbols: tuple[str, ...] | None,
+    board: str | None,
+    start: date | None,
+    end: date | None,
+    machine: bool,
+) -> int:
+    """Bring quotes, splits, dividends and the calendar into the lake.
+
+    The first time everything since the setting ingest.start is fetched, later only what is new and
+    a few days before it. --start and --end fetch any range again; a corrected bar replaces the old
+    one, which stays readable by time travel.
+    """
+    from lakehouse import stages
+    from lakehouse.cli.context import services_up
+    from lakehouse.cli.results import show_ingest
+    from lakehouse.services import LAKE
+
+    request = _request(source, symbols, board, start, end)
+    with services_up(LAKE) as settings:
+        report = stages.ingest(settings, request, show.progress)
+    if machine:
+        show.as_json(report.to_dict())
+    else:
+        show_ingest(report)
+    return report.exit_code
+
+
+@click.command()
+@click.option("--full-refresh", is_flag=True, help="Build everything anew.")
+@click.option("--force", is_flag=True, help="Build although nothing has changed.")
+@options.as_json
+def transform(full_refresh: bool, force: bool, machine: bool) -> None:
+    """Build the marts and features in ClickHouse with dbt, and test them."""
+    from lakehouse import stages
+    from lakehouse.cli.context import services_up
+    from lakehouse.cli.results import show_transform
+
+    with services_up() as settings:
+        report = stages.transform(
+            settings, show.progress, full_refresh=full_refresh, force=force
+        )
+    if machine:
+        show.as_json(report.to_dict() if report else {"skipped": True})
+    else:
+        show_transform(report)
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Train although nothing has changed.")
+@click.option("--dry-run", is_flag=True, help="Decide, but promote nothing.")
+@options.as_json
+def train(force: bool, dry_run: bool, machine: bool) -> None:
+    """Validate the candidates, register the best, and let the gate decide what serves."""
+    from lakehouse import stages
+    from lakehouse.cli.context import services_up
+    from lakehouse.cli.results import show_training
+
+    with services_up() as settings:
+        report = stages.train(settings, show.progress, force=force, dry_run=dry_run)
+    if machine:
+        show.as_json(report.to_dict())
+    else:
+        show_training(report)
+
+
+@click.command()
+@click.option(
+    "--as-of",
+    type=options.DatesType(),
+    help="Make the forecasts of that date, or of each date of that range, with models trained "
+    "only on what was known then; they are marked as simulated.",
+)
+@click.option("--symbols", type=options.SymbolsType(), help="Only these symbols.")
+@options.as_json
+def predict(
+    as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, machine: bool
+) -> None:
+    """Forecast five trading days ahead and keep the forecasts in the ledger.
+
+    \b
+      weekahead predict
+      weekahead predict --as-of 2012-06-01..2012-12-31
+    """
+    from lakehouse import stages
+    from lakehouse.cli.context import services_up
+    from lakehouse.cli.results import show_forecasts
+
+    with services_up() as settings:
+        report = stages.predict(settings, show.progress, as_of=as_of, symbols=symbols)
+        stages.transform(settings, show.progress)
+    if machine:
+        show.as_json(report.to_dict())
+    else:
+        show_forecasts(report)
+
+
+def _request(
+    source: str | None,
+    symbols: tuple[str, ...] | None,
+    board: str | None,
+    start: date | None,
+    end: date | None,
+) -> Any:
+    from lakehouse.landing.request import IngestRequest
+    from lakehouse.settings import load_settings
+
+    return IngestRequest(source or load_settings().ingest.source, symbols, board, start, end)
+
+
+COMMANDS = (run, ingest, transform, train, predict)
