@@ -1,15 +1,20 @@
 """Training, validation and the registry's gate."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 
 class ForecastSettings(BaseModel):
-    """How models are validated and when one may serve."""
+    """How models are validated, when one may serve, and when a warning is due."""
 
-    horizons: int = Field(5, ge=1, le=20, description="Trading days ahead: 1 to this number.")
+    horizons: int = Field(5, ge=1, le=5, description="Trading days ahead: 1 to this number.")
     folds: int = Field(5, ge=2, le=50, description="Walk-forward test windows.")
     embargo_days: int = Field(
-        5, ge=0, le=250, description="Trading days left out between training and test, beyond purging."
+        5,
+        ge=0,
+        le=250,
+        description="Trading days left out between training and test, beyond purging.",
     )
     gate_days: int = Field(
         250, ge=20, le=2500, description="Trading days of the final untouched window."
@@ -23,5 +28,42 @@ class ForecastSettings(BaseModel):
     gate_confidence: float = Field(
         0.95, gt=0.5, lt=1, description="Confidence of the improvement that promotes a challenger."
     )
+    refresh_days: int = Field(
+        250,
+        ge=0,
+        le=5000,
+        description="Trading days of new data after which the champion's own recipe, fitted anew, "
+        "replaces it without having to beat it; 0 never does.",
+    )
     seed: int = Field(20240229, ge=0, description="Seed of everything random in training.")
-    runner: str = Field("threads", pattern="^(threads|dask)$", description="threads or dask.")
+    runner: Literal["threads", "dask"] = Field("threads", description="threads or dask.")
+    stale_days: int = Field(
+        30,
+        ge=1,
+        le=3650,
+        description="Calendar days behind the newest bar after which a symbol is not forecast.",
+    )
+    backfill_refit_days: int = Field(
+        21, ge=1, le=1000, description="Trading days between refits when the ledger is back-filled."
+    )
+    backfill_selection_days: int = Field(
+        250, ge=1, le=5000, description="Trading days between selections during a back-fill."
+    )
+    score_window_days: int = Field(
+        250, ge=20, le=5000, description="Latest as-of dates per model version that are judged."
+    )
+    score_min_dates: int = Field(
+        40, ge=5, le=1000, description="As-of dates below which nothing is judged."
+    )
+    coverage_tolerance: float = Field(
+        0.06, gt=0, lt=0.5, description="Coverage further than this from its level is a warning."
+    )
+    skill_limit: float = Field(
+        1.02, gt=0.5, le=5, description="Error relative to the last price above which to warn."
+    )
+    drift_limit: float = Field(
+        0.25, gt=0, le=1, description="Kolmogorov-Smirnov distance that counts as feature drift."
+    )
+    drift_window_days: int = Field(
+        63, ge=5, le=1000, description="Latest trading days compared with the training features."
+    )

@@ -1,0 +1,59 @@
+"""Histogram gradient boosting on standardised returns."""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from lakehouse.forecasting.candidates.base import Candidate
+from lakehouse.forecasting.dataset import Floats
+from lakehouse.forecasting.validation import inner_split
+
+ITERATIONS = 30
+LEAST_ROWS = 50
+
+
+class Boosting(Candidate):
+    """Few, small trees; their number is chosen on the later quarter of the training dates."""
+
+    kind = "boosting"
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Choose the number of trees, then fit on all rows."""
+        self.remember(X, y)
+        target = self.standardised(X, y)
+        matrix = self.matrix(X)
+        earlier, later = inner_split(X, horizon=self.horizon)
+        self.iterations_ = 1
+        if min(earlier.sum(), later.sum()) >= LEAST_ROWS:
+            model = booster(self.seed, int(earlier.sum())).fit(matrix[earlier], target[earlier])
+            errors = [
+                float(np.mean(np.abs(target[later] - staged)))
+                for staged in model.staged_predict(matrix[later])
+            ]
+            self.iterations_ = int(np.argmin(errors)) + 1
+        self.model_ = booster(self.seed, len(target), iterations=self.iterations_)
+        self.model_.fit(matrix, target)
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Predicted standardised return, times the volatility."""
+        return np.asarray(self.model_.predict(self.matrix(X))) * self.volatility(X)
+
+
+def booster(
+    seed: int, rows: int, *, iterations: int = ITERATIONS, quantile: float | None = None
+) -> HistGradientBoostingRegressor:
+    """The one configuration of boosting: shallow, slow, with large leaves."""
+    return HistGradientBoostingRegressor(
+        loss="squared_error" if quantile is None else "quantile",
+        quantile=quantile,
+        learning_rate=0.1,
+        max_iter=iterations,
+        max_leaf_nodes=8,
+        min_samples_leaf=max(20, rows // 100),
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    )

@@ -1,0 +1,83 @@
+"""The combination: as much of ridge and boosting as they have shown to be worth, rest drift."""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from lakehouse.forecasting.candidates.base import Candidate
+from lakehouse.forecasting.candidates.boosting import Boosting
+from lakehouse.forecasting.candidates.drift import Drift
+from lakehouse.forecasting.candidates.ridge import RidgeReturns
+from lakehouse.forecasting.dataset import Floats
+from lakehouse.forecasting.validation import inner_split
+
+LEAST_ROWS = 50
+
+
+class Combination(Candidate):
+    """Drift plus ``weight`` times what the models' average says beyond it.
+
+    The weight is the slope of the realised deviations from drift on the predicted ones, over the
+    later quarter of the training dates, shrunk by the positive-part James-Stein factor 1 - 1/t²
+    with a standard error clustered by blocks of dates. Without validated skill it is zero, and
+    the combination is the drift, bit for bit.
+    """
+
+    kind = "combination"
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Measure the skill inside the training rows, then fit the parts that are needed."""
+        self.remember(X, y)
+        self.drift_ = self._part(Drift).fit(X, y)
+        self.weight_ = self._validated_weight(X, y)
+        self.parts_ = (
+            [self._part(part).fit(X, y) for part in (RidgeReturns, Boosting)]
+            if self.weight_ > 0
+            else []
+        )
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Drift, moved by the weighted opinion of the models."""
+        drift = self.drift_.predict(X)
+        if not self.parts_:
+            return drift
+        opinion = np.mean([part.predict(X) for part in self.parts_], axis=0)
+        return drift + self.weight_ * (opinion - drift)
+
+    def _part(self, kind: type[Candidate]) -> Candidate:
+        return kind(horizon=self.horizon, seed=self.seed)
+
+    def _validated_weight(self, X: pd.DataFrame, y: Floats) -> float:
+        earlier, later = inner_split(X, horizon=self.horizon)
+        if min(earlier.sum(), later.sum()) < LEAST_ROWS:
+            return 0.0
+        seen, unseen = X[earlier], X[later]
+        drift = self._part(Drift).fit(seen, y[earlier]).predict(unseen)
+        parts = [self._part(part).fit(seen, y[earlier]) for part in (RidgeReturns, Boosting)]
+        opinion = np.mean([part.predict(unseen) for part in parts], axis=0)
+        scale = self.volatility(unseen)
+        predicted = (opinion - drift) / scale
+        realised = np.clip((y[later] - drift) / scale, -5, 5)
+        return shrunk_slope(predicted, realised, unseen["trade_date"].to_numpy(), 2 * self.horizon)
+
+
+def shrunk_slope(
+    predicted: Floats, realised: Floats, dates: "np.ndarray", block: int
+) -> float:
+    """Slope through the origin, shrunk by 1 - 1/t², between 0 and 1.
+
+    The standard error sums the scores over blocks of ``block`` dates, because neighbouring labels
+    overlap and symbols of one day move together.
+    """
+    energy = float(predicted @ predicted)
+    if energy <= 0:
+        return 0.0
+    slope = float(predicted @ realised) / energy
+    if slope <= 0:
+        return 0.0
+    _, position = np.unique(dates, return_inverse=True)
+    scores = np.bincount(position // block, weights=predicted * (realised - slope * predicted))
+    error = float(np.sqrt(scores @ scores)) / energy
+    return float(np.clip(slope * max(0.0, 1.0 - (error / slope) ** 2), 0.0, 1.0))

@@ -1,0 +1,60 @@
+"""Drift: each symbol's mean return, shrunk towards the mean of all."""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from lakehouse.forecasting.candidates.base import Candidate
+from lakehouse.forecasting.dataset import Floats, symbols_of
+
+
+class Drift(Candidate):
+    """The random-effects mean of each symbol (DerSimonian & Laird 1986), never below zero.
+
+    A symbol's mean return is nearly all noise, so it moves towards the mean of all by the share of
+    its variance that noise explains. Overlapping labels count as n/horizon independent ones. The
+    pooled mean averages dates, because symbols of one day move together. A negative estimate is
+    set to zero: nobody holds a share for an expected loss (Campbell & Thompson 2008).
+    """
+
+    kind = "drift"
+    needs_history = False
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Learn the pooled mean and one mean per symbol."""
+        self.remember(X, y)
+        rows = pd.DataFrame({"name": symbols_of(X), "date": X["trade_date"], "y": y})
+        pooled = float(rows.groupby("date", sort=True)["y"].mean().mean()) if len(rows) else 0.0
+        self.pooled_ = max(pooled, 0.0)
+        by_symbol = rows.groupby("name", sort=True)["y"].agg(["mean", "var", "count"])
+        by_symbol = by_symbol[by_symbol["count"] > 2 * self.horizon]
+        noise = (by_symbol["var"] * self.horizon / by_symbol["count"]).to_numpy(dtype="float64")
+        by_symbol, noise = by_symbol[noise > 0], noise[noise > 0]
+        deviations = random_effects(by_symbol["mean"].to_numpy(dtype="float64"), noise)
+        self.means_ = {
+            str(name): max(pooled + deviation, 0.0)
+            for name, deviation in zip(by_symbol.index, deviations.tolist(), strict=True)
+        }
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """The symbol's shrunk mean; the pooled one for a symbol without history."""
+        return symbols_of(X).map(self.means_).fillna(self.pooled_).to_numpy(dtype="float64")
+
+
+def random_effects(means: Floats, noise: Floats) -> Floats:
+    """Each mean's deviation from the common one, shrunk by its noise.
+
+    Args:
+        means: One estimate per symbol, shape (k,).
+        noise: Their variances, positive, shape (k,).
+    """
+    if len(means) < 2:
+        return np.zeros(len(means))
+    weights = 1 / noise
+    common = float(weights @ means / weights.sum())
+    excess = float(weights @ (means - common) ** 2) - (len(means) - 1)
+    between = max(excess / float(weights.sum() - (weights @ weights) / weights.sum()), 0.0)
+    shrunk: Floats = between / (between + noise) * (means - common)
+    return shrunk

@@ -1,0 +1,18 @@
+"""The last price: the return will be zero."""
+
+import numpy as np
+import pandas as pd
+
+from lakehouse.forecasting.candidates.base import Candidate
+from lakehouse.forecasting.dataset import Floats
+
+
+class LastPrice(Candidate):
+    """Tomorrow's price is today's; the yardstick of every other candidate."""
+
+    kind = "last_price"
+    needs_history = False
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Zeros, shape (n,)."""
+        return np.zeros(len(X))

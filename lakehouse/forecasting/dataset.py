@@ -1,0 +1,164 @@
+"""The training data: one row per symbol and as-of date, features and future returns.
+
+Rows are ordered by date first, so that a walk-forward window is a contiguous slice.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lakehouse.errors import NotEnoughData
+
+KEY = ("source", "symbol", "trade_date")
+IDENTITY = (*KEY, "close", "bar_number")
+VOLATILITY = "volatility_21"
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Dates = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Features and targets, ordered by date, source and symbol.
+
+    Attributes:
+        frame: ``source, symbol, trade_date, close, bar_number`` and the features; n rows.
+        targets: Log returns of the adjusted close over 1…H bars, shape (n, H); NaN while unknown.
+        target_dates: The dates those returns end at, shape (n, H); NaT while unknown.
+    """
+
+    frame: pd.DataFrame
+    targets: Floats
+    target_dates: Dates
+
+    @property
+    def inputs(self) -> pd.DataFrame:
+        """What a model is given: everything but the price itself."""
+        return self.frame.drop(columns="close")
+
+    @property
+    def dates(self) -> Dates:
+        """The as-of date of each row."""
+        return self.frame["trade_date"].to_numpy().astype("datetime64[D]")
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the features, in order."""
+        return feature_names(self.frame)
+
+    def select(self, rows: NDArray[np.intp] | Mask | slice) -> "Dataset":
+        """The same for some rows."""
+        return Dataset(self.frame.iloc[rows], self.targets[rows], self.target_dates[rows])
+
+    def labels_before(self, day: date | np.datetime64) -> Floats:
+        """Targets that were known before a day; the others are NaN, shape (n, H)."""
+        known = self.target_dates < np.datetime64(day, "D")
+        return np.where(known, self.targets, np.nan)
+
+    def as_known_on(self, day: date | np.datetime64) -> "Dataset":
+        """What there was to know at the close of a day: later rows and labels are gone."""
+        last = np.datetime64(day, "D")
+        past = self.select(self.dates <= last)
+        known = past.target_dates <= last
+        return Dataset(
+            past.frame,
+            np.where(known, past.targets, np.nan),
+            np.where(known, past.target_dates, np.datetime64("NaT")),
+        )
+
+    def digest(self) -> str:
+        """SHA-256 over column names and every value, independent of how they are stored."""
+        digest = hashlib.sha256()
+        for name in self.frame.columns:
+            digest.update(name.encode())
+            values = self.frame[name]
+            if name in ("source", "symbol"):
+                digest.update("\n".join(values.astype(str)).encode())
+            elif name == "trade_date":
+                digest.update(self.dates.astype("int64").tobytes())
+            else:
+                digest.update(_canonical(values.to_numpy(dtype="float64", na_value=np.nan)))
+        digest.update(_canonical(self.targets))
+        digest.update(self.target_dates.astype("int64").tobytes())
+        return digest.hexdigest()
+
+
+def feature_names(frame: pd.DataFrame) -> list[str]:
+    """All columns that are features, in their order."""
+    return [name for name in frame.columns if name not in IDENTITY]
+
+
+def from_arrow(features: pa.Table, targets: pa.Table, *, horizons: int) -> Dataset:
+    """Put features and targets together, in one order whatever order they came in.
+
+    Args:
+        features: Rows of ``marts.fct_features``.
+        targets: Rows of ``intermediate.int_targets``.
+        horizons: How many of the targets to use.
+
+    Raises:
+        NotEnoughData: There are no features.
+    """
+    if not features.num_rows:
+        raise NotEnoughData(
+            "There are no features: run 'weekahead ingest' and 'weekahead transform' first."
+        )
+    frame = _ordered(features)
+    names = [f"target_{h}" for h in range(1, horizons + 1)]
+    dates = [f"target_date_{h}" for h in range(1, horizons + 1)]
+    future = _ordered(targets.select([*KEY, *names, *dates]))
+    joined = frame[list(KEY)].merge(
+        future, on=list(KEY), how="left", validate="one_to_one", sort=False
+    )
+    for name in feature_names(frame):
+        frame[name] = frame[name].astype("float64")
+    return Dataset(
+        frame,
+        joined[names].to_numpy(dtype="float64", na_value=np.nan),
+        joined[dates].to_numpy(dtype="datetime64[ns]").astype("datetime64[D]"),
+    )
+
+
+def to_arrow(dataset: Dataset) -> pa.Table:
+    """One table of features and targets, to hand a dataset to another process."""
+    table = pa.Table.from_pandas(dataset.frame, preserve_index=False)
+    for h in range(dataset.targets.shape[1]):
+        table = table.append_column(f"target_{h + 1}", pa.array(dataset.targets[:, h]))
+        table = table.append_column(f"target_date_{h + 1}", pa.array(dataset.target_dates[:, h]))
+    return table
+
+
+def split_arrow(table: pa.Table) -> Dataset:
+    """The inverse of ``to_arrow``."""
+    future = [name for name in table.column_names if name.startswith("target_")]
+    horizons = len(future) // 2
+    features = table.drop_columns(future)
+    return from_arrow(features, table.select([*KEY, *future]), horizons=horizons)
+
+
+def unique_dates(dataset: Dataset) -> Dates:
+    """The as-of dates, sorted, each once."""
+    return np.unique(dataset.dates)
+
+
+def symbols_of(frame: pd.DataFrame) -> Iterable[str]:
+    """One name per row that is unique over sources."""
+    return frame["source"].astype(str) + "/" + frame["symbol"].astype(str)
+
+
+def _ordered(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas(date_as_object=False)
+    frame["trade_date"] = frame["trade_date"].astype("datetime64[ns]")
+    return frame.sort_values(["trade_date", "source", "symbol"], kind="stable", ignore_index=True)
+
+
+def _canonical(values: Floats) -> bytes:
+    # NaN has many bit patterns and zero has two; a hash of the data must not depend on which.
+    return (np.where(np.isnan(values), np.nan, values) + 0.0).tobytes()

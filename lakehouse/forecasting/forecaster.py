@@ -1,0 +1,91 @@
+"""The model that is stored and served: one candidate per horizon, a fallback, and intervals."""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from lakehouse.forecasting.candidates import CANDIDATES
+from lakehouse.forecasting.candidates.base import Candidate, with_history
+from lakehouse.forecasting.dataset import Floats
+from lakehouse.forecasting.intervals import COLUMNS, NORMAL, bounds_by_horizon
+
+OUTPUTS = ("point", *COLUMNS)
+FALLBACK = "drift"
+
+
+def output_columns(horizons: int) -> list[str]:
+    """Names of the columns of ``Forecaster.predict``: ``point_1, lower_95_1, …``."""
+    return [f"{name}_{h}" for h in range(1, horizons + 1) for name in OUTPUTS]
+
+
+class Forecaster(BaseEstimator):  # type: ignore[misc]
+    """Direct forecasts of the log return over 1 to ``horizons`` trading days, with intervals.
+
+    Rows with fewer than ``min_history`` bars, or without a volatility, are forecast by the drift,
+    so a young symbol never fails.
+    """
+
+    def __init__(
+        self, *, kind: str = "drift", horizons: int = 5, min_history: int = 60, seed: int = 0
+    ) -> None:
+        self.kind = kind
+        self.horizons = horizons
+        self.min_history = min_history
+        self.seed = seed
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Fit one candidate per horizon.
+
+        Args:
+            X: Rows of ``marts.fct_features`` without the close.
+            y: Log returns, shape (n, horizons); NaN where not known.
+        """
+        candidate = CANDIDATES[self.kind]
+        mature = with_history(X, self.min_history)
+        self.columns_ = [str(name) for name in X.columns]
+        self.models_: list[Candidate] = []
+        self.fallbacks_: list[Candidate] = []
+        for h in range(self.horizons):
+            known = np.isfinite(y[:, h])
+            fallback = CANDIDATES[FALLBACK](horizon=h + 1, seed=self.seed)
+            self.fallbacks_.append(fallback.fit(X[known], y[known, h]))
+            rows = known & mature if candidate.needs_history else known
+            model = candidate(horizon=h + 1, seed=self.seed)
+            # Without a single mature row there is nothing to learn from but the young ones.
+            self.models_.append(
+                model.fit(X[rows], y[rows, h]) if rows.any() else self.fallbacks_[h]
+            )
+        self.bounds_ = np.tile(NORMAL, (self.horizons, 1))
+        return self
+
+    def calibrate(self, unseen_scores: Floats) -> Self:
+        """Set the intervals from scores of forecasts whose model had not seen the outcome.
+
+        Args:
+            unseen_scores: Signed errors over scales, shape (n, horizons); NaN where not known.
+        """
+        self.bounds_ = bounds_by_horizon(unseen_scores)
+        return self
+
+    def forecast(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Expected log returns and the scale of their errors, both of shape (n, horizons)."""
+        returns = np.empty((len(X), self.horizons))
+        scales = np.empty((len(X), self.horizons))
+        young = np.zeros(len(X), dtype=bool)
+        if CANDIDATES[self.kind].needs_history:
+            young = ~with_history(X, self.min_history)
+        for model, rows in ((self.models_, ~young), (self.fallbacks_, young)):
+            if rows.any():
+                part = X if rows.all() else X[rows]
+                for h in range(self.horizons):
+                    returns[rows, h] = model[h].predict(part)
+                    scales[rows, h] = model[h].predict_scale(part)
+        return returns, scales
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Forecasts in log returns, shape (n, 5 · horizons), columns as ``output_columns`` says."""
+        returns, scales = self.forecast(X[self.columns_])
+        edges = returns[:, :, None] + scales[:, :, None] * self.bounds_[None, :, :]
+        return np.concatenate([returns[:, :, None], edges], axis=2).reshape(len(X), -1)

@@ -1,0 +1,210 @@
+"""How good forecasts are: errors against baselines, ranks, signs, intervals, significance.
+
+All errors are in log returns; a relative MAE is to the same-horizon baseline on the same rows.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import mean_pinball_loss
+
+from lakehouse.forecasting.dataset import VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
+from lakehouse.forecasting.walkforward import OutOfSample
+
+QUANTILES = (0.025, 0.1, 0.9, 0.975)
+LEAST_SYMBOLS_FOR_RANKS = 3
+
+
+def evaluate(dataset: Dataset, results: dict[str, OutOfSample]) -> pd.DataFrame:
+    """All metrics of all candidates over all test windows, gate included.
+
+    Returns:
+        One row per candidate, horizon, group (``overall``, ``fold``, ``volatility``, ``year``,
+        ``symbol``) and member of the group; the significance columns are filled for ``overall``.
+    """
+    rows: list[dict[str, object]] = []
+    for kind, result in results.items():
+        groups = dict(_groups(dataset, result))
+        for h in range(result.returns.shape[1]):
+            sample = Sample(dataset, results, kind, h)
+            for (group, member), mask in groups.items():
+                if (mask & sample.known).any():
+                    head = {"candidate": kind, "horizon": h + 1, "group": group, "member": member}
+                    rows.append(head | sample.errors(mask) | sample.intervals(mask))
+                    if group == "overall":
+                        rows[-1] |= sample.signs() | sample.ranks() | sample.significance()
+    return pd.DataFrame(rows)
+
+
+class Sample:
+    """One candidate's forecasts for one horizon, beside the baselines' and the outcome."""
+
+    def __init__(
+        self, dataset: Dataset, results: dict[str, OutOfSample], kind: str, h: int
+    ) -> None:
+        result = results[kind]
+        self.horizon = h + 1
+        self.actual = dataset.targets[result.rows, h]
+        self.known: Mask = np.isfinite(self.actual)
+        self.dates = dataset.dates[result.rows]
+        self.forecast = result.returns[:, h]
+        self.baselines = {name: results[name].returns[:, h] for name in ("last_price", "drift")}
+        self.edges = self.forecast[:, None] + result.scales[:, h, None] * result.bounds[:, h, :]
+
+    def errors(self, mask: Mask) -> dict[str, object]:
+        """Absolute and squared errors on the rows of a mask."""
+        rows = mask & self.known
+        error = self.actual[rows] - self.forecast[rows]
+        mae = float(np.mean(np.abs(error)))
+        found: dict[str, object] = {
+            "n": int(rows.sum()),
+            "mae": mae,
+            "rmse": float(np.sqrt(np.mean(error**2))),
+        }
+        for name, forecast in self.baselines.items():
+            other = float(np.mean(np.abs(self.actual[rows] - forecast[rows])))
+            found[f"mae_vs_{name}"] = mae / other if other else np.nan
+        return found
+
+    def intervals(self, mask: Mask) -> dict[str, object]:
+        """Coverage, width and pinball loss where there are calibrated intervals."""
+        rows = mask & self.known & np.isfinite(self.edges).all(axis=1)
+        if not rows.any():
+            return {}
+        actual, edges = self.actual[rows], self.edges[rows]
+        found: dict[str, object] = {"n_intervals": int(rows.sum())}
+        for level, low, high in ((80, 1, 2), (95, 0, 3)):
+            inside = (actual >= edges[:, low]) & (actual <= edges[:, high])
+            found[f"coverage_{level}"] = float(np.mean(inside))
+            found[f"width_{level}"] = float(np.mean(edges[:, high] - edges[:, low]))
+        losses = [
+            mean_pinball_loss(actual, edges[:, column], alpha=quantile)
+            for column, quantile in enumerate(QUANTILES)
+        ]
+        losses.append(mean_pinball_loss(actual, self.forecast[rows], alpha=0.5))
+        found["pinball"] = float(np.mean(losses))
+        return found
+
+    def signs(self) -> dict[str, object]:
+        """Share of right signs with its 95 % interval, beside that of always saying up.
+
+        The interval counts one observation per ``horizon`` dates: labels overlap, and symbols of
+        one day move together.
+        """
+        moved = self.known & (self.actual != 0)
+        said = moved & (self.forecast != 0)
+        found: dict[str, object] = {"always_up": float(np.mean(self.actual[moved] > 0))}
+        if said.any():
+            rate = float(np.mean((self.actual[said] > 0) == (self.forecast[said] > 0)))
+            independent = max(len(np.unique(self.dates[said])) // self.horizon, 1)
+            interval = stats.binomtest(round(rate * independent), independent).proportion_ci(
+                method="wilson"
+            )
+            found |= {"hit_rate": rate, "hit_low": interval.low, "hit_high": interval.high}
+        return found
+
+    def ranks(self) -> dict[str, object]:
+        """Mean of the daily Spearman rank correlation, and its ratio to its deviation (ICIR)."""
+        daily = rank_correlations(
+            self.forecast[self.known], self.actual[self.known], self.dates[self.known]
+        )
+        if len(daily) < 2:
+            return {}
+        spread = float(np.std(daily, ddof=1))
+        mean = float(np.mean(daily))
+        return {"rank_ic": mean, "rank_icir": mean / spread if spread else np.nan}
+
+    def significance(self) -> dict[str, object]:
+        """Diebold-Mariano against both baselines; p is one-sided, small when better."""
+        found: dict[str, object] = {}
+        own = np.abs(self.actual - self.forecast)
+        for name, forecast in self.baselines.items():
+            gain = per_date(np.abs(self.actual - forecast) - own, self.dates)
+            statistic, p_value = diebold_mariano(gain, self.horizon)
+            found |= {f"dm_vs_{name}": statistic, f"p_vs_{name}": p_value}
+        return found
+
+
+def per_date(values: Floats, dates: Dates) -> Floats:
+    """Mean of the known values of each date, in order of the dates."""
+    known = np.isfinite(values)
+    _, position = np.unique(dates[known], return_inverse=True)
+    counts = np.bincount(position)
+    means: Floats = np.bincount(position, weights=values[known]) / counts
+    return means
+
+
+def diebold_mariano(gain: Floats, horizon: int) -> tuple[float, float]:
+    """Is the mean gain above zero?
+
+    Diebold & Mariano (1995) with the small-sample correction of Harvey, Leybourne & Newbold
+    (1997), on one loss difference per date.
+
+    Args:
+        gain: Loss of the other minus own loss, per date, shape (T,).
+        horizon: Steps ahead; gains are autocorrelated up to ``horizon - 1``.
+
+    Returns:
+        The statistic, and the one-sided p-value; 0 and 1 when the losses do not differ.
+    """
+    count = len(gain)
+    if count <= 2 * horizon or not np.any(gain):
+        return 0.0, 1.0
+    centred = gain - gain.mean()
+    covariances = [float(centred[lag:] @ centred[: count - lag]) / count for lag in range(horizon)]
+    variance = covariances[0] + 2 * sum(covariances[1:])
+    if variance <= 0:
+        # The truncated sum of covariances is not always positive; the plain variance is.
+        variance = covariances[0]
+    if variance == 0:
+        return 0.0, 1.0
+    statistic = float(gain.mean() / np.sqrt(variance / count))
+    correction = (count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count
+    statistic *= float(np.sqrt(correction))
+    return statistic, float(stats.t.sf(statistic, df=count - 1))
+
+
+def rank_correlations(forecast: Floats, actual: Floats, dates: Dates) -> Floats:
+    """Spearman's rank correlation of each date; dates without three different ranks are left out.
+    """
+    frame = pd.DataFrame({"date": dates, "f": forecast, "a": actual})
+    ranks = frame.groupby("date")[["f", "a"]].rank()
+    centred = ranks - ranks.groupby(frame["date"]).transform("mean")
+    products = pd.DataFrame(
+        {"fa": centred.f * centred.a, "ff": centred.f**2, "aa": centred.a**2, "n": 1}
+    )
+    sums = products.groupby(frame["date"]).sum()
+    usable = (sums.n >= LEAST_SYMBOLS_FOR_RANKS) & (sums.ff > 0) & (sums.aa > 0)
+    sums = sums[usable]
+    return (sums.fa / np.sqrt(sums.ff * sums.aa)).to_numpy(dtype="float64")
+
+
+def terciles(values: Floats) -> NDArray[np.intp]:
+    """0, 1 or 2 by the terciles of the finite values; -1 where there is none."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.full(len(values), -1)
+    edges = np.quantile(values[finite], [1 / 3, 2 / 3])
+    return np.where(finite, np.digitize(values, edges), -1)
+
+
+def _groups(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, str], Mask]]:
+    frame = dataset.frame.iloc[result.rows]
+    yield ("overall", "all"), np.ones(len(frame), dtype=bool)
+    names = {-1: "unknown", 0: "low", 1: "middle", 2: "high"}
+    tercile = terciles(frame[VOLATILITY].to_numpy(dtype="float64"))
+    labels = {
+        "volatility": np.array([names[value] for value in tercile.tolist()]),
+        "year": frame["trade_date"].dt.year.to_numpy().astype(str),
+        "symbol": symbols_of(frame).to_numpy(dtype=str),
+        "fold": np.where(
+            result.folds == result.folds.max(), "gate", (result.folds + 1).astype(str)
+        ),
+    }
+    for group, values in labels.items():
+        codes, members = pd.factorize(values, sort=True)
+        for code, member in enumerate(members):
+            yield (group, str(member)), codes == code
