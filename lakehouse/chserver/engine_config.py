@@ -1,0 +1,165 @@
+"""Writes the configuration files of the embedded engine: limits, logging, roles.
+
+chDB has one engine user. It holds every role and no grant of its own; each connection takes one
+role, so the engine itself enforces what the role may do.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ACCESS_FILE: Final = Path(__file__).with_name("access.xml")
+
+# chDB grants SELECT on every system table and cannot be told otherwise; row policies can.
+_ADMIN_ONLY: Final = [
+    "asynchronous_inserts",
+    "asynchronous_insert_log",
+    "backup_log",
+    "backups",
+    "blob_storage_log",
+    "certificates",
+    "crash_log",
+    "error_log",
+    "errors",
+    "grants",
+    "iceberg_history",
+    "iceberg_metadata_log",
+    "jemalloc_bins",
+    "metric_log",
+    "named_collections",
+    "opentelemetry_span_log",
+    "part_log",
+    "part_moves_between_shards",
+    "processes",
+    "processors_profile_log",
+    "query_log",
+    "query_metric_log",
+    "query_thread_log",
+    "query_views_log",
+    "quota_usage",
+    "quotas_usage",
+    "remote_data_paths",
+    "s3queue_log",
+    "server_settings",
+    "session_log",
+    "stack_trace",
+    "text_log",
+    "trace_log",
+    "user_processes",
+    "zookeeper_log",
+]
+_NOT_FOR_READERS: Final = [
+    "data_skipping_indices",
+    "detached_parts",
+    "detached_tables",
+    "dictionaries",
+    "disks",
+    "distribution_queue",
+    "dropped_tables",
+    "filesystem_cache",
+    "kafka_consumers",
+    "merges",
+    "moves",
+    "mutations",
+    "parts",
+    "parts_columns",
+    "projection_parts",
+    "projection_parts_columns",
+    "projections",
+    "query_cache",
+    "query_condition_cache",
+    "replicas",
+    "replication_queue",
+    "rocksdb",
+    "schema_inference_cache",
+    "storage_policies",
+    "user_directories",
+    "view_refreshes",
+    "warnings",
+]
+
+
+@dataclass(frozen=True)
+class EngineLimits:
+    """Sizes that keep the engine small; all in bytes."""
+
+    max_memory: int = 2 * 1024**3
+    mark_cache: int = 128 * 1024**2
+    log_file: int = 10 * 1024**2
+
+
+def write_config(directory: Path, log_dir: Path, limits: EngineLimits) -> Path:
+    """Write ``config.xml`` and ``users.xml`` and return the path of the former."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    users = directory / "users.xml"
+    users.write_bytes(ET.tostring(_users()))
+    config = directory / "config.xml"
+    config.write_bytes(ET.tostring(_server(users, log_dir, limits)))
+    return config
+
+
+def role_settings() -> dict[str, dict[str, str]]:
+    """Return the settings of each role's profile, constraints left out.
+
+    chDB applies a profile's constraints but not its values, so the connection sets those itself.
+    """
+    root = ET.parse(ACCESS_FILE).getroot()
+    profiles = root.find("profiles")
+    assert profiles is not None, "access.xml has profiles"
+    return {
+        profile.tag: {
+            setting.tag: (setting.text or "").strip()
+            for setting in profile
+            if setting.tag != "constraints"
+        }
+        for profile in profiles
+    }
+
+
+def _server(users: Path, log_dir: Path, limits: EngineLimits) -> ET.Element:
+    root = ET.Element("clickhouse")
+    logger = _add(root, "logger")
+    # The plain log ignores its level in chDB; the log of errors honours it.
+    _add(logger, "errorlog", log_dir / "clickhouse-errors.log")
+    _add(logger, "errorlog_level", "error")
+    _add(logger, "size", limits.log_file)
+    _add(logger, "count", 2)
+    _add(logger, "console", 0)
+    _add(_add(_add(root, "user_directories"), "users_xml"), "path", users)
+    _add(root, "max_server_memory_usage", limits.max_memory)
+    _add(root, "mark_cache_size", limits.mark_cache)
+    _add(root, "display_secrets_in_show_and_select", 0)
+    _add(_add(root, "send_crash_reports"), "enabled", 0)
+    return root
+
+
+def _users() -> ET.Element:
+    root = ET.parse(ACCESS_FILE).getroot()
+    roles = root.find("roles")
+    assert roles is not None, "access.xml has roles"
+    user = _add(_add(root, "users"), "default")
+    _add(user, "no_password")
+    _add(user, "profile", "default")
+    _add(user, "quota", "default")
+    _add(_add(user, "networks"), "ip", "127.0.0.1")
+    _add(user.find("networks"), "ip", "::1")
+    grants = _add(user, "grants")
+    for role in roles:
+        _add(grants, "query", f"GRANT {role.tag}")
+    system = _add(_add(user, "databases"), "system")
+    for table in _ADMIN_ONLY:
+        _add(_add(system, table), "filter", "has(currentRoles(), 'admin')")
+    for table in _NOT_FOR_READERS:
+        _add(_add(system, table), "filter", "NOT has(currentRoles(), 'reader')")
+    return root
+
+
+def _add(parent: ET.Element | None, tag: str, text: object = None) -> ET.Element:
+    assert parent is not None
+    element = ET.SubElement(parent, tag)
+    if text is not None:
+        element.text = str(text)
+    return element

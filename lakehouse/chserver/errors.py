@@ -1,0 +1,112 @@
+"""Errors as ClickHouse's HTTP interface reports them: a numeric code, its name and a text.
+
+Codes and HTTP statuses follow ClickHouse's ``ErrorCodes.cpp`` and ``exceptionCodeToHTTPStatus``;
+the clients decide by them what to retry (clickhouse-connect retries 429, 503 and 504).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+NAMES: Final[dict[int, str]] = {
+    3: "UNEXPECTED_END_OF_FILE",
+    33: "CANNOT_READ_ALL_DATA",
+    36: "BAD_ARGUMENTS",
+    48: "NOT_IMPLEMENTED",
+    62: "SYNTAX_ERROR",
+    89: "UNKNOWN_COMPRESSION_METHOD",
+    115: "UNKNOWN_SETTING",
+    164: "READONLY",
+    159: "TIMEOUT_EXCEEDED",
+    194: "REQUIRED_PASSWORD",
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    209: "SOCKET_TIMEOUT",
+    216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+    223: "QUERY_IS_TOO_LARGE",
+    354: "CANNOT_DECOMPRESS",
+    372: "SESSION_NOT_FOUND",
+    373: "SESSION_IS_LOCKED",
+    374: "INVALID_SESSION_TIMEOUT",
+    394: "QUERY_WAS_CANCELLED",
+    497: "ACCESS_DENIED",
+    512: "SET_NON_GRANTED_ROLE",
+    516: "AUTHENTICATION_FAILED",
+    1002: "UNKNOWN_EXCEPTION",
+}
+
+# Everything that is the request's fault; what is missing here is answered with 500.
+HTTP_STATUS: Final[dict[int, int]] = {
+    **dict.fromkeys((194,), 401),
+    **dict.fromkeys((164, 192, 193, 497, 512, 516), 403),
+    **dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 139, 336, 372, 511), 404),
+    **dict.fromkeys(
+        # BAD_ARGUMENTS, CANNOT_PARSE_*, SYNTAX_ERROR, INCORRECT_DATA, TYPE_MISMATCH and the like.
+        (3, 6, 8, 15, 25, 26, 27, 33, 36, 38, 41, 44, 53, 62, 70, 72, 89, 117, 167, 168)
+        + (321, 354, 374, 376, 427, 441, 452, 675, 676),
+        400,
+    ),
+    **dict.fromkeys((159,), 408),
+    **dict.fromkeys((223,), 413),
+    **dict.fromkeys((48,), 501),
+    **dict.fromkeys((202, 209, 439), 503),
+}
+
+_CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
+_NAME = re.compile(r"\s*\(([A-Z][A-Z0-9_]+)\)\s*$")
+_VERSION = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?\)\.?\s*")
+
+
+class ClickHouseError(Exception):
+    """A failure that the client is told about in ClickHouse's own form.
+
+    Attributes:
+        code: ClickHouse's error code.
+        name: Its name, such as ``SYNTAX_ERROR``.
+        text: What happened, without code and name.
+    """
+
+    def __init__(self, code: int, text: str, name: str | None = None) -> None:
+        self.code = code
+        self.name = name or NAMES.get(code, "UNKNOWN_EXCEPTION")
+        self.text = text
+        super().__init__(f"Code: {code}. DB::Exception: {text.rstrip('. ')}. ({self.name})")
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that ClickHouse answers this code with."""
+        return HTTP_STATUS.get(self.code, 500)
+
+    @classmethod
+    def from_engine(cls, error: BaseException) -> ClickHouseError:
+        """Read code, name and text out of what chDB raised.
+
+        chDB prefixes and nests the engine's message ("Streaming insert append failed: Code: 27.
+        DB::Exception: Code: 27. ..."); clients expect it once.
+        """
+        message = str(error)
+        codes = list(_CODE.finditer(message))
+        if not codes:
+            return cls(1002, message or type(error).__name__)
+        name = "UNKNOWN_EXCEPTION"
+        text = _VERSION.sub(" ", message[codes[-1].end() :]).strip()
+        while found := _NAME.search(text):
+            name = found.group(1)
+            text = text[: found.start()].rstrip(". ")
+        return cls(int(codes[-1].group(1)), text, name)
+
+
+class ClientGone(Exception):
+    """The client closed the connection; there is nobody left to answer."""
+
+
+class BadRequest(Exception):
+    """The request is not HTTP as this server speaks it.
+
+    Attributes:
+        status: The HTTP status to answer with.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)

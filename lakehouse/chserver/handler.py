@@ -1,0 +1,321 @@
+"""Answers requests: health, metrics, queries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import h11
+
+from lakehouse.chserver import guard
+from lakehouse.chserver.auth import User, Users
+from lakehouse.chserver.compression import BodyReader
+from lakehouse.chserver.engine import Connection, Engine, quote, quote_name
+from lakehouse.chserver.errors import ClickHouseError
+from lakehouse.chserver.execution import Response, Statement, execute
+from lakehouse.chserver.kill import kill_statement
+from lakehouse.chserver.observe import AccessLog, Metrics, Outcome
+from lakehouse.chserver.queries import QueryRegistry, RunningQuery
+from lakehouse.chserver.request import HttpQuery
+from lakehouse.chserver.sessions import Session, Sessions
+from lakehouse.chserver.statements import find_insert_data, first_words, output_format, tokens
+from lakehouse.chserver.wire import HttpConnection, RequestBody
+
+_PIECE: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class HandlerLimits:
+    """How much a request may ask for; bytes, queries and seconds."""
+
+    statement: int = 4 * 1024**2
+    body: int = 16 * 1024**3
+    form: int = 64 * 1024**2
+    restricted_values: int = 16 * 1024**2
+    queries: int = 16
+    queue_seconds: float = 10.0
+
+
+class Handler:
+    """Serves requests; one for the whole server."""
+
+    def __init__(
+        self, engine: Engine, users: Users, access_log: AccessLog, limits: HandlerLimits
+    ) -> None:
+        self.registry = QueryRegistry(engine.kill)
+        self.sessions = Sessions(engine)
+        self.metrics = Metrics()
+        self._engine = engine
+        self._users = users
+        self._log = access_log
+        self._limits = limits
+        self._slots = threading.BoundedSemaphore(limits.queries)
+
+    def handle(self, http: HttpConnection, head: h11.Request) -> None:
+        """Answer one request.
+
+        Raises:
+            ClientGone: There is nobody left to answer.
+            BadRequest: The request's address cannot be read.
+        """
+        query = HttpQuery.parse(
+            head.method.decode("ascii"), head.target, [(n, v) for n, v in head.headers]
+        )
+        with self._log.watch(http, query, self.metrics) as outcome:
+            if query.path in ("/ping", "/replicas_status"):
+                _text(http, 200, b"Ok.\n")
+            elif query.path == "/metrics":
+                _text(http, 200, self._metrics_page())
+            elif query.path != "/":
+                _text(http, 404, f"There is no handle {query.path[:100]}\n".encode())
+            elif query.method not in ("GET", "HEAD", "POST", "PUT"):
+                _text(http, 501, b"Use GET, HEAD, POST or PUT\n")
+            elif query.method in ("GET", "HEAD") and not query.params:
+                _text(http, 200, b"Ok.\n")
+            else:
+                self._answer_query(http, query, outcome)
+
+    def _metrics_page(self) -> bytes:
+        return self.metrics.page(
+            {
+                "queries_running": len(self.registry),
+                "sessions": len(self.sessions),
+                **{f"engine_{k}": v for k, v in self._engine.metrics().items()},
+            }
+        )
+
+    def _answer_query(self, http: HttpConnection, query: HttpQuery, outcome: Outcome) -> None:
+        response = Response(http, query, self._engine.timezone, self._engine.version)
+        try:
+            outcome.user = query.credentials()[0]
+            user = self._users.authenticate(*query.credentials())
+            outcome.role = user.role
+            with self._slot():
+                self._query(http, query, user, response, outcome)
+        except ClickHouseError as error:
+            outcome.code = error.code
+            response.fail(error)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=self._limits.queue_seconds):
+            raise ClickHouseError(
+                202, f"Too many simultaneous queries. Maximum: {self._limits.queries}"
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _query(
+        self,
+        http: HttpConnection,
+        query: HttpQuery,
+        user: User,
+        response: Response,
+        outcome: Outcome,
+    ) -> None:
+        if query.flag("compress") or query.flag("decompress"):
+            raise ClickHouseError(
+                48, "ClickHouse's native block compression is not supported: use Content-Encoding"
+            )
+        text, insert, data = self._read_statement(http, query)
+        outcome.kind = " ".join(first_words(text, 1))
+        running = RunningQuery(query.query_id, user.name, text.decode("utf-8", "replace")[:4096])
+        self.registry.add(running)
+        name = query.params.get("session_id")
+        try:
+            timeout = query.number("session_timeout", 60)
+            with self.sessions.use(user, name, timeout, query.flag("session_check")) as session:
+                guard.check_settings(user.role, query.settings)
+                guard.check_database(user.role, query.database)
+                comment = query.settings.get("log_comment", "")
+                session.apply(
+                    {**query.settings, "log_comment": f"{comment} {running.token}".strip()},
+                    query.database,
+                )
+                with _external_tables(session.connection, query):
+                    statement = self._prepare(session, query, user, text, insert, data)
+                    self._execute(http, query, session, statement, response, running)
+        finally:
+            self.registry.remove(running)
+        if name and query.flag("close_session"):
+            self.sessions.forget(user, name)
+
+    # ---- the statement
+
+    def _read_statement(
+        self, http: HttpConnection, query: HttpQuery
+    ) -> tuple[bytes, str | None, Iterator[bytes]]:
+        """Read the statement; of an INSERT with data also their format, and the data lazily."""
+        body = BodyReader(
+            RequestBody(http, self._limits.body), query.headers.get("content-encoding", "")
+        )
+        text = query.params.get("query", "").encode("utf-8", "replace")
+        content_type = query.headers.get("content-type", "")
+        if content_type.lower().startswith("multipart/form-data"):
+            form = _read_up_to(body, self._limits.form)
+            text += query.add_form(content_type, form)
+        text += b"\n" if text else b""
+        while True:
+            insert = find_insert_data(text)
+            if insert and (insert.format == "Values" or len(text) > insert.data_start):
+                break
+            piece = body.read(_PIECE)
+            if not piece:
+                break
+            text += piece
+            if len(text) > self._limits.statement and not find_insert_data(text):
+                http.closing = True
+                raise ClickHouseError(
+                    223, f"The statement is larger than {self._limits.statement} bytes"
+                )
+        if insert is None:
+            return text.strip(), None, iter(())
+        rest = text[insert.data_start :]
+        return insert.statement.strip(), insert.format, _pieces(rest, body)
+
+    def _prepare(
+        self,
+        session: Session,
+        query: HttpQuery,
+        user: User,
+        text: bytes,
+        input_format: str | None,
+        data: Iterator[bytes],
+    ) -> Statement:
+        """Let the engine parse the statement, and the guard judge it."""
+        connection = session.connection
+        try:
+            sql = text.decode("utf-8").rstrip("; \t\r\n")
+        except UnicodeDecodeError as error:
+            raise ClickHouseError(62, f"Syntax error: not UTF-8 text: {error}") from error
+        if not sql:
+            raise ClickHouseError(62, "Syntax error: empty query")
+        whole = f"{sql} FORMAT {input_format}" if input_format else sql
+        canonical = connection.canonical(whole)
+        kind = connection.classify(whole)
+        guard.check(user.role, canonical, kind, query.query_params)
+        words = first_words(canonical.encode())
+        reads = kind == "READ_ONLY" or words[:1] in (("USE",), ("SET",))
+        if query.method in ("GET", "HEAD") and not reads:
+            raise ClickHouseError(
+                164, "Cannot execute query in readonly mode: use POST for what changes data"
+            )
+        if input_format and user.role != "admin":
+            data = self._checked_values(data, input_format)
+        wanted = (
+            output_format(canonical.encode())
+            or query.headers.get("x-clickhouse-format")
+            or query.params.get("default_format")
+            or "TabSeparated"
+        )
+        return Statement(
+            sql,
+            wanted,
+            reads=kind == "READ_ONLY",
+            selects=words[:1] in (("SELECT",), ("WITH",)),
+            params=query.query_params,
+            input_format=input_format,
+            data=data,
+        )
+
+    def _checked_values(self, data: Iterator[bytes], input_format: str) -> Iterator[bytes]:
+        """Look through the expressions that VALUES may hold; other formats hold none."""
+        if input_format.lower() == "mysqldump":
+            raise ClickHouseError(497, "Not enough privileges: the format MySQLDump")
+        if input_format.lower() != "values":
+            return data
+        limit = self._limits.restricted_values
+        whole = bytearray()
+        for piece in data:
+            whole += piece
+            if len(whole) > limit:
+                raise ClickHouseError(
+                    223, f"VALUES larger than {limit} bytes: use another format for the data"
+                )
+        guard.check_values(tokens(bytes(whole)))
+        return iter((bytes(whole),))
+
+    def _execute(
+        self,
+        http: HttpConnection,
+        query: HttpQuery,
+        session: Session,
+        statement: Statement,
+        response: Response,
+        running: RunningQuery,
+    ) -> None:
+        connection = session.connection
+        words = first_words(statement.sql.encode("utf-8", "replace"))
+        if words == ("KILL", "QUERY"):
+            kill_statement(self.registry, connection, session.user, statement, response)
+            return
+        running.check()
+        running.watched = http.sock if statement.reads else None
+        running.in_engine = True
+        if query.flag("send_progress_in_http_headers"):
+            connection.on_progress(response.progress)
+        try:
+            execute(connection, statement, response, query.flag("wait_end_of_query"))
+        finally:
+            running.in_engine = False
+            running.watched = None
+            connection.on_progress(None)
+        if words[:1] == ("USE",):
+            session.after_use()
+        elif words[:1] == ("SET",):
+            session.after_set()
+
+
+@contextmanager
+def _external_tables(connection: Connection, query: HttpQuery) -> Iterator[None]:
+    """Make the request's external tables temporary tables for as long as it runs."""
+    if not query.external:
+        yield
+        return
+    try:
+        # A reader may not create tables; these are made for it, from quoted descriptions only.
+        connection.run("SET ROLE admin")
+        try:
+            for table in query.external:
+                connection.run(
+                    f"CREATE TEMPORARY TABLE {quote_name(table.name)} ENGINE = Memory AS "
+                    f"SELECT * FROM null({quote(table.structure)})"
+                )
+                connection.insert(
+                    f"INSERT INTO {quote_name(table.name)}", table.format, iter((table.data,))
+                )
+        finally:
+            connection.run(f"SET ROLE {connection.role}")
+        yield
+    finally:
+        for table in query.external:
+            connection.run(f"DROP TEMPORARY TABLE IF EXISTS {quote_name(table.name)}")
+
+
+def _read_up_to(body: BodyReader, limit: int) -> bytes:
+    whole = bytearray()
+    while piece := body.read(_PIECE):
+        whole += piece
+        if len(whole) > limit:
+            raise ClickHouseError(223, f"The form is larger than {limit} bytes")
+    return bytes(whole)
+
+
+def _pieces(rest: bytes, body: BodyReader) -> Iterator[bytes]:
+    if rest:
+        yield rest
+    while piece := body.read(_PIECE):
+        yield piece
+
+
+def _text(http: HttpConnection, status: int, body: bytes) -> None:
+    while http.read_body():
+        if http.bytes_in > _PIECE:
+            http.closing = True
+            break
+    http.respond(status, [("Content-Type", "text/plain; charset=UTF-8")], body)

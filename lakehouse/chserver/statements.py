@@ -1,0 +1,170 @@
+"""Reads SQL just far enough to serve it: where an INSERT's data begins, which format is asked for.
+
+The engine parses and judges every statement itself; this lexer only mirrors how ClickHouse's own
+(``src/Parsers/Lexer.cpp``) delimits strings, comments and names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+_TOKEN: Final = re.compile(
+    rb"""
+      (?P<space>[\s\x00\x0b\x0c\xa0]+ | \xef\xbb\xbf | \xc2\xa0)
+    | (?P<comment>--[^\n]*(?:\n|\Z) | \#[\ !][^\n]*(?:\n|\Z) | /\*.*?\*/)
+    | (?P<string>'(?:[^'\\]++|\\.|'')*+' | \xe2\x80\x98.*?\xe2\x80\x99
+        | (?P<tag>\$[A-Za-z_0-9]*\$).*?(?P=tag))
+    | (?P<quoted>`(?:[^`\\]++|\\.|``)*+` | "(?:[^"\\]++|\\.|"")*+" | \xe2\x80\x9c.*?\xe2\x80\x9d)
+    | (?P<open>'|`|"|/\*|\xe2\x80\x98|\xe2\x80\x9c)
+    | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
+    | (?P<number>[0-9][A-Za-z0-9_.]*)
+    | (?P<other>.)
+    """,
+    re.X | re.S,
+)
+_ESCAPE: Final = re.compile(rb"\\(.)|``|\"\"|''", re.S)
+_AFTER_FORMAT: Final = re.compile(rb"[ \t\r]*;?[ \t\r]*\n?")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of a statement.
+
+    Attributes:
+        kind: ``word``, ``quoted`` (a quoted name), ``string``, ``number``, ``other`` (one byte)
+            or ``open``: a string, name or comment that does not end.
+        text: The token; of a quoted name its content.
+        start: Offset of its first byte.
+        end: Offset behind its last byte.
+    """
+
+    kind: str
+    text: bytes
+    start: int
+    end: int
+
+    def is_word(self, *words: bytes) -> bool:
+        """Tell whether this is one of the keywords, in any case."""
+        return self.kind == "word" and self.text.upper() in words
+
+    @property
+    def name(self) -> str | None:
+        """The identifier in lower case, quoted or not; ``None`` for anything else."""
+        if self.kind not in ("word", "quoted"):
+            return None
+        return self.text.decode("utf-8", "replace").lower()
+
+
+def tokens(sql: bytes) -> Iterator[Token]:
+    """Yield the tokens of ``sql`` without spaces and comments; an ``open`` one is the last."""
+    for match in _TOKEN.finditer(sql):
+        kind = match.lastgroup or "other"
+        if kind == "tag":
+            kind = "string"
+        if kind in ("space", "comment"):
+            continue
+        text = match.group()
+        if kind == "quoted":
+            quote = 3 if text[:1] == b"\xe2" else 1
+            text = _ESCAPE.sub(lambda m: m.group(1) or m.group()[:1], text[quote:-quote])
+        yield Token(kind, text, match.start(), match.end())
+        if kind == "open":
+            return
+
+
+@dataclass(frozen=True)
+class Insert:
+    """An INSERT that carries its data.
+
+    Attributes:
+        statement: The statement up to, not including, ``VALUES`` or ``FORMAT``.
+        format: Name of the format of the data.
+        data_start: Offset of the first byte of the data.
+    """
+
+    statement: bytes
+    format: str
+    data_start: int
+
+
+def find_insert_data(sql: bytes) -> Insert | None:
+    """Find where the data of an INSERT begins; ``None`` when ``sql`` has none (yet).
+
+    ``INSERT ... SELECT`` has none, except ``SELECT ... FROM input(...) FORMAT x``.
+    """
+    stream = tokens(sql)
+    if not _skip_target(stream):
+        return None
+    depth, selects, reads_input = 0, False, False
+    for token in stream:
+        if token.text in (b"(", b"[", b"{"):
+            depth += 1
+        elif token.text in (b")", b"]", b"}"):
+            depth -= 1
+        elif token.is_word(b"INPUT"):
+            reads_input = True
+        elif depth or token.kind != "word":
+            continue
+        elif token.is_word(b"SELECT", b"WITH"):
+            selects = True
+        elif token.is_word(b"INFILE"):
+            return None
+        elif token.is_word(b"VALUES") and not selects:
+            return Insert(sql[: token.start], "Values", token.end)
+        elif token.is_word(b"FORMAT") and (not selects or reads_input):
+            return _at_format(sql, token.start, next(stream, None))
+    return None
+
+
+def _skip_target(stream: Iterator[Token]) -> bool:
+    """Read over ``INSERT INTO [TABLE|FUNCTION] name``; false when it is something else."""
+    token = next(stream, None)
+    if token is None or not token.is_word(b"INSERT"):
+        return False
+    token = next(stream, None)
+    if token and token.is_word(b"INTO"):
+        token = next(stream, None)
+    if token and token.is_word(b"TABLE", b"FUNCTION"):
+        token = next(stream, None)
+    return token is not None
+
+
+def _at_format(sql: bytes, start: int, name: Token | None) -> Insert | None:
+    # A name at the very end may go on in the next piece of the body.
+    if name is None or name.kind != "word" or name.end == len(sql):
+        return None
+    gap = _AFTER_FORMAT.match(sql, name.end)
+    return Insert(sql[:start], name.text.decode(), gap.end() if gap else name.end)
+
+
+def first_words(sql: bytes, count: int = 2) -> tuple[str, ...]:
+    """Return the first keywords in upper case, opening brackets left out."""
+    words: list[str] = []
+    for token in tokens(sql):
+        if token.text == b"(" and not words:
+            continue
+        if token.kind != "word" or len(words) == count:
+            break
+        words.append(token.text.decode().upper())
+    return tuple(words)
+
+
+def output_format(sql: bytes) -> str | None:
+    """Return the format that the statement's own FORMAT clause asks for, if it has one."""
+    found, previous, depth = None, b"", 0
+    expect = False
+    for token in tokens(sql):
+        if token.text in (b"(", b"["):
+            depth += 1
+        elif token.text in (b")", b"]"):
+            depth -= 1
+        if expect:
+            found = token.text.decode("utf-8", "replace") if token.kind == "word" else found
+            expect = False
+        elif depth == 0 and token.is_word(b"FORMAT") and previous.upper() not in (b"AS", b"."):
+            expect = True
+        previous = token.text
+    return found
