@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lakehouse.warehouse.transform import TransformReport
 
 Progress = Callable[[str], None]
-LEDGER_MODELS = "source:ml+"
 
 
 def ingest(settings: Settings, request: "IngestRequest", progress: Progress) -> "IngestReport":
@@ -34,27 +33,19 @@ def transform(
     full_refresh: bool = False,
     force: bool = False,
 ) -> "TransformReport | None":
-    """Build the marts from the lake; None when they are up to date.
-
-    Only the models behind the forecast ledger are built when nothing else has changed.
-    """
-    from lakehouse.warehouse.setup import prepare
-    from lakehouse.warehouse.transform import changed_sources
+    """Build the marts from the lake; None when they are up to date."""
+    from catalog.connect import open_catalog
+    from catalog.snapshots import current_snapshots
+    from lakehouse.warehouse.transform import needs_transform
     from lakehouse.warehouse.transform import transform as build
 
     with _alone(settings, "transform", progress):
-        prepare(settings)
-        changed = changed_sources(settings)
-        if not changed and not force and not full_refresh:
+        snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
+        if not (force or full_refresh or needs_transform(settings, snapshots)):
             progress("transform: nothing changed in the lake since the last build")
             return None
-        only_ledger = changed and all(name.startswith("ml.") for name in changed)
-        partial = only_ledger and not force and not full_refresh
         return build(
-            settings,
-            select=LEDGER_MODELS if partial else None,
-            full_refresh=full_refresh,
-            progress=progress,
+            settings, full_refresh=full_refresh, snapshots=snapshots, progress=progress
         )
 
 
