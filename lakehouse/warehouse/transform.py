@@ -15,7 +15,7 @@ from catalog.connect import open_catalog
 from catalog.snapshots import current_snapshots
 from lakehouse.errors import TransformError
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import account, connect, server_address
+from lakehouse.warehouse.client import Role, account, connect, server_address
 from lakehouse.warehouse.setup import LAYERS, prepare
 from lakehouse.warehouse.state import Snapshots, last_build, record_build, wanted_build
 
@@ -83,7 +83,7 @@ def transform(
         full_refresh: Build the incremental models anew.
         snapshots: Snapshot ids by lake table; the current ones by default.
         databases: Where to build instead of ``staging``, ``intermediate`` and ``marts``: names by
-            layer. Such a scratch build leaves the warehouse alone.
+            layer. Such a scratch build leaves the warehouse alone and runs as ``admin``.
         progress: Told about each finished node.
 
     Raises:
@@ -96,12 +96,16 @@ def transform(
         snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
     prepare(settings)
     layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
+    # The writer's rights end at the warehouse's own databases.
+    role: Role = "admin" if databases else "writer"
     wanted = wanted_build(settings, snapshots)
-    with _only_build(settings), connect(settings) as client:
+    with _only_build(settings), connect(settings, role) as client:
+        for database in (databases or {}).values():
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         _drop_orphans(client, layers)
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
-        result = _invoke(settings, snapshots, databases, select, full_refresh, progress)
+        result = _invoke(settings, role, snapshots, databases, select, full_refresh, progress)
         nodes, warnings = _summary(result, settings)
         seconds = time.monotonic() - started
         if select is None:
@@ -147,6 +151,7 @@ def _rows(client: "Client", database: str) -> dict[str, int]:
 
 def _invoke(
     settings: Settings,
+    role: Role,
     snapshots: Snapshots,
     databases: Mapping[str, str] | None,
     select: str | None,
@@ -165,7 +170,7 @@ def _invoke(
         scratch = _dbt_state(settings) / "scratch"
         arguments += ["--target-path", str(scratch)]
         arguments += ["--vars", json.dumps({"databases": dict(databases)})]
-    with dbt_environment(settings, snapshots):
+    with dbt_environment(settings, snapshots, role):
         return dbtRunner(callbacks=[_listener(progress)]).invoke(arguments)
 
 
@@ -184,10 +189,12 @@ def common_arguments(settings: Settings) -> list[str]:
 
 
 @contextmanager
-def dbt_environment(settings: Settings, snapshots: Snapshots) -> Iterator[None]:
+def dbt_environment(
+    settings: Settings, snapshots: Snapshots, role: Role = "writer"
+) -> Iterator[None]:
     """The variables that the project's profile reads; the password is never an argument."""
     address = server_address(settings)
-    user, password = account(settings.clickhouse, "writer")
+    user, password = account(settings.clickhouse, role)
     secure = address.scheme == "https"
     wanted = {
         "WEEKAHEAD_DBT_HOST": address.hostname or "",

@@ -1,20 +1,60 @@
 {{
     config(
-        materialized='table',
+        materialized='incremental',
+        incremental_strategy='delete_insert',
+        unique_key='source, symbol, trade_date',
+        on_schema_change='fail',
         order_by='(source, symbol, trade_date)',
         partition_by='toYear(trade_date)',
+        meta={
+            'replaces': "
+                (source, trade_date) in (
+                    select
+                        source,
+                        trade_date
+                    from {{ ref('int_changed_dates') }}
+                )
+            ",
+        },
     )
 }}
 
-with quotes as (
+{%- set look_back = 22 %}
+
+with changed_dates as (
+    select * from {{ ref('int_changed_dates') }}
+),
+
+{% if is_incremental() -%}
+-- The first bar that each symbol needs: its windows reach back behind the first changed date.
+first_bars as (
     select
         source,
         symbol,
-        trade_date,
-        bar_number,
-        log_index_e8
+        min(bar_number) as first_bar
     from {{ ref('fct_quotes') }}
-    where is_traded
+    where is_traded and (source, trade_date) in (select source, trade_date from changed_dates)
+    group by source, symbol
+),
+
+{% endif -%}
+quotes as (
+    select
+        q.source as source,
+        q.symbol as symbol,
+        q.trade_date as trade_date,
+        q.bar_number as bar_number,
+        q.log_index_e8 as log_index_e8
+    from {{ ref('fct_quotes') }} as q
+    {%- if is_incremental() %}
+    inner join first_bars as f on q.source = f.source and q.symbol = f.symbol
+    {%- endif %}
+    where
+        q.is_traded
+        {%- if is_incremental() %}
+        and q.bar_number + {{ look_back }} >= f.first_bar
+        and q.trade_date <= (select max(trade_date) from changed_dates)
+        {%- endif %}
 ),
 
 sums as (
@@ -76,4 +116,7 @@ select
     ) as rank_{{ column }}{{ ',' if not loop.last }}
     {%- endfor %}
 from own
+{%- if is_incremental() %}
+where (source, trade_date) in (select source, trade_date from changed_dates)
+{%- endif %}
 window by_date as (partition by source, trade_date)

@@ -1,12 +1,88 @@
 {{
     config(
-        materialized='table',
+        materialized='incremental',
+        incremental_strategy='delete_insert',
+        unique_key='source, symbol, trade_date',
+        on_schema_change='fail',
         order_by='(source, symbol, trade_date)',
         partition_by='toYear(trade_date)',
+        meta={
+            'replaces': "
+                (source, trade_date) in (
+                    select
+                        source,
+                        trade_date
+                    from {{ ref('int_changed_dates') }}
+                )
+                or (source, symbol, trade_date) in (
+                    select
+                        f.source,
+                        f.symbol,
+                        f.trade_date
+                    from {{ this }} as f
+                    inner join {{ ref('int_rebuild') }} as r
+                        on f.source = r.source and f.symbol = r.symbol
+                    where r.has_new_features and f.trade_date >= r.features_from
+                )
+            ",
+        },
     )
 }}
 
-with quotes as (
+{%- set look_back = 253 %}
+
+with changed_dates as (
+    select * from {{ ref('int_changed_dates') }}
+),
+
+rebuild as (
+    select * from {{ ref('int_rebuild') }}
+    where has_new_features
+),
+
+{% if is_incremental() -%}
+-- The rows to make: all symbols on a changed date, and a changed symbol from its change on.
+scope as (
+    select
+        q.source as source,
+        q.symbol as symbol,
+        q.trade_date as trade_date,
+        q.bar_number as bar_number
+    from {{ ref('fct_quotes') }} as q
+    left join rebuild as r on q.source = r.source and q.symbol = r.symbol
+    where
+        q.is_traded
+        and (
+            (q.source, q.trade_date) in (select source, trade_date from changed_dates)
+            or (r.has_new_features and q.trade_date >= r.features_from)
+        )
+),
+
+-- The first bar that each symbol needs: its windows reach back behind the first row to make.
+first_bars as (
+    select
+        source,
+        symbol,
+        min(bar_number) as first_bar
+    from scope
+    group by source, symbol
+),
+
+{% endif -%}
+bars as (
+    select q.*
+    from {{ ref('fct_quotes') }} as q
+    {%- if is_incremental() %}
+    inner join first_bars as f on q.source = f.source and q.symbol = f.symbol
+    {%- endif %}
+    where
+        q.is_traded
+        {%- if is_incremental() %}
+        and q.bar_number + {{ look_back }} >= f.first_bar
+        {%- endif %}
+),
+
+quotes as (
     select
         source,
         symbol,
@@ -21,8 +97,7 @@ with quotes as (
         if(volume > 0, toInt64(round(log(volume) * 1e4)) - split_index_e4, null)
             as volume_e4,
         if(bar_number > 1, trade_date - previous_date, null) as days_since_previous
-    from {{ ref('fct_quotes') }}
-    where is_traded
+    from bars
 ),
 
 returns as (
@@ -163,3 +238,6 @@ select
     toFloat64(days_since_previous) as days_since_previous
 from signalled
 left join cross_section as x using (source, symbol, trade_date)
+{%- if is_incremental() %}
+where (source, symbol, trade_date) in (select source, symbol, trade_date from scope)
+{%- endif %}

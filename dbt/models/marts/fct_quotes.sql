@@ -1,14 +1,71 @@
 {{
     config(
-        materialized='table',
-        engine='MergeTree()',
+        materialized='incremental',
+        incremental_strategy='delete_insert',
+        unique_key='source, symbol, trade_date',
+        on_schema_change='fail',
         order_by='(source, symbol, trade_date)',
         partition_by='toYear(trade_date)',
+        meta={
+            'replaces': "
+                (source, symbol, trade_date) in (
+                    select
+                        q.source,
+                        q.symbol,
+                        q.trade_date
+                    from {{ this }} as q
+                    inner join {{ ref('int_rebuild') }} as r
+                        on q.source = r.source and q.symbol = r.symbol
+                    where q.trade_date >= r.quotes_from
+                )
+            ",
+        },
     )
 }}
 
-with quotes as (
-    select * from {{ ref('stg_quotes') }}
+with rebuild as (
+    select * from {{ ref('int_rebuild') }}
+),
+
+quotes as (
+    select q.*
+    from {{ ref('stg_quotes') }} as q
+    {%- if is_incremental() %}
+    inner join rebuild as r on q.source = r.source and q.symbol = r.symbol
+    where
+        q.trade_date >= r.quotes_from
+        -- The earliest date on its own lets whole files be skipped.
+        and q.trade_date >= (select min(quotes_from) from rebuild)
+    {%- endif %}
+),
+
+-- Each symbol's last bar before the rows that this build makes anew.
+base as (
+    {%- if is_incremental() %}
+    select
+        q.source as source,
+        q.symbol as symbol,
+        max(q.bar_number) as base_bars,
+        max(q.trade_date) as base_date,
+        argMax(assumeNotNull(q.close), q.trade_date) as base_close,
+        argMax(q.log_index_e8, q.trade_date) as base_log_index_e8,
+        argMax(q.split_index_e4, q.trade_date) as base_split_index_e4
+    from {{ this }} as q
+    inner join rebuild as r on q.source = r.source and q.symbol = r.symbol
+    where q.is_traded and q.trade_date < r.quotes_from
+    group by source, symbol
+    {%- else %}
+    select
+        source,
+        symbol,
+        toUInt32(0) as base_bars,
+        toDate(0) as base_date,
+        0. as base_close,
+        toInt64(0) as base_log_index_e8,
+        toInt64(0) as base_split_index_e4
+    from rebuild
+    where false
+    {%- endif %}
 ),
 
 bars as (
@@ -32,10 +89,17 @@ bars as (
         a.dividend_amounts as dividend_amounts,
         a.dividend_factors as dividend_factors,
         a.splits_hash as splits_hash,
-        a.dividends_hash as dividends_hash
+        a.dividends_hash as dividends_hash,
+        b.base_bars as base_bars,
+        b.base_date as base_date,
+        b.base_close as base_close,
+        b.base_log_index_e8 as base_log_index_e8,
+        b.base_split_index_e4 as base_split_index_e4
     from quotes as q
     left join {{ ref('int_actions') }} as a
         on q.source = a.source and q.symbol = a.symbol
+    left join base as b
+        on q.source = b.source and q.symbol = b.symbol
 ),
 
 -- The bar before, among the bars on which there was trade.
@@ -56,9 +120,9 @@ ordered as (
 linked as (
     select
         *,
-        is_traded and place > 1 as has_previous,
-        lag_date as previous_date,
-        lag_close as previous_close,
+        is_traded and (place > 1 or base_bars > 0) as has_previous,
+        if(place > 1, lag_date, base_date) as previous_date,
+        if(place > 1, lag_close, base_close) as previous_close,
         if(
             has_previous,
             {{ product(
@@ -89,9 +153,9 @@ linked as (
 summed as (
     select
         *,
-        sum(log_return_e8) over traded as log_index_e8,
+        sum(log_return_e8) over traded as sum_log_return_e8,
         sum(toInt64(round(log(split_ratio) * 1e4))) over traded
-            as split_index_e4
+            as sum_log_split_e4
     from linked
     window traded as (
         partition by source, symbol, is_traded
@@ -123,7 +187,7 @@ select
     currency,
     board,
     is_traded,
-    if(is_traded, toUInt32(place), 0) as bar_number,
+    if(is_traded, toUInt32(base_bars + place), 0) as bar_number,
     if(has_previous, previous_date, null) as previous_date,
     if(has_previous, log_return_e8 / 1e8, null) as log_return,
     split_ratio,
@@ -139,8 +203,8 @@ select
     split_ratio != 1 as is_split,
     abs(log_return_e8) > {{ env_var('WEEKAHEAD_JUMP_LIMIT', '0.5') }} * 1e8
         as is_jump,
-    if(is_traded, log_index_e8, 0) as log_index_e8,
-    if(is_traded, split_index_e4, 0) as split_index_e4,
+    if(is_traded, base_log_index_e8 + sum_log_return_e8, 0) as log_index_e8,
+    if(is_traded, base_split_index_e4 + sum_log_split_e4, 0) as split_index_e4,
     splits_hash,
     dividends_hash,
     ingested_at

@@ -1,0 +1,7 @@
+-- depends_on: {{ ref('fct_features') }}
+select
+    data_file,
+    first_date,
+    last_date,
+    '{{ invocation_id }}' as build_id
+from {{ ref('int_lake_files') }}

@@ -1,0 +1,80 @@
+{#- The longest window behind a comparison between symbols, in bars: 21 returns. -#}
+{%- set window_bars = 22 %}
+
+with changes as (
+    select *
+    from {{ ref('int_changed_bars') }}
+    where kind != 'adjustment'
+),
+
+bars as (
+    select
+        q.source as source,
+        q.symbol as symbol,
+        q.trade_date as trade_date
+    from {{ ref('fct_quotes') }} as q
+    inner join {{ ref('int_rebuild') }} as r
+        on q.source = r.source and q.symbol = r.symbol
+    where q.is_traded and r.has_new_features and q.trade_date >= r.features_from
+),
+
+events as (
+    select
+        source,
+        symbol,
+        trade_date,
+        1 as is_bar
+    from bars
+    union all
+    select
+        source,
+        symbol,
+        trade_date,
+        0 as is_bar
+    from changes
+),
+
+counted as (
+    select
+        *,
+        sum(is_bar) over so_far as bars_so_far
+    from events
+    window so_far as (
+        partition by source, symbol
+        order by trade_date, is_bar
+        rows between unbounded preceding and current row
+    )
+),
+
+-- How many bars ago the symbol's last change was.
+measured as (
+    select
+        source,
+        trade_date,
+        is_bar,
+        bars_so_far - max(if(is_bar = 0, bars_so_far, 0)) over so_far as bars_since
+    from counted
+    window so_far as (
+        partition by source, symbol
+        order by trade_date, is_bar
+        rows between unbounded preceding and current row
+    )
+)
+
+select distinct
+    source,
+    trade_date
+from (
+    select
+        source,
+        trade_date
+    from measured
+    where is_bar = 0 or bars_since <= {{ window_bars }}
+    union all
+    -- A build from scratch that did not come to its end left everything to do.
+    select
+        source,
+        trade_date
+    from bars
+    where (source, symbol) in (select source, symbol from changes where kind = 'everything')
+)
