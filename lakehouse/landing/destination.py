@@ -29,7 +29,7 @@ def lake_destination(landing: Landing) -> "Destination[Any, Any]":
         loader_parallelism_strategy="table-sequential",
         name="lake",
     )
-    def lake(file: str, table: Any) -> None:
+    def lake(file: Any, table: Any, /) -> None:
         try:
             landing.land(table["name"], Path(file))
         except Exception as error:

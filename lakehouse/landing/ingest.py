@@ -3,9 +3,12 @@
 import re
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from catalog.connect import ensure_tables, open_catalog
+from catalog.connect import ensure_tables, load_table, open_catalog
+from catalog.merge import current_snapshot
+from catalog.tables import REJECTS
 from lakehouse.errors import NotEnoughData, UnknownSymbol, UsageError
 from lakehouse.landing.fetch import fetch_and_load
 from lakehouse.landing.landing import Landing
@@ -42,11 +45,13 @@ def ingest(
     started = time.monotonic()
     today = datetime.now(UTC).date()
     _check(request, today)
+    if request.symbols is not None:
+        request = replace(request, symbols=tuple(name.upper() for name in request.symbols))
     opener = find_source(request.source)
     catalog = open_catalog(settings.catalog, settings.s3)
     ensure_tables(catalog)
     landing = Landing(catalog, request.source)
-    log = FetchLog(progress=progress or (lambda message: None))
+    log = FetchLog(progress=progress or _say_nothing)
     if request.board:
         moex = settings.moex.model_copy(update={"board": request.board})
         settings = settings.model_copy(update={"moex": moex})
@@ -57,6 +62,7 @@ def ingest(
         requests = reader.requests
     if not landing.symbols:
         _explain_nothing(request, log, expected)
+    landing.snapshots.setdefault(REJECTS.name, current_snapshot(load_table(catalog, REJECTS)))
     return IngestReport(
         source=request.source,
         tables=dict(sorted(landing.tables.items())),
@@ -67,6 +73,10 @@ def ingest(
         requests=requests,
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def _say_nothing(_: str) -> None:
+    """Progress that nobody wants to see."""
 
 
 def _land_all(

@@ -15,6 +15,7 @@ from pyiceberg.catalog import Catalog
 from catalog.merge import MergeReport, merge
 from catalog.tables import BY_NAME, QUOTES, TableDefinition
 from lakehouse.errors import TooManyRejects
+from lakehouse.landing.frames import to_frame
 from lakehouse.landing.quality import Expectation, Verdict, check_quotes
 from lakehouse.landing.rejects import REJECT_SCHEMA, record_rejects
 from lakehouse.landing.request import Counts
@@ -69,10 +70,11 @@ class Landing:
             else:
                 self._land_reference(definition, pq.read_table(path))
 
-    def land_quotes(self, verdict: Verdict) -> MergeReport:
-        """Merge accepted bars and record the rest."""
-        remarks = pa.concat_tables([verdict.rejected, verdict.flagged])
-        record_rejects(self.catalog, self.source, remarks, self.load_id)
+    def land_quotes(self, verdict: Verdict, *, record: bool = True) -> MergeReport:
+        """Merge accepted bars and record the rest, unless that has been done before."""
+        if record:
+            remarks = pa.concat_tables([verdict.rejected, verdict.flagged])
+            record_rejects(self.catalog, self.source, remarks, self.load_id)
         report = self._merge(
             QUOTES,
             verdict.accepted,
@@ -146,9 +148,7 @@ def _by_symbol(rows: pa.Table | None) -> Counter[str]:
 
 def _one_per_key(rows: pa.Table, definition: TableDefinition) -> tuple[pa.Table, pa.Table]:
     """Rows with copies and contradictions removed, and the contradictions as rejects."""
-    frame = pl.from_arrow(rows)
-    assert isinstance(frame, pl.DataFrame)
-    frame = frame.unique(maintain_order=True)
+    frame = to_frame(rows).unique(maintain_order=True)
     unclear = frame.select(definition.key).is_duplicated()
     unclear |= ~frame.select(pl.all_horizontal(pl.col(definition.key).is_not_null())).to_series()
     if not unclear.any():

@@ -82,7 +82,10 @@ class Planner:
 
     def _symbol_batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
         last = last_dates(self._catalog, self._reader.name, symbols)
-        windows = [Window(symbol, self._start(last.get(symbol)), self._end) for symbol in symbols]
+        windows = [
+            Window(symbol, self._start(last.get(symbol)), self._end, last.get(symbol))
+            for symbol in symbols
+        ]
         return self._of_windows(
             windows,
             reference=True,

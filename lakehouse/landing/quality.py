@@ -13,6 +13,8 @@ import polars as pl
 import pyarrow as pa
 from pandera.errors import SchemaErrors
 
+from lakehouse.landing.frames import to_frame
+
 PRICES = ("open", "high", "low", "close")
 KEY = ("source", "symbol", "trade_date")
 JUMP = "jump"
@@ -122,8 +124,7 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         rows: Columns of ``lakehouse.sources.base.QUOTES_SCHEMA``.
         expected: What was asked for, and what is known.
     """
-    frame = _arrow_frame(rows)
-    frame = _without_copies(frame)
+    frame = _without_copies(to_frame(rows))
     broken = _broken(frame, rules(expected))
     good = frame
     if broken.height:
@@ -138,12 +139,6 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         flagged=_reject_rows(_jumps(good, expected)),
         checked=frame.height,
     )
-
-
-def _arrow_frame(rows: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(rows)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _without_copies(frame: pl.DataFrame) -> pl.DataFrame:
@@ -163,8 +158,9 @@ def _broken(frame: pl.DataFrame, applied: tuple[Rule, ...]) -> pl.DataFrame:
     except SchemaErrors as error:
         order = {rule.name: place for place, rule in enumerate(applied)}
         reasons = {rule.name: rule.reason for rule in applied}
+        cases: pl.DataFrame = error.failure_cases
         return (
-            error.failure_cases.select(
+            cases.select(
                 pl.col("index").cast(pl.get_index_type()).alias("_row"), rule=pl.col("check")
             )
             .with_columns(_order=pl.col("rule").replace_strict(order))
@@ -180,7 +176,8 @@ def _broken(frame: pl.DataFrame, applied: tuple[Rule, ...]) -> pl.DataFrame:
 
 def _check(rule: Rule) -> Any:
     def holds(data: Any) -> pl.LazyFrame:
-        return data.lazyframe.select(rule.holds.fill_null(True))
+        frame: pl.LazyFrame = data.lazyframe
+        return frame.select(rule.holds.fill_null(True))
 
     return pandera.Check(holds, name=rule.name, error=rule.name)
 
@@ -201,7 +198,7 @@ def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
     )
     if not jumps.height:
         return jumps.with_columns(rule=pl.lit(""), reason=pl.lit(""))
-    splits = _arrow_frame(expected.splits).select(
+    splits = to_frame(expected.splits).select(
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
     )
     explained = (
@@ -227,7 +224,7 @@ def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
 
 def _reject_rows(frame: pl.DataFrame) -> pa.Table:
     """Rows for ``raw.rejects``, with the bar as JSON in ``payload``."""
-    bar = [name for name in (*KEY, *PRICES, "volume", "value", "currency", "board")]
+    bar = (*KEY, *PRICES, "volume", "value", "currency", "board")
     payload = pl.struct(bar).struct.json_encode()
     if "malformed" in frame.columns:
         payload = pl.coalesce("malformed", payload)

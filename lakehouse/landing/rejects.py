@@ -1,14 +1,23 @@
-"""The quarantine ``raw.rejects``: recorded once, listed, inspected, replayed."""
+"""The quarantine ``raw.rejects``: recorded once, listed, replayed.
+
+The table is append-only. What became of a reject is derived: an accepted replay appends a marker
+row with the rule ``replayed``, and a bar that came later for the same key supersedes it.
+"""
 
 import hashlib
-from datetime import UTC, datetime
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
 from catalog.merge import append
-from catalog.tables import REJECTS
+from catalog.tables import QUOTES, REJECTS
+from lakehouse.landing.frames import to_frame
+from lakehouse.landing.quality import JUMP, KEY
 from lakehouse.landing.state import rows_of
 
 REJECT_SCHEMA = pa.schema(
@@ -22,6 +31,38 @@ REJECT_SCHEMA = pa.schema(
     ]
 )
 IDENTITY = ("source", "symbol", "trade_date", "rule", "payload")
+REPLAYED = "replayed"
+REPLAY_KEY = ("source", "symbol", "trade_date", "payload")
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One row of the quarantine.
+
+    Attributes:
+        source: Quote source.
+        symbol: Symbol; None when the row had none.
+        trade_date: Date; None when the row had none that can be read.
+        rule: The rule that it broke.
+        reason: What is wrong, in words.
+        status: ``open``; ``flagged`` (the bar is in the lake); ``replayed`` (accepted later); or
+            ``superseded`` (the lake got another bar for that symbol and date later).
+        payload: The row as it came, decoded.
+        rejected_at: When.
+    """
+
+    source: str
+    symbol: str | None
+    trade_date: date | None
+    rule: str
+    reason: str
+    status: str
+    payload: dict[str, Any]
+    rejected_at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
 
 
 def record_rejects(catalog: Catalog, source: str, rows: pa.Table, load_id: str) -> int:
@@ -38,9 +79,9 @@ def record_rejects(catalog: Catalog, source: str, rows: pa.Table, load_id: str) 
     """
     if not rows.num_rows:
         return 0
-    known = _frame(rows_of(catalog, REJECTS, source))
+    known = to_frame(rows_of(catalog, REJECTS, source))
     new = (
-        _frame(rows.cast(REJECT_SCHEMA))
+        to_frame(rows.cast(REJECT_SCHEMA))
         .unique(IDENTITY, keep="first", maintain_order=True)
         .join(known, on=IDENTITY, how="anti", nulls_equal=True, maintain_order="left")
     )
@@ -48,15 +89,70 @@ def record_rejects(catalog: Catalog, source: str, rows: pa.Table, load_id: str) 
         return 0
     # Two ingests that find the same rejects at the same time name their commits alike.
     digest = hashlib.sha256(new.select(IDENTITY).sort(IDENTITY).write_json().encode()).hexdigest()
-    stamped = new.with_columns(
-        load_id=pl.lit(load_id),
-        rejected_at=pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC")),
-    )
+    now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
+    stamped = new.with_columns(load_id=pl.lit(load_id), rejected_at=now)
     append(catalog, REJECTS, stamped.to_arrow(), commit_id=f"rejects-{digest}")
     return new.height
 
 
-def _frame(rows: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(rows)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+def list_rejects(
+    catalog: Catalog,
+    source: str,
+    *,
+    symbol: str | None = None,
+    rule: str | None = None,
+    status: str | None = None,
+) -> list[Reject]:
+    """Rejects of a source, oldest first.
+
+    Args:
+        catalog: The lake.
+        source: Name of the quote source.
+        symbol: Only this symbol.
+        rule: Only this rule.
+        status: Only this status.
+    """
+    frame = rejects_with_status(catalog, source)
+    for column, wanted in (("symbol", symbol), ("rule", rule), ("status", status)):
+        if wanted is not None:
+            frame = frame.filter(pl.col(column) == wanted)
+    names = [*REJECT_SCHEMA.names, "status", "rejected_at"]
+    rows = frame.sort("rejected_at", *KEY).select(names).to_dicts()
+    return [Reject(**{**row, "payload": json.loads(row["payload"])}) for row in rows]
+
+
+def rejects_with_status(catalog: Catalog, source: str) -> pl.DataFrame:
+    """All rejects of a source, with the column ``status`` (see ``Reject``)."""
+    rows = to_frame(rows_of(catalog, REJECTS, source))
+    markers = rows.filter(pl.col("rule") == REPLAYED)
+    rejects = rows.filter(pl.col("rule") != REPLAYED)
+    if not rejects.height:
+        return rejects.with_columns(status=pl.lit(""))
+    landed = to_frame(
+        rows_of(
+            catalog,
+            QUOTES,
+            source,
+            symbols=rejects["symbol"].drop_nulls().unique().to_list(),
+            columns=(*KEY, "ingested_at"),
+        )
+    )
+    return (
+        rejects.join(
+            markers.select(*REPLAY_KEY, _replayed=pl.lit(True)).unique(),
+            on=REPLAY_KEY,
+            how="left",
+            nulls_equal=True,
+        )
+        .join(landed, on=KEY, how="left")
+        .with_columns(
+            status=pl.when(pl.col("rule") == JUMP)
+            .then(pl.lit("flagged"))
+            .when(pl.col("_replayed").is_not_null())
+            .then(pl.lit(REPLAYED))
+            .when(pl.col("ingested_at") >= pl.col("rejected_at"))
+            .then(pl.lit("superseded"))
+            .otherwise(pl.lit("open"))
+        )
+        .drop("_replayed", "ingested_at")
+    )

@@ -58,7 +58,8 @@ class IngestReport:
         source: Name of the quote source.
         tables: Counts by table.
         symbols: Counts of quotes by symbol.
-        failed: Symbols, days or tables that failed, with the reason; they are tried again next time.
+        failed: Symbols, days or tables that failed, with the reason; next time they are tried
+            again.
         warnings: What is missing without being a failure.
         snapshots: The tables' current snapshot ids.
         requests: HTTP requests that were made.

@@ -6,7 +6,7 @@ run costs the same however long the history is.
 """
 
 from collections.abc import Collection, Iterator
-from datetime import date, timedelta
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -82,9 +82,19 @@ def symbols_before(catalog: Catalog, source: str, symbols: Collection[str], day:
     return found
 
 
-def rows_of(catalog: Catalog, definition: TableDefinition, source: str) -> pa.Table:
-    """All rows of a source in one of the small tables."""
-    return load_table(catalog, definition).scan(EqualTo("source", source)).to_arrow()
+def rows_of(
+    catalog: Catalog,
+    definition: TableDefinition,
+    source: str,
+    *,
+    symbols: Collection[str] | None = None,
+    columns: tuple[str, ...] = ("*",),
+) -> pa.Table:
+    """Rows of a source, all or those of some symbols."""
+    wanted: BooleanExpression = EqualTo("source", source)
+    if symbols is not None:
+        wanted = And(wanted, In("symbol", set(symbols)))
+    return load_table(catalog, definition).scan(wanted, selected_fields=columns).to_arrow()
 
 
 def _years(table: Table) -> Iterator[int]:
@@ -112,8 +122,3 @@ def _latest_by_symbol(rows: pa.Table) -> dict[str, date]:
             strict=True,
         )
     )
-
-
-def look_back(last: date, days: int) -> date:
-    """The first date to read again for late corrections."""
-    return last - timedelta(days=days)

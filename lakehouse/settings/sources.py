@@ -53,6 +53,10 @@ class MoexSettings(BaseModel):
         description="A board run re-reads the dividends of this many symbols, in rotation.",
     )
 
+    calendar: str = Field(
+        "XMOS", description="Calendar of exchange_calendars used where ISS offers none."
+    )
+
     _check_url = field_validator("base_url")(_base_url)
 
 
@@ -61,6 +65,10 @@ class YahooSettings(BaseModel):
 
     base_url: str = Field(
         "https://query1.finance.yahoo.com", description="Scheme, host and port; /v8/… follows."
+    )
+
+    calendar: str = Field(
+        "XNYS", description="Calendar of exchange_calendars; Yahoo offers none itself."
     )
 
     _check_url = field_validator("base_url")(_base_url)

@@ -83,11 +83,19 @@ FAILURES_IN_A_ROW = 5
 
 @dataclass(frozen=True)
 class Window:
-    """The dates of one symbol that are to be fetched, both ends included."""
+    """The dates of one symbol that are to be fetched.
+
+    Attributes:
+        symbol: The symbol.
+        start: First date.
+        end: Last date.
+        last: Last date of which the lake has a bar.
+    """
 
     symbol: str
     start: date
     end: date
+    last: date | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ class FetchLog:
         fetched: Rows of quotes by symbol or day.
     """
 
-    progress: Callable[[str], None] = lambda message: None
+    progress: Callable[[str], None] = lambda _: None
     failed: dict[str, str] = field(default_factory=dict)
     errors: list[WeekaheadError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

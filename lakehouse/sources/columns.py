@@ -8,38 +8,40 @@ from typing import Any
 import pyarrow as pa
 
 Values = Sequence[Any]
+MALFORMED = "malformed"
 
 
-def typed_table(
-    columns: Mapping[str, Values], schema: pa.Schema, *, payloads: Sequence[Mapping[str, Any]]
-) -> pa.Table:
+def typed_table(columns: Mapping[str, Values], schema: pa.Schema, *, rows: int) -> pa.Table:
     """Build a table of a schema whose last column is ``malformed``.
 
-    A value of the wrong type becomes null, and the row's payload goes into ``malformed`` as JSON
+    A value of the wrong type becomes null, and the row as it came goes into ``malformed`` as JSON,
     with the names of the columns that were wrong under ``"_malformed"``.
 
     Args:
         columns: Values by column name; columns that are missing become null.
         schema: Column types; strings, dates, doubles and longs.
-        payloads: The rows as the source sent them.
+        rows: Number of rows.
     """
-    count = len(payloads)
     wrong: dict[int, list[str]] = {}
     arrays = []
     for field in schema:
-        if field.name == "malformed":
+        if field.name == MALFORMED:
             continue
-        array, misfits = _typed(columns.get(field.name, [None] * count), field.type)
+        array, misfits = _typed(columns.get(field.name, [None] * rows), field.type)
         arrays.append(array)
         for row in misfits:
             wrong.setdefault(row, []).append(field.name)
     malformed = [
-        json.dumps({**payloads[row], "_malformed": wrong[row]}, ensure_ascii=False, default=str)
+        _payload({name: values[row] for name, values in columns.items()}, wrong[row])
         if row in wrong
         else None
-        for row in range(count)
+        for row in range(rows)
     ]
     return pa.Table.from_arrays([*arrays, pa.array(malformed, pa.string())], schema=schema)
+
+
+def _payload(values: Mapping[str, Any], wrong: list[str]) -> str:
+    return json.dumps({**values, "_malformed": wrong}, ensure_ascii=False, default=str)
 
 
 def _typed(values: Values, kind: pa.DataType) -> tuple[pa.Array, list[int]]:

@@ -25,6 +25,7 @@ from lakehouse.errors import BadPayload, SourceUnavailable
 from lakehouse.settings.sources import HttpSettings
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+EXPLAINED_STATUSES = frozenset({400, 404, 422})
 MAX_BODY_BYTES = 128 * 1024 * 1024
 USER_AGENT = f"Mozilla/5.0 (compatible; weekahead/{__version__})"
 EXCERPT_CHARACTERS = 80
@@ -34,11 +35,12 @@ class Unreachable(SourceUnavailable):
     """No connection to the host at all: every further request would fail, too."""
 
 
-class NotFound(BadPayload):
-    """The host answers that there is no such thing (404); the parsed body, if any, is kept."""
+class Refused(BadPayload):
+    """The host answers, but not with what was asked for (4xx); the parsed body, if any, is kept."""
 
-    def __init__(self, message: str, body: Any) -> None:
+    def __init__(self, message: str, status: int, body: Any) -> None:
         super().__init__(message)
+        self.status = status
         self.body = body
 
 
@@ -100,7 +102,7 @@ class HttpClient:
         Raises:
             Unreachable: There is no connection to the host.
             SourceUnavailable: The host refuses, fails or answers with something else than JSON.
-            NotFound: The host answers 404.
+            Refused: The host answers 400, 404 or 422.
             BadPayload: The answer is not valid JSON.
         """
         query = f"?{urlencode(params)}" if params else ""
@@ -147,8 +149,8 @@ class HttpClient:
             raise _Transient(error, _retry_after(response.headers.get("Retry-After")))
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         is_json = kind.endswith("json")
-        if status == 404:
-            raise NotFound(f"{where} does not exist there (404).", _parsed(body))
+        if status in EXPLAINED_STATUSES:
+            raise Refused(f"{where} answers with status {status}.", status, _parsed(body))
         if status != 200:
             raise SourceUnavailable(f"{where} refuses with status {status}.{self._advice()}")
         if not is_json:

@@ -3,10 +3,11 @@
 The same code reads everything that speaks ISS, the sample's replay server among it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from lakehouse.settings import Settings
 from lakehouse.settings.sources import MoexSettings
 from lakehouse.sources.base import Batch, FetchLog, Window
 from lakehouse.sources.http import HttpClient
-from lakehouse.sources.moex.client import IssClient, NotOffered
+from lakehouse.sources.moex.client import Block, IssClient, NotOffered
 from lakehouse.sources.moex.tables import (
     Rename,
     calendar_table,
@@ -25,9 +26,12 @@ from lakehouse.sources.moex.tables import (
     securities_table,
     splits_table,
 )
+from lakehouse.sources.sessions import exchange_calendar
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
+
+Read = Callable[[], pa.Table]
 
 
 @contextmanager
@@ -67,7 +71,7 @@ class MoexReader:
 
     def symbols(self) -> tuple[str, ...]:
         """The symbols of the configured board."""
-        return tuple(sorted(self._securities().column("symbol").to_pylist()))
+        return tuple(sorted(self._listed().values("SECID")))
 
     def sessions(self, start: date, end: date) -> tuple[date, ...]:
         """Trading days by the exchange's calendar; working days where it says nothing."""
@@ -121,13 +125,14 @@ class MoexReader:
 
         @dlt.resource(name="calendar")
         def calendar() -> Iterator[pa.Table]:
+            last = batch.calendar_end or first
             yield from self._reference(
-                log, "calendar", lambda: self._calendar(first, batch.calendar_end or first)
+                log, "calendar", lambda: self._calendar_or_fallback(first, last, log)
             )
 
         @dlt.resource(name="securities")
         def securities() -> Iterator[pa.Table]:
-            yield from self._reference(log, "securities", lambda: self._listed(batch))
+            yield from self._reference(log, "securities", lambda: self._securities(batch, log))
 
         @dlt.source(name=self.name)
         def moex() -> list[Any]:
@@ -146,7 +151,7 @@ class MoexReader:
 
         return moex()
 
-    def _guarded(self, log: FetchLog, name: str, read: Any) -> Iterator[pa.Table]:
+    def _guarded(self, log: FetchLog, name: str, read: Read) -> Iterator[pa.Table]:
         """Read one symbol or day; its failure is noted and does not stop the others."""
         if log.gave_up:
             log.skip(name)
@@ -239,14 +244,14 @@ class MoexReader:
 
     def _history_path(self, symbol: str) -> str:
         board = self.board
-        return f"/iss/history/{self._market}/boards/{board}/securities/{symbol}.json"
+        return f"/iss/history/{self._market}/boards/{board}/securities/{quote(symbol)}.json"
 
     def _splits(self, batch: Batch) -> pa.Table:
         path = f"/iss/statistics/engines/{self._settings.engine}/splits.json"
         return splits_table(self._iss.block(path, "splits", {}), self.name, batch.symbols)
 
     def _dividends(self, symbol: str) -> pa.Table:
-        path = f"/iss/securities/{symbol}/dividends.json"
+        path = f"/iss/securities/{quote(symbol)}/dividends.json"
         return dividends_table(self._iss.block(path, "dividends", {}), self.name, symbol)
 
     def _calendar(self, start: date, end: date) -> pa.Table:
@@ -254,17 +259,21 @@ class MoexReader:
         block = self._iss.block(path, "off_days", {**_dates(start, end), "show_all_days": 1})
         return calendar_table(block, self.name)
 
-    def _securities(self) -> pa.Table:
-        board = self.board
-        path = f"/iss/{self._market}/boards/{board}/securities.json"
-        return securities_table(self._iss.block(path, "securities", {}), self.name)
+    def _calendar_or_fallback(self, start: date, end: date, log: FetchLog) -> pa.Table:
+        try:
+            return self._calendar(start, end)
+        except NotOffered as error:
+            log.warn(f"the calendar {self._settings.calendar} stands in: {error}")
+            return exchange_calendar(self._settings.calendar, self.name, start, end)
 
-    def _listed(self, batch: Batch) -> pa.Table:
-        table = self._securities()
-        if batch.symbols is None:
-            return table
-        keep = [symbol in batch.symbols for symbol in table.column("symbol").to_pylist()]
-        return table.filter(pa.array(keep, pa.bool_()))
+    def _listed(self) -> Block:
+        path = f"/iss/{self._market}/boards/{self.board}/securities.json"
+        return self._iss.block(path, "securities", {}).require("SECID")
+
+    def _securities(self, batch: Batch, log: FetchLog) -> pa.Table:
+        last = {window.symbol: window.last for window in batch.windows}
+        asked = None if batch.symbols is None else last
+        return securities_table(self._listed(), self.name, asked, self._changes(log))
 
 
 def _dates(start: date, end: date) -> dict[str, str | int]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.errors import BadPayload
-from lakehouse.sources.http import HttpClient, NotFound
+from lakehouse.sources.http import HttpClient, Refused
 
 PAGE_ROWS = 100
+NOT_FOUND = 404
 EMPTY_PAGE_TRIES = 3
 
 
@@ -126,7 +127,9 @@ class IssClient:
     def _get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         try:
             answer = self._http.get_json(path, params)
-        except NotFound as error:
+        except Refused as error:
+            if error.status != NOT_FOUND:
+                raise
             raise NotOffered(str(error)) from error
         if not isinstance(answer, dict):
             raise BadPayload(

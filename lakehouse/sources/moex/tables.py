@@ -1,8 +1,8 @@
 """From ISS blocks to the lake's columns."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -52,10 +52,10 @@ def quotes_table(block: Block, source: str, board: str) -> pa.Table:
         "close": block.values("CLOSE"),
         "volume": block.values("VOLUME"),
         "value": block.values("VALUE"),
-        "currency": [CURRENCIES.get(code, code) for code in block.values("CURRENCYID")],
+        "currency": [_currency(code) for code in block.values("CURRENCYID")],
         "board": [name or board for name in block.values("BOARDID")],
     }
-    table = typed_table(columns, QUOTES_SCHEMA, payloads=block.records())
+    table = typed_table(columns, QUOTES_SCHEMA, rows=len(block.rows))
     prices = [pc.is_null(table.column(name)) for name in ("open", "high", "low", "close")]
     idle = pc.and_(pc.and_(prices[0], prices[1]), pc.and_(prices[2], prices[3]))
     idle = pc.and_(idle, pc.equal(pc.fill_null(table.column("volume"), 0), 0))
@@ -90,7 +90,6 @@ def dividends_table(block: Block, source: str, symbol: str) -> pa.Table:
         if not row["REGISTRYCLOSEDATE"] or not row["VALUE"]:
             continue
         day = _date(row["REGISTRYCLOSEDATE"], block)
-        code = row.get("CURRENCYID")
         # Two payments with one record date (a special one beside the regular one) add up.
         paid = amounts.get(day, {"amount": 0.0})["amount"] + _positive(row["VALUE"], block)
         amounts[day] = {
@@ -98,7 +97,7 @@ def dividends_table(block: Block, source: str, symbol: str) -> pa.Table:
             "symbol": symbol,
             "record_date": day,
             "amount": paid,
-            "currency": CURRENCIES.get(code, code),
+            "currency": _currency(row.get("CURRENCYID")),
         }
     return rows_to_arrow(amounts.values(), DIVIDENDS_SCHEMA)
 
@@ -120,22 +119,35 @@ def calendar_table(block: Block, source: str) -> pa.Table:
     )
 
 
-def securities_table(block: Block, source: str) -> pa.Table:
-    """Listed securities of the block ``securities``."""
+def securities_table(
+    block: Block, source: str, asked: Mapping[str, date | None] | None, changes: Sequence[Rename]
+) -> pa.Table:
+    """Listed securities, and those that are listed no longer.
+
+    Args:
+        block: The block ``securities`` of a board.
+        source: Value of the column ``source``.
+        asked: Symbols to keep, with the last date of which the lake has quotes; None keeps all.
+        changes: Ticker changes; the old names end the day before.
+    """
     block.require("SECID")
-    return rows_to_arrow(
-        (
-            {
-                "source": source,
-                "symbol": row["SECID"],
-                "name": row.get("SECNAME") or row.get("SHORTNAME"),
-                "currency": CURRENCIES.get(row.get("CURRENCYID"), row.get("CURRENCYID")),
-                "lot_size": row.get("LOTSIZE"),
-            }
-            for row in block.records()
-        ),
-        SECURITIES_SCHEMA,
-    )
+    found = {
+        row["SECID"]: {
+            "source": source,
+            "symbol": row["SECID"],
+            "name": row.get("SECNAME") or row.get("SHORTNAME"),
+            "currency": _currency(row.get("CURRENCYID")),
+            "lot_size": row.get("LOTSIZE"),
+        }
+        for row in block.records()
+    }
+    ended = {symbol: last for symbol, last in (asked or {}).items() if last and found}
+    ended |= {rename.old: rename.day - timedelta(days=1) for rename in changes}
+    for symbol, last in ended.items():
+        if symbol not in found:
+            found[symbol] = {"source": source, "symbol": symbol, "listed_till": last}
+    kept = (row for symbol, row in found.items() if asked is None or symbol in asked)
+    return rows_to_arrow(kept, SECURITIES_SCHEMA)
 
 
 def renames(block: Block) -> tuple[Rename, ...]:
@@ -147,6 +159,10 @@ def renames(block: Block) -> tuple[Rename, ...]:
         if row["OLD_SECID"] and row["NEW_SECID"] and row["ACTION_DATE"]
     ]
     return tuple(sorted(found, key=lambda rename: rename.day, reverse=True))
+
+
+def _currency(code: Any) -> Any:
+    return CURRENCIES.get(code, code) if isinstance(code, str) else code
 
 
 def _date(value: Any, block: Block) -> date:

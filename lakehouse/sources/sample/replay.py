@@ -33,11 +33,11 @@ ROUTES: tuple[tuple[re.Pattern[str], Route], ...] = tuple(
     for pattern, route in (
         (rf"history/{MARKET}/boards/\w+/securities/([^/]+)\.json", _history),
         (rf"history/{MARKET}/boards/\w+/securities()\.json", _day),
-        (rf"history/{MARKET}/securities/changeover()\.json", lambda e, _, p: e.changeover()),
-        (r"statistics/engines/\w+/splits()\.json", lambda e, _, p: e.all_splits()),
-        (r"securities/([^/]+)/dividends\.json", lambda e, symbol, p: e.dividends_of(symbol)),
+        (rf"history/{MARKET}/securities/changeover()\.json", lambda e, *_: e.changeover()),
+        (r"statistics/engines/\w+/splits()\.json", lambda e, *_: e.all_splits()),
+        (r"securities/([^/]+)/dividends\.json", lambda e, symbol, _: e.dividends_of(symbol)),
         (r"calendars/\w+()\.json", _calendar),
-        (rf"{MARKET}/boards/\w+/securities()\.json", lambda e, _, p: e.securities()),
+        (rf"{MARKET}/boards/\w+/securities()\.json", lambda e, *_: e.securities()),
     )
 )
 

@@ -1,0 +1,84 @@
+"""Judging rejected bars again, after a rule, a limit or the calendar day has changed."""
+
+import json
+from datetime import UTC, date, datetime
+from uuid import uuid4
+
+import polars as pl
+import pyarrow as pa
+
+from catalog.connect import open_catalog
+from catalog.tables import QUOTES, SPLITS
+from lakehouse.landing.frames import to_frame
+from lakehouse.landing.landing import Landing
+from lakehouse.landing.quality import Expectation, check_quotes
+from lakehouse.landing.rejects import (
+    REJECT_SCHEMA,
+    REPLAYED,
+    record_rejects,
+    rejects_with_status,
+)
+from lakehouse.landing.request import Counts, IngestReport
+from lakehouse.landing.state import rows_of
+from lakehouse.settings import Settings
+from lakehouse.sources.base import QUOTES_SCHEMA
+from lakehouse.sources.columns import MALFORMED, typed_table
+
+
+def replay_rejects(
+    settings: Settings, source: str, *, rule: str | None = None, symbol: str | None = None
+) -> IngestReport:
+    """Put open rejects through the quality gate again and merge those that pass now.
+
+    Superseded rejects are left alone: the lake holds a newer bar. What still breaks a rule stays
+    in quarantine as it is.
+
+    Args:
+        settings: Addresses of the running services, and limits.
+        source: Name of the quote source.
+        rule: Only rejects of this rule.
+        symbol: Only rejects of this symbol.
+    """
+    catalog = open_catalog(settings.catalog, settings.s3)
+    rejects = rejects_with_status(catalog, source).filter(pl.col("status") == "open")
+    for column, wanted in (("rule", rule), ("symbol", symbol)):
+        if wanted is not None:
+            rejects = rejects.filter(pl.col(column) == wanted)
+    landing = Landing(catalog, source, load_id=f"replay-{uuid4().hex}")
+    bars = _bars(rejects["payload"].to_list(), source)
+    if not bars.num_rows:
+        return IngestReport(source=source, tables={QUOTES.name: Counts()})
+    today = datetime.now(UTC).date()
+    verdict = check_quotes(
+        bars,
+        Expectation(
+            # Which dates and symbols had been asked for is no longer known; those were asked for
+            # by somebody, or they would not be here.
+            start=date.min,
+            end=today,
+            today=today,
+            symbols=None,
+            splits=rows_of(catalog, SPLITS, source),
+            jump_limit=settings.ingest.jump_limit,
+        ),
+    )
+    landing.land_quotes(verdict, record=False)
+    passed = to_frame(verdict.accepted).select("source", "symbol", "trade_date")
+    markers = rejects.join(passed, on=passed.columns, how="semi").with_columns(
+        rule=pl.lit(REPLAYED), reason=pl.lit("accepted when it was judged again")
+    )
+    record_rejects(catalog, source, markers.select(REJECT_SCHEMA.names).to_arrow(), landing.load_id)
+    return IngestReport(
+        source=source,
+        tables=landing.tables,
+        symbols=landing.symbols,
+        snapshots=landing.snapshots,
+    )
+
+
+def _bars(payloads: list[str], source: str) -> pa.Table:
+    rows = [json.loads(payload) for payload in payloads]
+    columns = {
+        name: [row.get(name) for row in rows] for name in QUOTES_SCHEMA.names if name != MALFORMED
+    }
+    return typed_table(columns | {"source": [source] * len(rows)}, QUOTES_SCHEMA, rows=len(rows))

@@ -1,0 +1,132 @@
+"""Yahoo's chart API as a dlt source: as-traded bars, splits and dividends of single symbols.
+
+Yahoo adjusts its bars for splits, and re-adjusts all of them whenever another one happens. What is
+landed are the prices as they were traded (see ``chart.py``), so that history stays as it is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from lakehouse.errors import BadPayload, SourceUnavailable, UnknownSymbol
+from lakehouse.settings import Settings
+from lakehouse.settings.sources import YahooSettings
+from lakehouse.sources.base import Batch, FetchLog, Window
+from lakehouse.sources.http import HttpClient, Refused
+from lakehouse.sources.sessions import exchange_calendar
+from lakehouse.sources.yahoo.chart import Chart, parse_chart
+
+if TYPE_CHECKING:
+    from dlt.extract import DltSource
+
+NOT_FOUND = 404
+INTERVAL = {"interval": "1d", "includePrePost": "false", "events": "div,splits"}
+
+
+@contextmanager
+def open_source(settings: Settings) -> Iterator["YahooReader"]:
+    """Open Yahoo, or whatever WEEKAHEAD_YAHOO__BASE_URL points to."""
+    with HttpClient(
+        settings.http, base_url=settings.yahoo.base_url, setting="WEEKAHEAD_YAHOO__BASE_URL"
+    ) as http:
+        yield YahooReader(http, settings.yahoo)
+
+
+class YahooReader:
+    """Reads symbols one by one; Yahoo knows no boards and lists no symbols."""
+
+    name = "yahoo"
+    board = None
+    board_by_default = False
+
+    def __init__(self, http: HttpClient, settings: YahooSettings) -> None:
+        self._http = http
+        self._settings = settings
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests made so far."""
+        return self._http.requests
+
+    def symbols(self) -> tuple[str, ...]:
+        """Nothing: Yahoo cannot list its symbols."""
+        return ()
+
+    def sessions(self, start: date, end: date) -> tuple[date, ...]:
+        """The days on which the configured calendar's exchange is open."""
+        calendar = exchange_calendar(self._settings.calendar, self.name, start, end)
+        rows = calendar.select(["trade_date", "is_open"]).to_pylist()
+        return tuple(row["trade_date"] for row in rows if row["is_open"])
+
+    def resources(self, batch: Batch, log: FetchLog) -> "DltSource":
+        """The dlt source of a batch; one request per symbol brings all there is about it."""
+        import dlt
+
+        @dlt.resource(selected=False)
+        def windows() -> Iterator[Window]:
+            yield from batch.windows
+
+        @dlt.transformer(data_from=windows, table_name="quotes", parallelized=True)
+        def charts(window: Window) -> Iterator[Any]:
+            chart = self._guarded(window, log)
+            if chart is None:
+                return
+            for name in ("quotes", "splits", "dividends", "securities"):
+                table: pa.Table = getattr(chart, name)
+                if table.num_rows:
+                    yield dlt.mark.with_table_name(table, name)
+
+        @dlt.resource(name="calendar")
+        def calendar() -> Iterator[pa.Table]:
+            if batch.calendar_end and not log.gave_up:
+                first = batch.calendar_start or batch.start
+                yield exchange_calendar(
+                    self._settings.calendar, self.name, first, batch.calendar_end
+                )
+
+        @dlt.source(name=self.name)
+        def yahoo() -> list[Any]:
+            return [windows, charts, calendar]
+
+        return yahoo()
+
+    def _guarded(self, window: Window, log: FetchLog) -> Chart | None:
+        """Read one symbol; its failure is noted and does not stop the others."""
+        if log.gave_up:
+            log.skip(window.symbol)
+            return None
+        try:
+            chart = self._chart(window)
+        except (SourceUnavailable, BadPayload, UnknownSymbol) as error:
+            log.fail(window.symbol, error)
+            return None
+        log.done(window.symbol, chart.quotes.num_rows)
+        return chart
+
+    def _chart(self, window: Window) -> Chart:
+        path = f"/v8/finance/chart/{quote(window.symbol, safe='')}"
+        now = datetime.now(UTC)
+        # Up to now, whatever the window: later splits are needed to undo Yahoo's adjustment.
+        period = {
+            "period1": _epoch(window.start),
+            "period2": _epoch(now.date() + timedelta(days=1)),
+        }
+        where = f"{self._http.host}{path}"
+        try:
+            answer = self._http.get_json(path, {**period, **INTERVAL})
+        except Refused as error:
+            if not isinstance(error.body, dict) or "chart" not in error.body:
+                raise
+            if error.status != NOT_FOUND:
+                # "Data doesn't exist for startDate": known, but without bars in these dates.
+                return parse_chart({"chart": {"result": [{}]}}, window, now=now, where=where)
+            answer = error.body
+        return parse_chart(answer, window, now=now, where=where)
+
+
+def _epoch(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
