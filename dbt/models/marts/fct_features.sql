@@ -70,7 +70,19 @@ first_bars as (
 
 {% endif -%}
 bars as (
-    select q.*
+    select
+        q.source as source,
+        q.symbol as symbol,
+        q.trade_date as trade_date,
+        q.open as open,
+        q.high as high,
+        q.low as low,
+        q.close as close,
+        q.volume as volume,
+        q.bar_number as bar_number,
+        q.previous_date as previous_date,
+        q.log_index_e8 as log_index_e8,
+        q.split_index_e4 as split_index_e4
     from {{ ref('fct_quotes') }} as q
     {%- if is_incremental() %}
     inner join first_bars as f on q.source = f.source and q.symbol = f.symbol

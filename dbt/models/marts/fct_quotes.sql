@@ -28,7 +28,19 @@ with rebuild as (
 ),
 
 quotes as (
-    select q.*
+    select
+        q.source as source,
+        q.symbol as symbol,
+        q.trade_date as trade_date,
+        q.open as open,
+        q.high as high,
+        q.low as low,
+        q.close as close,
+        q.volume as volume,
+        q.value as value,
+        q.currency as currency,
+        q.board as board,
+        q.ingested_at as ingested_at
     from {{ ref('stg_quotes') }} as q
     {%- if is_incremental() %}
     inner join rebuild as r on q.source = r.source and q.symbol = r.symbol

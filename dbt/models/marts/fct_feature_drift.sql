@@ -1,0 +1,14 @@
+{{ config(order_by='(measured_at, feature)') }}
+
+select
+    assumeNotNull(measured_at) as measured_at,
+    model_name,
+    model_version,
+    assumeNotNull(feature) as feature,
+    statistic,
+    p_value,
+    is_drifted,
+    reference_rows,
+    current_rows
+from {{ ref('stg_feature_drift') }}
+where measured_at is not null and feature is not null
