@@ -31,7 +31,7 @@ _DECODERS: Final[dict[str, Callable[[io.BufferedReader], IO[bytes]]]] = {
     "gzip": lambda body: cast(IO[bytes], gzip.GzipFile(fileobj=body)),
     "lz4": lambda body: cast(IO[bytes], lz4.frame.LZ4FrameFile(body)),
     "zstd": _zstd,
-    "xz": lambda body: cast(IO[bytes], lzma.LZMAFile(body)),
+    "xz": lambda body: cast(IO[bytes], lzma.LZMAFile(body)),  # noqa: SIM115
     "bz2": lambda body: cast(IO[bytes], bz2.BZ2File(body)),
 }
 
@@ -51,7 +51,7 @@ class BodyReader:
 
     def __init__(self, body: RequestBody, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
-        buffered = io.BufferedReader(body, _BUFFER)
+        buffered: io.BufferedReader = io.BufferedReader(cast(io.RawIOBase, body), _BUFFER)
         if self._encoding in ("", "identity"):
             self._file: IO[bytes] = buffered
         elif decoder := _DECODERS.get(self._encoding):
@@ -70,7 +70,7 @@ class BodyReader:
             ClickHouseError: The body breaks off or does not decompress.
         """
         if self._plain:
-            return cast(io.BufferedReader, self._file).read1(size)
+            return bytes(cast(io.BufferedReader, self._file).read1(size))
         try:
             return self._file.read(size)
         except _BROKEN as error:
@@ -94,15 +94,15 @@ class Encoder(Protocol):
 class _Lz4Encoder:
     def __init__(self) -> None:
         self._frame = lz4.frame.LZ4FrameCompressor()
-        self._head = self._frame.begin()
+        self._head: bytes = self._frame.begin()
 
     def compress(self, data: bytes) -> bytes:
         head, self._head = self._head, b""
-        return head + self._frame.compress(data)
+        return head + bytes(self._frame.compress(data))
 
     def flush(self) -> bytes:
         head, self._head = self._head, b""
-        return head + self._frame.flush()
+        return head + bytes(self._frame.flush())
 
 
 # Level 1 to 3: on loopback and fast networks the compressor, not the wire, is the bottleneck.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -53,9 +53,9 @@ class Engine:
     """The ClickHouse engine of this process; a data directory belongs to one process."""
 
     def __init__(self, data: Path, config: Path) -> None:
-        from chdb import _chdb  # seconds and 250 MB: only when an engine is wanted
+        from chdb import _chdb  # half a second and 250 MB: only when an engine is wanted
 
-        self._connect = _chdb.connect
+        self._connect: Any = _chdb.connect  # type: ignore[attr-defined]
         self._dsn = f"{data}?config-file={config}"
         self._settings = role_settings()
         try:
@@ -85,11 +85,10 @@ class Engine:
 
     def metrics(self) -> dict[str, float]:
         """Return the engine's own gauges for the metrics page."""
-        names = ("MemoryTracking", "Query", "Merge", "PartsActive")
         with self._control_lock:
             text = self._control.run(
-                "SELECT metric, value FROM system.metrics WHERE metric IN "
-                f"({', '.join(repr(name) for name in names)}) FORMAT TabSeparated"
+                "SELECT metric, value FROM system.metrics "
+                "WHERE metric IN ('MemoryTracking', 'Query', 'Merge', 'PartsActive')"
             ).bytes()
         rows = (line.split("\t") for line in text.decode().splitlines())
         return {name: float(value) for name, value in rows}
@@ -104,7 +103,7 @@ class Engine:
 
 
 class Connection:
-    """One chDB connection: its role, settings, current database and temporary tables.
+    """One chDB connection: its role, settings, current database, temporary tables.
 
     One statement at a time; chDB leaves the interpreter free while it works.
     """
@@ -131,7 +130,9 @@ class Connection:
         except Exception as error:
             raise ClickHouseError.from_engine(error) from error
 
-    def stream(self, sql: str, output: str, params: Mapping[str, str]) -> Iterator[QueryResult]:
+    def stream(
+        self, sql: str, output: str, params: Mapping[str, str]
+    ) -> Generator[QueryResult, None, None]:
         """Run a SELECT and yield its result block by block, at least one.
 
         Raises:
@@ -209,6 +210,14 @@ class Connection:
             text = error.text.split(": In scope SELECT formatQuery")[0]
             raise ClickHouseError(error.code, text, error.name) from error
         return result.bytes().decode("utf-8", "surrogateescape").strip()
+
+    def restore_role(self) -> None:
+        """Go back to the connection's own role, or become useless."""
+        try:
+            self.run(f"SET ROLE {self.role}")
+        except ClickHouseError:
+            self.close()
+            raise
 
     def on_progress(self, callback: Any) -> None:
         """Call ``callback`` with a progress mapping about ten times a second; ``None`` ends it."""

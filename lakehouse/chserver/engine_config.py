@@ -106,16 +106,13 @@ def role_settings() -> dict[str, dict[str, str]]:
 
     chDB applies a profile's constraints but not its values, so the connection sets those itself.
     """
-    root = ET.parse(ACCESS_FILE).getroot()
-    profiles = root.find("profiles")
-    assert profiles is not None, "access.xml has profiles"
     return {
         profile.tag: {
             setting.tag: (setting.text or "").strip()
             for setting in profile
             if setting.tag != "constraints"
         }
-        for profile in profiles
+        for profile in _access().iterfind("profiles/*")
     }
 
 
@@ -137,17 +134,16 @@ def _server(users: Path, log_dir: Path, limits: EngineLimits) -> ET.Element:
 
 
 def _users() -> ET.Element:
-    root = ET.parse(ACCESS_FILE).getroot()
-    roles = root.find("roles")
-    assert roles is not None, "access.xml has roles"
+    root = _access()
     user = _add(_add(root, "users"), "default")
     _add(user, "no_password")
     _add(user, "profile", "default")
     _add(user, "quota", "default")
-    _add(_add(user, "networks"), "ip", "127.0.0.1")
-    _add(user.find("networks"), "ip", "::1")
+    networks = _add(user, "networks")
+    _add(networks, "ip", "127.0.0.1")
+    _add(networks, "ip", "::1")
     grants = _add(user, "grants")
-    for role in roles:
+    for role in root.iterfind("roles/*"):
         _add(grants, "query", f"GRANT {role.tag}")
     system = _add(_add(user, "databases"), "system")
     for table in _ADMIN_ONLY:
@@ -157,8 +153,11 @@ def _users() -> ET.Element:
     return root
 
 
-def _add(parent: ET.Element | None, tag: str, text: object = None) -> ET.Element:
-    assert parent is not None
+def _access() -> ET.Element:
+    return ET.parse(ACCESS_FILE).getroot()  # noqa: S314 (a file of this package)
+
+
+def _add(parent: ET.Element, tag: str, text: object = None) -> ET.Element:
     element = ET.SubElement(parent, tag)
     if text is not None:
         element.text = str(text)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from lakehouse.chserver.compression import Encoder, choose_encoder
 from lakehouse.chserver.engine import Connection, Progress, QueryResult
-from lakehouse.chserver.errors import ClickHouseError, ClientGone
-from lakehouse.chserver.formats import content_type, joiner
+from lakehouse.chserver.errors import ClickHouseError
+from lakehouse.chserver.formats import Joiner, content_type, joiner
 from lakehouse.chserver.request import HttpQuery
 from lakehouse.chserver.wire import Headers, HttpConnection
 
@@ -73,7 +73,8 @@ class Response:
         """Report ``error``: as a status before the result, as a tagged block within it.
 
         The block's form is that of ClickHouse 25.11 and later (documentation of the HTTP
-        interface, "HTTP response codes caveats").
+        interface, "HTTP response codes caveats"). As there, the response then breaks off without
+        its last chunk, so that a client that does not know the tag notices too.
         """
         message = f"{error} (version {self._version} (chDB))\n".encode("utf-8", "replace")
         if self._open:
@@ -87,7 +88,9 @@ class Response:
                 + tag
                 + b"\r\n__exception__\r\n"
             )
-            self.finish()
+            if self._encoder and (rest := self._encoder.flush()):
+                self._http.write(rest)
+            self._http.abort()
             return
         headers = [
             ("Content-Type", "text/plain; charset=UTF-8"),
@@ -147,8 +150,8 @@ def execute(
     """
     if statement.input_format is not None:
         _insert(connection, statement, statement.input_format, response)
-    elif statement.selects and not whole and joiner(statement.output):
-        _stream(connection, statement, response)
+    elif statement.selects and not whole and (join := joiner(statement.output)):
+        _stream(connection, statement, join, response)
     else:
         _run(connection, statement, response)
 
@@ -171,9 +174,7 @@ def _insert(
     )
 
 
-def _stream(connection: Connection, statement: Statement, response: Response) -> None:
-    join = joiner(statement.output)
-    assert join is not None
+def _stream(connection: Connection, statement: Statement, join: Joiner, response: Response) -> None:
     started = time.monotonic_ns()
     first = True
     blocks = connection.stream(statement.sql, statement.output, statement.params)
@@ -187,7 +188,7 @@ def _stream(connection: Connection, statement: Statement, response: Response) ->
             response.write(join(data, first))
             first = False
     finally:
-        blocks.close()  # type: ignore[attr-defined]
+        blocks.close()
     if first:
         response.start(statement.output, None)
     response.finish()
@@ -217,6 +218,3 @@ def _figures(result: QueryResult, started: int) -> dict[str, int]:
 
 def _summary(values: Progress) -> str:
     return json.dumps({name: str(value) for name, value in values.items()})
-
-
-__all__ = ["ClientGone", "Response", "Statement", "execute"]

@@ -50,7 +50,7 @@ def joiner(name: str) -> Joiner | None:
     return _JOINERS.get(name.lower())
 
 
-def _plain(block: bytes, first: bool) -> bytes:
+def _plain(block: bytes, _first: bool) -> bytes:
     return block
 
 

@@ -3,13 +3,14 @@
 Grants, row policies and setting constraints are the engine's (access.xml). chDB leaves a few doors
 open that a server closes, because it takes itself for a local tool: the scalar function ``file``
 reads any file, ``Python`` reads objects of this process, ``INTO OUTFILE`` and ``FROM INFILE`` are
-files on this machine, and any connection may change its role. The rules look at the statement as the
-engine's parser prints it, so comments, quoting and odd spacing hide nothing.
+files on this machine, and any connection may change its role. The rules look at the statement as
+the engine's parser prints it, so comments, quoting and odd spacing hide nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final
 
 from lakehouse.chserver.errors import ClickHouseError
@@ -46,10 +47,7 @@ _READER_SYSTEM: Final = frozenset(
     ]
 )
 # CONTROL in the engine's classification covers everything that changes the session.
-_CONTROL_ALLOWED: Final[dict[str, frozenset[str]]] = {
-    "reader": frozenset({"USE", "SET"}),
-    "writer": frozenset({"USE", "SET", "CREATE", "INSERT", "DROP", "TRUNCATE", "ALTER"}),
-}
+_CONTROL_ALLOWED: Final = frozenset({"USE", "SET", "KILL"})
 _NEVER_SET: Final = frozenset({"profile", "readonly", "role"})
 
 
@@ -80,17 +78,23 @@ def check(
         if name in _READS_OUTSIDE or name in _LENDS_RIGHTS:
             raise _denied(f"the name {token.text.decode('utf-8', 'replace')!r}")
         follows = stream[index + 1] if index + 1 < len(stream) else None
-        if name in _NEVER_SET and follows is not None and follows.text == b"=":
-            if _in_settings(stream[:index]):
-                raise _denied(f"a change of {name!r}")
+        if (
+            name in _NEVER_SET
+            and follows is not None
+            and follows.text == b"="
+            and _in_settings(stream[:index])
+        ):
+            raise _denied(f"a change of {name!r}")
         if role == "reader" and name == "system" and follows is not None and follows.text == b".":
             table = stream[index + 2].name if index + 2 < len(stream) else None
             if table not in _READER_SYSTEM:
                 raise _denied(f"system.{table}")
 
 
-def check_settings(role: str, settings: Mapping[str, str]) -> None:
-    """Refuse settings of the request that would lead out of the role's profile."""
+def check_settings(role: str, settings: Mapping[str, str], wanted_role: str | None) -> None:
+    """Refuse parameters of the request that would lead out of the role and its profile."""
+    if wanted_role and wanted_role != role:
+        raise ClickHouseError(512, f"Role {wanted_role} should be granted to set as current")
     for name in settings:
         if role != "admin" and name.lower() in _NEVER_SET:
             raise ClickHouseError(164, f"Cannot modify '{name}' setting as {role}")
@@ -102,15 +106,8 @@ def check_database(role: str, database: str | None) -> None:
         raise _denied("the database system")
 
 
-def check_values(stream: Iterable[Token]) -> None:
-    """Refuse expressions in the data of ``INSERT ... VALUES`` that read outside of the engine."""
-    for token in stream:
-        if token.name in _READS_OUTSIDE:
-            raise _denied(f"the name {token.text.decode('utf-8', 'replace')!r}")
-
-
 def _check_files(stream: list[Token]) -> None:
-    for token, follows in zip(stream, stream[1:], strict=False):
+    for token, follows in pairwise(stream):
         if (token.is_word(b"INTO") and follows.is_word(b"OUTFILE")) or (
             token.is_word(b"FROM") and follows.is_word(b"INFILE")
         ):
@@ -122,15 +119,13 @@ def _check_files(stream: list[Token]) -> None:
 def _check_control(role: str, stream: list[Token]) -> None:
     words = [token.text.decode("ascii", "replace").upper() for token in stream[:3]]
     first = words[0] if words else ""
-    if first not in _CONTROL_ALLOWED[role]:
+    if first not in _CONTROL_ALLOWED:
         raise _denied(f"the statement {first}")
     if first == "SET" and (len(words) < 3 or words[2] != "="):
         # SET ROLE, SET DEFAULT ROLE, SET TRANSACTION SNAPSHOT
         raise _denied(f"the statement {' '.join(words)}")
     if first == "USE" and role == "reader" and "SYSTEM" in words:
         raise _denied("the database system")
-    if first in ("CREATE", "DROP") and "TEMPORARY" not in words[1:]:
-        raise _denied(f"the statement {' '.join(words)}")
 
 
 def _in_settings(before: list[Token]) -> bool:

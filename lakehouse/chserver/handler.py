@@ -13,15 +13,16 @@ import h11
 from lakehouse.chserver import guard
 from lakehouse.chserver.auth import User, Users
 from lakehouse.chserver.compression import BodyReader
-from lakehouse.chserver.engine import Connection, Engine, quote, quote_name
+from lakehouse.chserver.engine import Engine
 from lakehouse.chserver.errors import ClickHouseError
 from lakehouse.chserver.execution import Response, Statement, execute
+from lakehouse.chserver.external import external_tables
 from lakehouse.chserver.kill import kill_statement
 from lakehouse.chserver.observe import AccessLog, Metrics, Outcome
 from lakehouse.chserver.queries import QueryRegistry, RunningQuery
 from lakehouse.chserver.request import HttpQuery
 from lakehouse.chserver.sessions import Session, Sessions
-from lakehouse.chserver.statements import find_insert_data, first_words, output_format, tokens
+from lakehouse.chserver.statements import find_insert_data, first_words, output_format
 from lakehouse.chserver.wire import HttpConnection, RequestBody
 
 _PIECE: Final = 256 * 1024
@@ -34,7 +35,6 @@ class HandlerLimits:
     statement: int = 4 * 1024**2
     body: int = 16 * 1024**3
     form: int = 64 * 1024**2
-    restricted_values: int = 16 * 1024**2
     queries: int = 16
     queue_seconds: float = 10.0
 
@@ -130,14 +130,14 @@ class Handler:
         try:
             timeout = query.number("session_timeout", 60)
             with self.sessions.use(user, name, timeout, query.flag("session_check")) as session:
-                guard.check_settings(user.role, query.settings)
+                guard.check_settings(user.role, query.settings, query.params.get("role"))
                 guard.check_database(user.role, query.database)
                 comment = query.settings.get("log_comment", "")
                 session.apply(
                     {**query.settings, "log_comment": f"{comment} {running.token}".strip()},
                     query.database,
                 )
-                with _external_tables(session.connection, query):
+                with external_tables(session.connection, query.external):
                     statement = self._prepare(session, query, user, text, insert, data)
                     self._execute(http, query, session, statement, response, running)
         finally:
@@ -205,8 +205,6 @@ class Handler:
             raise ClickHouseError(
                 164, "Cannot execute query in readonly mode: use POST for what changes data"
             )
-        if input_format and user.role != "admin":
-            data = self._checked_values(data, input_format)
         wanted = (
             output_format(canonical.encode())
             or query.headers.get("x-clickhouse-format")
@@ -222,23 +220,6 @@ class Handler:
             input_format=input_format,
             data=data,
         )
-
-    def _checked_values(self, data: Iterator[bytes], input_format: str) -> Iterator[bytes]:
-        """Look through the expressions that VALUES may hold; other formats hold none."""
-        if input_format.lower() == "mysqldump":
-            raise ClickHouseError(497, "Not enough privileges: the format MySQLDump")
-        if input_format.lower() != "values":
-            return data
-        limit = self._limits.restricted_values
-        whole = bytearray()
-        for piece in data:
-            whole += piece
-            if len(whole) > limit:
-                raise ClickHouseError(
-                    223, f"VALUES larger than {limit} bytes: use another format for the data"
-                )
-        guard.check_values(tokens(bytes(whole)))
-        return iter((bytes(whole),))
 
     def _execute(
         self,
@@ -269,32 +250,6 @@ class Handler:
             session.after_use()
         elif words[:1] == ("SET",):
             session.after_set()
-
-
-@contextmanager
-def _external_tables(connection: Connection, query: HttpQuery) -> Iterator[None]:
-    """Make the request's external tables temporary tables for as long as it runs."""
-    if not query.external:
-        yield
-        return
-    try:
-        # A reader may not create tables; these are made for it, from quoted descriptions only.
-        connection.run("SET ROLE admin")
-        try:
-            for table in query.external:
-                connection.run(
-                    f"CREATE TEMPORARY TABLE {quote_name(table.name)} ENGINE = Memory AS "
-                    f"SELECT * FROM null({quote(table.structure)})"
-                )
-                connection.insert(
-                    f"INSERT INTO {quote_name(table.name)}", table.format, iter((table.data,))
-                )
-        finally:
-            connection.run(f"SET ROLE {connection.role}")
-        yield
-    finally:
-        for table in query.external:
-            connection.run(f"DROP TEMPORARY TABLE IF EXISTS {quote_name(table.name)}")
 
 
 def _read_up_to(body: BodyReader, limit: int) -> bytes:

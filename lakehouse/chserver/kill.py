@@ -43,7 +43,9 @@ def kill_statement(
     source = f"values({quote(_COLUMNS)}, {', '.join(rows)})" if rows else f"null({quote(_COLUMNS)})"
     picked = (
         connection.run(
-            f"SELECT query_id FROM {source} WHERE {condition}", "TabSeparated", statement.params
+            f"SELECT query_id FROM {source} WHERE {condition}",  # noqa: S608 (the user's own)
+            "TabSeparated",
+            statement.params,
         )
         .bytes()
         .decode()
@@ -55,11 +57,11 @@ def kill_statement(
     while mode == "SYNC" and any(q in registry.running() for q in chosen):
         time.sleep(0.05)
     ids = ", ".join(quote(q.query_id) for q in chosen) or "''"
+    listed = f"FROM {source} WHERE query_id IN ({ids})"
     execute(
         connection,
         Statement(
-            "SELECT 'waiting' AS kill_status, query_id, user, query "
-            f"FROM {source} WHERE query_id IN ({ids})",
+            f"SELECT 'waiting' AS kill_status, query_id, user, query {listed}",  # noqa: S608
             statement.output,
             reads=True,
             selects=True,

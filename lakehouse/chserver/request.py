@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
-from typing import Final
+from typing import Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from lakehouse.chserver.errors import BadRequest, ClickHouseError
@@ -178,13 +178,12 @@ class HttpQuery:
         message = BytesParser().parsebytes(
             b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body
         )
-        parts = message.get_payload()
-        if not message.is_multipart() or not isinstance(parts, list):
+        parts = cast("list[Message]", message.get_payload())
+        if not message.is_multipart():
             raise ClickHouseError(36, "The multipart/form-data body cannot be read")
         statement = b""
         tables: list[tuple[str, bytes]] = []
         for part in parts:
-            assert isinstance(part, Message)
             name = part.get_param("name", header="content-disposition")
             data = part.get_payload(decode=True)
             if not isinstance(name, str) or not isinstance(data, bytes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -69,13 +70,12 @@ class Session:
         """Return, as SQL, what would restore each setting; DEFAULT for what is not set."""
         if not names:
             return {}
-        listed = ", ".join(quote(name) for name in names)
         result = self.connection.run(
-            f"SELECT name, value FROM system.settings WHERE changed AND name IN ({listed})",
+            "SELECT name, value FROM system.settings "
+            "WHERE changed AND has({names:Array(String)}, name)",
             "JSONCompactEachRow",
+            {"names": f"[{', '.join(quote(name) for name in names)}]"},
         )
-        import json
-
         rows = [json.loads(line) for line in result.bytes().splitlines()]
         return {**dict.fromkeys(names, "DEFAULT"), **{name: quote(value) for name, value in rows}}
 

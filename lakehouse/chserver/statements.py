@@ -93,28 +93,25 @@ class Insert:
 def find_insert_data(sql: bytes) -> Insert | None:
     """Find where the data of an INSERT begins; ``None`` when ``sql`` has none (yet).
 
-    ``INSERT ... SELECT`` has none, except ``SELECT ... FROM input(...) FORMAT x``.
+    ``INSERT ... SELECT`` has none. The one exception, ``SELECT ... FROM input(...) FORMAT x``,
+    chDB cannot run.
     """
     stream = tokens(sql)
     if not _skip_target(stream):
         return None
-    depth, selects, reads_input = 0, False, False
+    depth = 0
     for token in stream:
         if token.text in (b"(", b"[", b"{"):
             depth += 1
         elif token.text in (b")", b"]", b"}"):
             depth -= 1
-        elif token.is_word(b"INPUT"):
-            reads_input = True
         elif depth or token.kind != "word":
             continue
-        elif token.is_word(b"SELECT", b"WITH"):
-            selects = True
-        elif token.is_word(b"INFILE"):
+        elif token.is_word(b"SELECT", b"WITH", b"INFILE"):
             return None
-        elif token.is_word(b"VALUES") and not selects:
+        elif token.is_word(b"VALUES"):
             return Insert(sql[: token.start], "Values", token.end)
-        elif token.is_word(b"FORMAT") and (not selects or reads_input):
+        elif token.is_word(b"FORMAT"):
             return _at_format(sql, token.start, next(stream, None))
     return None
 
