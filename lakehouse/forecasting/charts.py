@@ -1,0 +1,81 @@
+"""Charts of a training: the validation scheme, errors against baselines, coverage."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot is imported: there may be no display
+
+import matplotlib.dates as mdates
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+TRAIN, GAP, TEST, GATE = "#7aa6c2", "#d9d9d9", "#e07b39", "#8c4a9e"
+
+
+def draw(scheme: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
+    """Write all charts into a folder as PNG."""
+    charts = {
+        "validation_scheme": scheme_chart(scheme),
+        "error_against_last_price": error_chart(table),
+        "coverage_by_volatility": coverage_chart(table),
+    }
+    for name, figure in charts.items():
+        figure.savefig(folder / f"{name}.png", dpi=110)
+        plt.close(figure)
+
+
+def scheme_chart(scheme: pd.DataFrame) -> Figure:
+    """One line per fold: training, gap, test."""
+    figure, axes = plt.subplots(figsize=(9, 0.5 * len(scheme) + 1.4), layout="constrained")
+    for position, row in enumerate(scheme.itertuples()):
+        first, last, start, end = (
+            mdates.date2num(day)
+            for day in (row.train_start, row.train_end, row.test_start, row.test_end)
+        )
+        axes.barh(position, last - first, left=first, color=TRAIN)
+        axes.barh(position, start - last, left=last, color=GAP)
+        color = GATE if row.fold == "gate" else TEST
+        axes.barh(position, end - start, left=start, color=color)
+        axes.text(end, position, f" {row.test_rows} rows", va="center", fontsize=8)
+    axes.set_yticks(range(len(scheme)), [f"fold {name}" for name in scheme["fold"]])
+    axes.invert_yaxis()
+    axes.xaxis_date()
+    axes.margins(x=0.12)
+    axes.set_title("Training (blue), purge and embargo (grey), test (orange), gate (purple)")
+    return figure
+
+
+def error_chart(table: pd.DataFrame) -> Figure:
+    """Relative MAE by horizon; below 1 beats the last price."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    overall = table[table["group"] == "overall"]
+    for candidate, rows in overall.groupby("candidate", sort=False):
+        axes.plot(rows["horizon"], rows["mae_vs_last_price"], marker="o", label=str(candidate))
+    axes.axhline(1.0, color="black", linewidth=1, linestyle=":")
+    axes.set_xticks(sorted(overall["horizon"].unique()))
+    axes.set_xlabel("horizon, trading days")
+    axes.set_ylabel("MAE relative to the last price")
+    axes.set_title("Out-of-sample error; 1 is the last price")
+    axes.legend()
+    return figure
+
+
+def coverage_chart(table: pd.DataFrame) -> Figure:
+    """Coverage of both levels in each volatility tercile, averaged over horizons."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    rows = table[(table["group"] == "volatility") & (table["member"] != "unknown")]
+    order = [name for name in ("low", "middle", "high") if name in set(rows["member"])]
+    for candidate, part in rows.groupby("candidate", sort=False):
+        means = part.groupby("member")[["coverage_80", "coverage_95"]].mean().reindex(order)
+        line = axes.plot(order, means["coverage_80"], marker="o", label=str(candidate))
+        axes.plot(order, means["coverage_95"], marker="s", color=line[0].get_color())
+    for level in (0.80, 0.95):
+        axes.axhline(level, color="black", linewidth=1, linestyle=":")
+    axes.set_ylim(0.6, 1.0)
+    axes.set_xlabel("tercile of the 21-day volatility")
+    axes.set_ylabel("share of outcomes inside")
+    axes.set_title("Coverage of the 80 % (circles) and 95 % (squares) intervals, out of sample")
+    axes.legend(loc="lower right")
+    return figure

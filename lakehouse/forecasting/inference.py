@@ -1,0 +1,165 @@
+"""Inference: the champion's forecasts for each symbol's latest bar, into the ledger."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from catalog.connect import open_catalog
+from lakehouse.forecasting import ledger, registry, tracking, warehouse_data
+from lakehouse.settings import Settings
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PredictionReport:
+    """What was forecast.
+
+    Attributes:
+        model_name: Name in the registry.
+        model_version: The version that forecast; the last one of a back-fill.
+        model_kind: Its candidate.
+        as_of_first: First as-of date.
+        as_of_last: Last as-of date.
+        symbols: How many symbols were forecast.
+        forecasts: Rows made, five per symbol and as-of date.
+        new: Those that were not in the ledger yet.
+        simulated: Whether they were made for dates in the past.
+        stale: Symbols whose latest bar is too old to forecast from.
+        latest: The forecasts of the last as-of date of each symbol, rows of ``ml.forecasts``.
+        seconds: Duration.
+    """
+
+    model_name: str
+    model_version: str
+    model_kind: str
+    as_of_first: date | None
+    as_of_last: date | None
+    symbols: int
+    forecasts: int
+    new: int
+    simulated: bool
+    stale: tuple[str, ...]
+    latest: tuple[dict[str, Any], ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; dates as text."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
+
+def predict(
+    settings: Settings,
+    *,
+    as_of: date | tuple[date, date] | None = None,
+    symbols: tuple[str, ...] | None = None,
+    progress: Progress | None = None,
+) -> PredictionReport:
+    """Forecast five trading days for every symbol and keep the forecasts.
+
+    Args:
+        settings: Where everything is.
+        as_of: Dates in the past, to be forecast as it would have been done then (see
+            ``backfill``); by default each symbol's latest bar, by the champion.
+        symbols: Some symbols only.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: Nothing serves yet, or the dates are the wrong way round.
+        UnknownSymbol: A symbol has no features.
+        NotEnoughData: There are no features.
+    """
+    if as_of is not None:
+        from lakehouse.forecasting.backfill import backfill
+
+        first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
+        return backfill(settings, first, last, symbols=symbols, progress=progress)
+    started = time.monotonic()
+    say = progress or (lambda message: None)
+    client = tracking.connect(settings)
+    version = registry.require_champion(client, settings)
+    with warehouse_data.open_client(settings) as warehouse:
+        built = warehouse_data.built_from(warehouse)
+        frame = warehouse_data.read_latest(warehouse, symbols)
+        open_days = warehouse_data.read_open_days(warehouse)
+        closed_days = warehouse_data.read_closed_days(warehouse)
+    frame, stale = fresh_rows(frame, settings.forecast.stale_days)
+    if stale:
+        say(f"predict: left out, no recent bar: {', '.join(stale)}")
+    model = registry.load(client, version)
+    origin = ledger.Origin(
+        settings.mlflow.model_name, str(version.version), built.quotes, simulated=False
+    )
+    rows = ledger.price_rows(
+        frame,
+        model.predict(frame[model.columns_]),
+        origin,
+        open_days=open_days,
+        closed_days=closed_days,
+    )
+    new = ledger.write(
+        open_catalog(settings.catalog, settings.s3),
+        rows,
+        commit_id=f"forecasts-{origin.model_version}-{frame['trade_date'].max():%Y%m%d}",
+    )
+    say(f"predict: {rows.num_rows} forecasts by v{version.version}, {new} new")
+    return report(
+        rows,
+        origin,
+        kind=registry.version_kind(version),
+        new=new,
+        stale=stale,
+        seconds=time.monotonic() - started,
+    )
+
+
+def fresh_rows(frame: pd.DataFrame, stale_days: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Leave out symbols whose latest bar lies far behind the newest of all.
+
+    A model trained on what came after a bar must not pretend to forecast from it.
+    """
+    oldest = frame["trade_date"].max() - timedelta(days=stale_days)
+    recent = frame["trade_date"] >= oldest
+    return frame[recent].reset_index(drop=True), tuple(sorted(frame.loc[~recent, "symbol"]))
+
+
+def report(
+    rows: pa.Table,
+    origin: ledger.Origin,
+    *,
+    kind: str,
+    new: int,
+    stale: tuple[str, ...],
+    seconds: float,
+) -> PredictionReport:
+    """Sum up rows of the ledger."""
+    listed = rows.to_pylist()
+    days = [row["as_of_date"] for row in listed]
+    newest: dict[str, date] = {}
+    for row in listed:
+        name = f"{row['source']}/{row['symbol']}"
+        newest[name] = max(row["as_of_date"], newest.get(name, row["as_of_date"]))
+    latest = [
+        row for row in listed if row["as_of_date"] == newest[f"{row['source']}/{row['symbol']}"]
+    ]
+    return PredictionReport(
+        model_name=origin.model_name,
+        model_version=origin.model_version,
+        model_kind=kind,
+        as_of_first=min(days, default=None),
+        as_of_last=max(days, default=None),
+        symbols=len(newest),
+        forecasts=len(listed),
+        new=new,
+        simulated=origin.simulated,
+        stale=stale,
+        latest=tuple(sorted(latest, key=lambda row: (row["symbol"], row["horizon"]))),
+        seconds=round(seconds, 3),
+    )

@@ -1,0 +1,126 @@
+"""The ledger: forecasts in as-traded prices, one row per symbol, date, horizon and version.
+
+A forecast that is in the ledger stays as it was made, also when features are corrected later.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In, LessThanOrEqual
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from catalog.connect import load_table
+from catalog.merge import merge
+from catalog.tables import FORECASTS
+from lakehouse.forecasting.dataset import Dates, Floats
+from lakehouse.forecasting.forecaster import OUTPUTS
+from lakehouse.forecasting.trading_days import next_trading_days
+
+KEY = list(FORECASTS.key)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where forecasts come from.
+
+    Attributes:
+        model_name: Name in the registry.
+        model_version: Version, or the name of a simulated model.
+        feature_snapshot: Snapshot of ``raw.quotes`` that the features were built from.
+        simulated: Made later than the as-of date, by a model that only saw what was known then.
+    """
+
+    model_name: str
+    model_version: str
+    feature_snapshot: int | None
+    simulated: bool
+
+
+def price_rows(
+    frame: pd.DataFrame,
+    forecasts: Floats,
+    origin: Origin,
+    *,
+    open_days: Mapping[str, Dates],
+    closed_days: Mapping[str, set[date]],
+) -> pa.Table:
+    """Turn log returns into prices.
+
+    Args:
+        frame: ``source, symbol, trade_date, close`` of the as-of rows, n of them.
+        forecasts: Output of ``Forecaster.predict``, shape (n, 5 · horizons).
+        origin: Where they come from.
+        open_days: Known trading days by source.
+        closed_days: Known days without trading by source.
+
+    Returns:
+        Rows of ``ml.forecasts``: ``point = close · exp(log return)``, bounds likewise, as traded
+        on the as-of date.
+    """
+    horizons = forecasts.shape[1] // len(OUTPUTS)
+    made_at = datetime.now(UTC)
+    prices = frame["close"].to_numpy(dtype="float64")[:, None] * np.exp(forecasts)
+    rows = []
+    for position, row in enumerate(frame.itertuples(index=False)):
+        as_of = pd.Timestamp(row.trade_date).date()
+        targets = next_trading_days(
+            as_of,
+            horizons,
+            open_days.get(row.source, np.array([], dtype="datetime64[D]")),
+            closed_days.get(row.source, ()),
+        )
+        for h, target in enumerate(targets):
+            start = h * len(OUTPUTS)
+            values = prices[position, start : start + len(OUTPUTS)].tolist()
+            rows.append(
+                {
+                    "source": row.source,
+                    "symbol": row.symbol,
+                    "as_of_date": as_of,
+                    "horizon": h + 1,
+                    "model_name": origin.model_name,
+                    "model_version": origin.model_version,
+                    "target_date": target,
+                    "last_close": float(row.close),
+                    "feature_snapshot": origin.feature_snapshot,
+                    "simulated": origin.simulated,
+                    "made_at": made_at,
+                }
+                | dict(zip(OUTPUTS, values, strict=True))
+            )
+    schema = schema_to_pyarrow(FORECASTS.schema, include_field_ids=False)
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def write(catalog: Catalog, rows: pa.Table, *, commit_id: str) -> int:
+    """Add the forecasts that the ledger does not hold yet; how many those were."""
+    if not rows.num_rows:
+        return 0
+    days = rows.column("as_of_date").to_pylist()
+    versions = sorted(set(rows.column("model_version").to_pylist()))
+    there = (
+        load_table(catalog, FORECASTS)
+        .scan(
+            row_filter=And(
+                GreaterThanOrEqual("as_of_date", min(days).isoformat()),
+                LessThanOrEqual("as_of_date", max(days).isoformat()),
+                EqualTo("model_name", rows.column("model_name")[0].as_py()),
+                In("model_version", versions),
+            ),
+            selected_fields=tuple(KEY),
+        )
+        .to_arrow()
+    )
+    if there.num_rows:
+        there = there.cast(rows.select(KEY).schema)
+        fresh = rows.join(there, keys=KEY, join_type="left anti").select(rows.column_names)
+    else:
+        fresh = rows
+    if not fresh.num_rows:
+        return 0
+    return merge(catalog, FORECASTS, fresh, commit_id=commit_id).new

@@ -1,0 +1,255 @@
+"""The model registry: versions, the champion alias, loading that cannot execute code, rollback.
+
+Models are stored with skops. MLflow would trust the types that a model's own description lists;
+here the list is fixed, and anything else, pickle first of all, is refused.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.errors import DataError, UsageError
+from lakehouse.forecasting.candidates import CANDIDATES
+from lakehouse.forecasting.forecaster import Forecaster
+from lakehouse.forecasting.tracking import TAG, connect
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+ALIAS = "champion"
+MODEL = "model"
+TWIN_FILE = "gate_model.skops"
+REFERENCE_FILE = "feature_reference.parquet"
+TRUSTED = (
+    "lakehouse.forecasting.forecaster.Forecaster",
+    *(f"{kind.__module__}.{kind.__qualname__}" for kind in CANDIDATES.values()),
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+
+
+class UntrustedModel(DataError):
+    """A stored model is not in the one format that cannot execute code when loaded."""
+
+
+@dataclass(frozen=True)
+class RollbackReport:
+    """A change of champion by hand.
+
+    Attributes:
+        model: Name in the registry.
+        replaced: Version that served before.
+        serves: Version that serves now.
+    """
+
+    model: str
+    replaced: str
+    serves: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def champion(client: "MlflowClient", settings: Settings) -> "ModelVersion | None":
+    """The version that serves, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(settings.mlflow.model_name, ALIAS)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def require_champion(client: "MlflowClient", settings: Settings) -> "ModelVersion":
+    """The version that serves.
+
+    Raises:
+        UsageError: Nothing serves yet.
+    """
+    version = champion(client, settings)
+    if version is None:
+        raise UsageError(
+            f"No model of {settings.mlflow.model_name} serves yet: run 'weekahead train' first."
+        )
+    return version
+
+
+def get_version(client: "MlflowClient", settings: Settings, version: str) -> "ModelVersion":
+    """A version by number; ``champion`` is one too.
+
+    Raises:
+        UsageError: There is no such version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if version == ALIAS:
+        return require_champion(client, settings)
+    name = settings.mlflow.model_name
+    try:
+        return client.get_model_version(name, version.removeprefix("v"))
+    except (MlflowException, ValueError) as error:
+        known = sorted(
+            (int(found.version) for found in client.search_model_versions(f"name='{name}'")),
+        )
+        raise UsageError(
+            f"{name} has no version {version}; there are: "
+            f"{', '.join(map(str, known)) or 'none, run weekahead train first'}."
+        ) from error
+
+
+def register(
+    client: "MlflowClient",
+    settings: Settings,
+    *,
+    source: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    description: str,
+) -> str:
+    """Add a version; the number it got."""
+    from mlflow.exceptions import MlflowException
+
+    name = settings.mlflow.model_name
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        client.create_registered_model(name, description="Five-day stock price forecasts.")
+    created = client.create_model_version(
+        name, source, run_id=run_id, tags=dict(tags), description=description
+    )
+    return str(created.version)
+
+
+def promote(client: "MlflowClient", settings: Settings, version: str) -> None:
+    """Let a version serve."""
+    name = settings.mlflow.model_name
+    client.set_model_version_tag(name, version, f"{TAG}promoted_at", _now())
+    client.set_registered_model_alias(name, ALIAS, version)
+
+
+def dump(model: Forecaster, path: Path) -> None:
+    """Store a model in a file."""
+    import skops.io
+
+    skops.io.dump(model, path)
+
+
+def load_file(path: Path) -> Forecaster:
+    """Load a model from a file that ``dump`` wrote.
+
+    Raises:
+        UntrustedModel: It holds types that are not ours, or is not a skops file.
+    """
+    import zipfile
+
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        model = skops.io.load(path, trusted=list(TRUSTED))
+    except (UntrustedTypesFoundException, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UntrustedModel(
+            f"{path.name} is refused: {error}. Only models that weekahead stored are loaded; "
+            "train again or roll back."
+        ) from error
+    if not isinstance(model, Forecaster):
+        raise UntrustedModel(f"{path.name} holds a {type(model).__name__}, not a forecaster.")
+    return model
+
+
+def load(client: "MlflowClient", version: "ModelVersion") -> Forecaster:
+    """Load a version's model.
+
+    Raises:
+        UntrustedModel: It is stored in another way than ours.
+    """
+    import mlflow
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"models:/{version.name}/{version.version}"
+        local = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        flavor = Model.load(str(local / "MLmodel")).flavors.get("sklearn", {})
+        if flavor.get("serialization_format") != "skops":
+            raise UntrustedModel(
+                f"{version.name} v{version.version} is stored as "
+                f"{flavor.get('serialization_format', 'an unknown format')}; only skops is loaded."
+            )
+        return load_file(local / "model.skops")
+
+
+def load_twin(client: "MlflowClient", version: "ModelVersion") -> Forecaster:
+    """Load a version's twin, which was fitted without its gate's window."""
+    with tempfile.TemporaryDirectory() as folder:
+        return load_file(artifact(client, version, TWIN_FILE, folder))
+
+
+def artifact(client: "MlflowClient", version: "ModelVersion", path: str, folder: str) -> Path:
+    """Fetch one of the files of the run that made a version."""
+    return Path(client.download_artifacts(version.run_id, path, folder))
+
+
+def version_kind(version: "ModelVersion") -> str:
+    """The candidate that a version holds."""
+    return str(version.tags.get(f"{TAG}kind", ""))
+
+
+def rollback(
+    settings: Settings,
+    version: str | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> RollbackReport:
+    """Let an earlier version serve again.
+
+    Args:
+        settings: Where the registry is.
+        version: The version; by default the one that served before the present champion.
+        progress: Told what happened.
+
+    Raises:
+        UsageError: There is no champion, no such version, or nothing earlier.
+    """
+    client = connect(settings)
+    current = require_champion(client, settings)
+    if version is None:
+        target = _previous(client, settings, current)
+    else:
+        target = get_version(client, settings, version)
+    if target.version == current.version:
+        raise UsageError(f"v{current.version} already serves.")
+    name = settings.mlflow.model_name
+    client.set_model_version_tag(name, current.version, f"{TAG}rolled_back_at", _now())
+    client.set_registered_model_alias(name, ALIAS, target.version)
+    if progress:
+        progress(f"{name}: v{target.version} serves instead of v{current.version}")
+    return RollbackReport(name, str(current.version), str(target.version))
+
+
+def _previous(
+    client: "MlflowClient", settings: Settings, current: "ModelVersion"
+) -> "ModelVersion":
+    stamp = f"{TAG}promoted_at"
+    served = [
+        found
+        for found in client.search_model_versions(f"name='{settings.mlflow.model_name}'")
+        if stamp in found.tags and found.tags[stamp] < current.tags.get(stamp, _now())
+    ]
+    if not served:
+        raise UsageError(
+            f"No version served before v{current.version}; name one to roll back to."
+        )
+    return max(served, key=lambda found: found.tags[stamp])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,91 @@
+"""MLflow: where runs, metrics and models are kept."""
+
+import logging
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import ServiceError
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TAG = "weekahead."
+
+
+def connect(settings: Settings) -> "MlflowClient":
+    """Point MLflow at the configured server or database, and its artifacts at the object store.
+
+    MLflow reads the object store's address and keys from the environment, so they are set there.
+
+    Raises:
+        ServiceError: MLflow does not answer.
+    """
+    _environment(settings)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # MLflow warns of integer columns that might miss values; bar_number never does.
+    warnings.filterwarnings("ignore", message=".*integer column.*", category=UserWarning)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        mlflow.set_tracking_uri(settings.mlflow_uri)
+        mlflow.set_registry_uri(settings.mlflow_uri)
+        client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
+        experiment_id(client, settings)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise ServiceError(
+            f"MLflow at {_shown(settings.mlflow_uri)} cannot be used: {error}. "
+            "Check WEEKAHEAD_MLFLOW__TRACKING_URI and that the server is running."
+        ) from error
+    return client
+
+
+def experiment_id(client: "MlflowClient", settings: Settings) -> str:
+    """The experiment of the training runs; created at the first use."""
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    return str(
+        client.create_experiment(
+            settings.mlflow.experiment,
+            artifact_location=f"s3://{settings.s3.artifacts_bucket}/mlflow",
+        )
+    )
+
+
+def last_run(client: "MlflowClient", settings: Settings, training_key: str) -> str | None:
+    """The finished training run of these data, settings and code, if there is one."""
+    runs = client.search_runs(
+        [experiment_id(client, settings)],
+        filter_string=(
+            f"tags.`{TAG}training_key` = '{training_key}' and attributes.status = 'FINISHED'"
+        ),
+        max_results=1,
+    )
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _environment(settings: Settings) -> None:
+    if settings.s3.endpoint:
+        os.environ["MLFLOW_S3_ENDPOINT_URL"] = settings.s3.endpoint
+    os.environ["AWS_ACCESS_KEY_ID"] = settings.s3.access_key
+    os.environ["AWS_SECRET_ACCESS_KEY"] = settings.s3.secret_key.get_secret_value()
+    os.environ["AWS_DEFAULT_REGION"] = settings.s3.region
+    # MLflow would load any pickle that it finds; models are only ever read by registry.load.
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def _shown(uri: str) -> str:
+    # A database URL may hold a password.
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(uri)
+    host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    return f"{parts.scheme}://{host}{parts.path}"

@@ -1,0 +1,36 @@
+"""Target dates: the h-th trading day after a forecast was made."""
+
+from collections.abc import Collection
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+
+from lakehouse.forecasting.dataset import Dates
+
+SATURDAY = 5
+
+
+def next_trading_days(
+    as_of: date, count: int, open_days: Dates, closed_days: Collection[date] = ()
+) -> list[date]:
+    """The next trading days.
+
+    Known open days are taken from the exchange's calendar (and from days that had bars). Beyond
+    the last known one, every weekday that the calendar does not call closed counts: a holiday the
+    calendar does not know yet moves the real target one day on.
+
+    Args:
+        as_of: The day of the forecast.
+        count: How many days.
+        open_days: Known trading days, sorted.
+        closed_days: Known days without trading.
+    """
+    start = int(np.searchsorted(open_days, np.datetime64(as_of, "D"), side="right"))
+    found = [pd.Timestamp(day).date() for day in open_days[start : start + count]]
+    day = found[-1] if found else as_of
+    while len(found) < count:
+        day += timedelta(days=1)
+        if day.weekday() < SATURDAY and day not in closed_days:
+            found.append(day)
+    return found

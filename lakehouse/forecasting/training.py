@@ -1,0 +1,394 @@
+"""Training: validate the candidates, register the best, let the gate decide what serves."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from catalog.connect import open_catalog
+from catalog.merge import append
+from catalog.snapshots import tag_snapshot
+from catalog.tables import BY_NAME, GATE_DECISIONS
+from lakehouse.errors import WeekaheadError
+from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
+from lakehouse.forecasting.dataset import Dataset, Floats, unique_dates
+from lakehouse.forecasting.development import Development, develop, serving_model
+from lakehouse.forecasting.gate import Champion, Decision, decide, loss
+from lakehouse.forecasting.tracking import TAG
+from lakehouse.forecasting.training_log import Candidate
+from lakehouse.forecasting.walkforward import Execute
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training did.
+
+    Attributes:
+        skipped: Nothing had changed since an earlier training, whose figures these are.
+        dry_run: Nothing was registered or promoted.
+        reason: The gate's reason, or why nothing was done.
+        action: ``first``, ``promote``, ``keep``, ``refresh`` or ``skip``.
+        challenger_kind: The candidate that did best before the gate's window.
+        challenger_version: Its version in the registry.
+        champion_kind: The candidate that serves now.
+        champion_version: Its version.
+        run_id: MLflow run of the training.
+        candidates: Figures of every candidate, best first.
+        comparisons: The challenger against champion and baselines on the gate's window.
+        scheme: The validation scheme, one entry per fold.
+        snapshots: The lake's snapshots that the data came from.
+        data_digest: SHA-256 of features and targets.
+        rows: Rows of the dataset.
+        seconds: Duration.
+    """
+
+    skipped: bool
+    dry_run: bool
+    reason: str
+    action: str
+    challenger_kind: str | None
+    challenger_version: str | None
+    champion_kind: str | None
+    champion_version: str | None
+    run_id: str | None
+    candidates: tuple[Candidate, ...]
+    comparisons: tuple[dict[str, Any], ...]
+    scheme: tuple[dict[str, Any], ...]
+    snapshots: dict[str, int | None]
+    data_digest: str
+    rows: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; dates as text."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
+
+def train(
+    settings: Settings,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    execute: Execute | None = None,
+    progress: Progress | None = None,
+) -> TrainingReport:
+    """Train on the marts as they are, unless that was done already.
+
+    Args:
+        settings: Where everything is, and how to train.
+        force: Train although data, settings and code are those of an earlier training.
+        dry_run: Let the gate decide, but register and promote nothing.
+        execute: Runs a function over tasks (candidates × folds) and returns the results in
+            order; both pickle, so another process may run them if it can read the home directory.
+        progress: Told what happens.
+
+    Raises:
+        NotEnoughData: The marts are missing, or the history is too short.
+        ServiceError: ClickHouse or MLflow does not answer.
+    """
+    started = time.monotonic()
+    say = progress or (lambda message: None)
+    client = tracking.connect(settings)
+    with warehouse_data.open_client(settings) as warehouse:
+        built = warehouse_data.built_from(warehouse)
+        key = training_key(settings, built)
+        if not force and (run_id := tracking.last_run(client, settings, key)):
+            report = _unchanged(client, settings, run_id, built.snapshots)
+            if report is not None:
+                say(f"train: {report.reason}")
+                return report
+        dataset = warehouse_data.read_dataset(warehouse, settings)
+    workspace = settings.home / "forecasting"
+    workspace.mkdir(parents=True, exist_ok=True)
+    development = develop(
+        dataset, settings.forecast, workspace=workspace, execute=execute, progress=say
+    )
+    champion = _champion(client, settings, development)
+    decision = judge(development, champion, settings)
+    say(f"gate: {decision.reason}")
+    outcome = _Outcome()
+    digest = dataset.digest()
+    if not dry_run:
+        outcome = _record(client, settings, development, decision, built, key, digest, say)
+    _log_decision(settings, development, decision, champion, outcome, dry_run=dry_run)
+    kept = champion.version if champion else None
+    return TrainingReport(
+        skipped=False,
+        dry_run=dry_run,
+        reason=decision.reason,
+        action=decision.action,
+        challenger_kind=decision.challenger,
+        challenger_version=outcome.versions.get(decision.challenger),
+        champion_kind=decision.serves,
+        champion_version=outcome.versions.get(decision.serves) if decision.changes else kept,
+        run_id=outcome.run_id,
+        candidates=outcome.candidates or _figures(development),
+        comparisons=tuple(asdict(comparison) for comparison in decision.comparisons),
+        scheme=tuple(development.scheme.to_dict("records")),
+        snapshots=built.snapshots,
+        data_digest=digest,
+        rows=len(dataset.frame),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def judge(development: Development, champion: Champion | None, settings: Settings) -> Decision:
+    """Let the gate decide about a development's challenger."""
+    losses = development.gate_losses()
+    champion_loss = None
+    new_days = 0
+    if champion is not None:
+        new_days = int(
+            np.count_nonzero(
+                unique_dates(development.dataset) > np.datetime64(champion.trained_until, "D")
+            )
+        )
+        if champion.returns is not None:
+            window = development.gate.test_rows(development.dataset)
+            actual = development.dataset.targets[window]
+            champion_loss = loss(actual, champion.returns, development.dataset.dates[window])
+    return decide(
+        development.challenger, losses, champion, champion_loss, new_days, settings.forecast
+    )
+
+
+def training_key(settings: Settings, built: warehouse_data.BuiltFrom) -> str:
+    """Hash of everything a training depends on: snapshots, features' code, own code, settings."""
+    parts = [
+        json.dumps(built.snapshots, sort_keys=True),
+        built.models,
+        code_hash(),
+        settings.forecast.model_dump_json(exclude={"runner"}),
+        settings.mlflow.model_name,
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def code_hash() -> str:
+    """SHA-256 over the source of this package."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    run_id: str | None = None
+    candidates: tuple[Candidate, ...] = ()
+    versions: dict[str, str] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.versions is None:
+            object.__setattr__(self, "versions", {})
+
+
+def _record(
+    client: "MlflowClient",
+    settings: Settings,
+    development: Development,
+    decision: Decision,
+    built: warehouse_data.BuiltFrom,
+    key: str,
+    digest: str,
+    say: Progress,
+) -> _Outcome:
+    """Runs, models, versions, the champion's alias and the lake's tags."""
+    tags = _describe(settings, development, built, digest)
+    run_id, candidates = training_log.log_training(
+        client,
+        settings,
+        development,
+        tags=tags | {"training_key": key},
+        snapshots=built.snapshots,
+        digest=digest,
+    )
+    say(f"train: logged run {run_id} to MLflow")
+    versions = {}
+    with training_log.finishing(client, run_id):
+        catalog = open_catalog(settings.catalog, settings.s3)
+        kinds = [decision.challenger]
+        if decision.changes and decision.serves != decision.challenger:
+            kinds.append(decision.serves)
+        runs = {candidate.kind: candidate.run_id for candidate in candidates}
+        for kind in kinds:
+            model = serving_model(development, kind, settings.forecast)
+            source = training_log.log_model(client, settings, development, model, runs[kind])
+            serves = decision.changes and kind == decision.serves
+            versions[kind] = registry.register(
+                client,
+                settings,
+                source=source,
+                run_id=runs[kind],
+                tags={
+                    f"{TAG}{name}": value
+                    for name, value in (
+                        tags
+                        | {"kind": kind, "gate": decision.action if serves else "rejected"}
+                        | {"gate_reason": decision.reason, "training_run": run_id}
+                    ).items()
+                },
+                description=decision.reason,
+            )
+            for name, snapshot in built.snapshots.items():
+                if snapshot is not None:
+                    tag = f"{settings.mlflow.model_name}-v{versions[kind]}"
+                    tag_snapshot(catalog, BY_NAME[name], snapshot, tag)
+        if decision.changes:
+            registry.promote(client, settings, versions[decision.serves])
+            say(f"train: v{versions[decision.serves]} ({decision.serves}) serves")
+    ordered = sorted(candidates, key=lambda candidate: candidate.selection)
+    return _Outcome(run_id, tuple(ordered), versions)
+
+
+def _describe(
+    settings: Settings, development: Development, built: warehouse_data.BuiltFrom, digest: str
+) -> dict[str, str]:
+    """What it takes to train the same again."""
+    dates = development.dataset.dates
+    return {
+        "snapshots": json.dumps(built.snapshots, sort_keys=True),
+        "settings": settings.forecast.model_dump_json(),
+        "data_digest": digest,
+        "code": code_hash(),
+        "dbt_models": built.models,
+        "libraries": json.dumps(training_log.library_versions(), sort_keys=True),
+        "trained_until": str(dates.max()),
+        "gate_cutoff": development.gate.cutoff.isoformat(),
+    }
+
+
+def _champion(
+    client: "MlflowClient", settings: Settings, development: Development
+) -> Champion | None:
+    """The present champion, with what its twin says of the gate's window."""
+    version = registry.champion(client, settings)
+    if version is None:
+        return None
+    returns, problem = _twin_forecast(client, version, development)
+    return Champion(
+        str(version.version),
+        registry.version_kind(version),
+        date.fromisoformat(version.tags[f"{TAG}trained_until"]),
+        returns,
+        problem,
+    )
+
+
+def _twin_forecast(
+    client: "MlflowClient", version: Any, development: Development
+) -> tuple[Floats | None, str]:
+    cutoff = date.fromisoformat(version.tags[f"{TAG}gate_cutoff"])
+    if cutoff > development.gate.cutoff:
+        return None, f"it has seen the window (its own gate began after {cutoff})"
+    inputs = development.dataset.inputs
+    try:
+        twin = registry.load_twin(client, version)
+    except WeekaheadError as error:
+        return None, str(error)
+    missing = sorted(set(twin.columns_) - set(inputs.columns))
+    if missing or twin.horizons != development.dataset.targets.shape[1]:
+        return None, f"features or horizons changed ({', '.join(missing) or 'horizons'})"
+    window = development.gate.test_rows(development.dataset)
+    return twin.forecast(inputs.iloc[window][twin.columns_])[0], ""
+
+
+def _unchanged(
+    client: "MlflowClient", settings: Settings, run_id: str, snapshots: dict[str, int | None]
+) -> TrainingReport | None:
+    version = registry.champion(client, settings)
+    if version is None:
+        return None
+    reason = f"nothing changed since the last training; v{version.version} serves"
+    run = client.get_run(run_id)
+    return TrainingReport(
+        skipped=True,
+        dry_run=False,
+        reason=reason,
+        action="skip",
+        challenger_kind=None,
+        challenger_version=None,
+        champion_kind=registry.version_kind(version),
+        champion_version=str(version.version),
+        run_id=run_id,
+        candidates=training_log.read_candidates(client, settings, run_id),
+        comparisons=(),
+        scheme=(),
+        snapshots=snapshots,
+        data_digest=run.data.tags[f"{TAG}data_digest"],
+        rows=int(run.data.params["rows"]),
+        seconds=0.0,
+    )
+
+
+def _figures(development: Development) -> tuple[Candidate, ...]:
+    found = [
+        Candidate(kind, "", development.selection[kind], development.figures(kind))
+        for kind in development.results
+    ]
+    return tuple(sorted(found, key=lambda candidate: candidate.selection))
+
+
+def _log_decision(
+    settings: Settings,
+    development: Development,
+    decision: Decision,
+    champion: Champion | None,
+    outcome: _Outcome,
+    *,
+    dry_run: bool,
+) -> None:
+    """Append the gate's decision to the lake, from where it reaches the dashboards."""
+    numbers = {comparison.against: comparison for comparison in decision.comparisons}
+
+    def relative(name: str) -> float | None:
+        return numbers[name].relative_mae if name in numbers else None
+
+    now = datetime.now(UTC)
+    serving = outcome.versions.get(decision.serves) if decision.changes else None
+    row = {
+        "decided_at": now,
+        "model_name": settings.mlflow.model_name,
+        "challenger_version": outcome.versions.get(decision.challenger),
+        "challenger_kind": decision.challenger,
+        "champion_version": champion.version if champion else None,
+        "serving_version": serving or (champion.version if champion else None),
+        "promoted": decision.changes and not dry_run,
+        "dry_run": dry_run,
+        "reason": decision.reason,
+        "relative_mae_last_price": relative("last_price"),
+        "relative_mae_drift": relative("drift"),
+        "relative_mae_champion": relative("champion"),
+        "p_value": max((c.p_value for c in decision.comparisons), default=None),
+        "window_start": development.gate.test_start,
+        "window_end": development.gate.test_end,
+    }
+    append(
+        open_catalog(settings.catalog, settings.s3),
+        GATE_DECISIONS,
+        pa.Table.from_pylist([row], schema=_decision_schema()),
+        commit_id=f"gate-{outcome.run_id or pd.Timestamp(now).isoformat()}",
+    )
+
+
+def _decision_schema() -> pa.Schema:
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    return schema_to_pyarrow(GATE_DECISIONS.schema, include_field_ids=False)

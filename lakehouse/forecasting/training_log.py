@@ -1,0 +1,205 @@
+"""Writing a training to MLflow, and reading its figures back."""
+
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakehouse.forecasting import registry
+from lakehouse.forecasting.dataset import Dataset
+from lakehouse.forecasting.development import Development
+from lakehouse.forecasting.forecaster import Forecaster, output_columns
+from lakehouse.forecasting.tracking import TAG, experiment_id
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.data.dataset import Dataset as MlflowDataset
+
+LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "skops", "pyarrow")
+REFERENCE_ROWS = 5000
+SIGNATURE_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate's figures, for reports.
+
+    Attributes:
+        kind: The candidate.
+        run_id: Its MLflow run.
+        selection: Loss in the folds before the gate, relative to the last price.
+        figures: Metrics by name and horizon, such as ``mae_vs_drift_h5``.
+    """
+
+    kind: str
+    run_id: str
+    selection: float
+    figures: dict[str, float]
+
+
+def library_versions() -> dict[str, str]:
+    """What the numbers may depend on besides the code."""
+    return {"python": platform.python_version()} | {name: installed(name) for name in LIBRARIES}
+
+
+def log_training(
+    client: "MlflowClient",
+    settings: Settings,
+    development: Development,
+    *,
+    tags: Mapping[str, str],
+    snapshots: Mapping[str, int | None],
+    digest: str,
+) -> tuple[str, tuple[Candidate, ...]]:
+    """Write the training and one nested run per candidate; the training's run stays open.
+
+    Returns:
+        The id of the training's run, and the candidates.
+    """
+    from lakehouse.forecasting import charts
+
+    experiment = experiment_id(client, settings)
+    dataset = _source(development.dataset, snapshots, digest)
+    parent = client.create_run(experiment, run_name="training", tags=_tags(tags))
+    parent_id = str(parent.info.run_id)
+    params = {"rows": len(development.dataset.frame), "features": development.dataset.features}
+    _log(client, parent_id, params | settings.forecast.model_dump(), {}, dataset)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        development.scheme.to_csv(folder / "validation_scheme.csv", index=False)
+        development.table.to_csv(folder / "metrics.csv", index=False)
+        charts.draw(development.scheme, development.table, folder)
+        client.log_artifacts(parent_id, str(folder))
+    candidates = []
+    for kind in development.results:
+        nested = _tags({"kind": kind}) | {"mlflow.parentRunId": parent_id}
+        run = client.create_run(experiment, run_name=kind, tags=nested)
+        figures = development.figures(kind)
+        run_id = str(run.info.run_id)
+        _log(client, run_id, {"kind": kind}, figures, dataset)
+        client.set_terminated(run_id)
+        candidates.append(Candidate(kind, run_id, development.selection[kind], figures))
+    return parent_id, tuple(candidates)
+
+
+def log_model(
+    client: "MlflowClient",
+    settings: Settings,
+    development: Development,
+    model: Forecaster,
+    run_id: str,
+) -> str:
+    """Store a model with its signature, its twin for later gates, and a sample of its features.
+
+    Returns:
+        The model's address for the registry.
+    """
+    import mlflow
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    inputs = development.dataset.inputs
+    sample = inputs.tail(SIGNATURE_ROWS)
+    outputs = pd.DataFrame(model.predict(sample), columns=output_columns(model.horizons))
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        info = mlflow.sklearn.log_model(
+            model,
+            name=registry.MODEL,
+            serialization_format="skops",
+            skops_trusted_types=list(registry.TRUSTED),
+            signature=infer_signature(sample, outputs),
+            pip_requirements=[f"{name}=={installed(name)}" for name in LIBRARIES],
+        )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        twin = development.results[model.kind].gate_model
+        registry.dump(twin, folder / registry.TWIN_FILE)
+        _reference(development.dataset).to_parquet(folder / registry.REFERENCE_FILE, index=False)
+        client.log_artifacts(run_id, str(folder))
+    return str(info.model_uri)
+
+
+def read_candidates(client: "MlflowClient", settings: Settings, run_id: str) -> tuple[Candidate, ...]:
+    """The candidates of an earlier training."""
+    runs = client.search_runs(
+        [experiment_id(client, settings)], filter_string=f"tags.`mlflow.parentRunId` = '{run_id}'"
+    )
+    found = [
+        Candidate(
+            run.data.tags[f"{TAG}kind"],
+            str(run.info.run_id),
+            run.data.metrics["selection"],
+            dict(run.data.metrics),
+        )
+        for run in runs
+    ]
+    return tuple(sorted(found, key=lambda candidate: candidate.selection))
+
+
+@contextmanager
+def finishing(client: "MlflowClient", run_id: str) -> Iterator[None]:
+    """Mark a run finished at the end, or failed when something is raised."""
+    try:
+        yield
+    except BaseException:
+        client.set_terminated(run_id, status="FAILED")
+        raise
+    client.set_terminated(run_id)
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    return {f"{TAG}{name}": value for name, value in tags.items()}
+
+
+def _log(
+    client: "MlflowClient",
+    run_id: str,
+    params: Mapping[str, Any],
+    figures: Mapping[str, float],
+    dataset: "MlflowDataset",
+) -> None:
+    from mlflow.entities import DatasetInput, Metric, Param
+
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
+        params=[Param(name, _text(value)) for name, value in params.items()],
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), tags=[])])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _source(
+    dataset: Dataset, snapshots: Mapping[str, int | None], digest: str
+) -> "MlflowDataset":
+    import mlflow.data
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+
+    tags = {f"iceberg.{table}": str(snapshot) for table, snapshot in snapshots.items()}
+    # MLflow keeps the schema and the digest, not the rows.
+    return mlflow.data.from_pandas(
+        dataset.inputs.tail(SIGNATURE_ROWS),
+        source=CodeDatasetSource(tags=tags),
+        name="marts.fct_features",
+        digest=digest[:36],
+    )
+
+
+def _reference(dataset: Dataset) -> Any:
+    """An even sample of the features, against which drift is measured later."""
+    step = max(len(dataset.frame) // REFERENCE_ROWS, 1)
+    rows = np.arange(len(dataset.frame) - 1, -1, -step)[::-1]
+    return dataset.frame[dataset.features].iloc[rows]
