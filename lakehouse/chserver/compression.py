@@ -19,18 +19,37 @@ from lakehouse.chserver.wire import RequestBody
 _BUFFER: Final = 256 * 1024
 
 
-def _zstd(body: io.BufferedReader) -> IO[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
-        cast(IO[bytes], body), read_across_frames=True
-    )
-    return cast(IO[bytes], reader)
+class _ZstdFile:
+    """Zstandard frames as a file; unlike the library's own reader it misses a cut-off end.
+
+    A block of 128 KiB can come from four bytes, so the frames are fed in small pieces.
+    """
+
+    _FEED = 1024
+
+    def __init__(self, body: io.BufferedReader) -> None:
+        self._body = body
+        self._library = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        self._frame = self._library.decompressobj()
+        self._started = False
+
+    def read(self, _size: int) -> bytes:
+        while data := self._frame.unused_data or self._body.read(self._FEED):
+            if self._frame.eof:
+                self._frame = self._library.decompressobj()
+            self._started = True
+            if output := self._frame.decompress(data):
+                return output
+        if self._started and not self._frame.eof:
+            raise EOFError("the last frame is not complete")
+        return b""
 
 
 # All of these decompress no more than what is read, so a small body cannot become a huge one.
 _DECODERS: Final[dict[str, Callable[[io.BufferedReader], IO[bytes]]]] = {
     "gzip": lambda body: cast(IO[bytes], gzip.GzipFile(fileobj=body)),
     "lz4": lambda body: cast(IO[bytes], lz4.frame.LZ4FrameFile(body)),
-    "zstd": _zstd,
+    "zstd": lambda body: cast(IO[bytes], _ZstdFile(body)),
     "xz": lambda body: cast(IO[bytes], lzma.LZMAFile(body)),  # noqa: SIM115
     "bz2": lambda body: cast(IO[bytes], bz2.BZ2File(body)),
 }

@@ -125,6 +125,10 @@ def _server(users: Path, log_dir: Path, limits: EngineLimits) -> ET.Element:
     _add(logger, "size", limits.log_file)
     _add(logger, "count", 2)
     _add(logger, "console", 0)
+    # Failed statements belong to their clients; here they would bring their text along.
+    statements = _add(_add(logger, "levels"), "logger")
+    _add(statements, "name", "executeQuery")
+    _add(statements, "level", "none")
     _add(_add(_add(root, "user_directories"), "users_xml"), "path", users)
     _add(root, "max_server_memory_usage", limits.max_memory)
     _add(root, "mark_cache_size", limits.mark_cache)

@@ -59,15 +59,13 @@ class Response:
             self._http.write(data)
 
     def finish(self) -> None:
-        """End the result."""
+        """End the answer.
+
+        Only when everything the request held is free again: the client may go on at once.
+        """
         if self._encoder and (rest := self._encoder.flush()):
             self._http.write(rest)
         self._http.finish()
-
-    def done(self, summary: Progress | None = None) -> None:
-        """Answer a statement that has no result."""
-        self.start(None, summary)
-        self.finish()
 
     def fail(self, error: ClickHouseError) -> None:
         """Report ``error``: as a status before the result, as a tagged block within it.
@@ -136,7 +134,7 @@ class Statement:
 def execute(
     connection: Connection, statement: Statement, response: Response, whole: bool = False
 ) -> None:
-    """Run ``statement`` and answer the client.
+    """Run ``statement`` and send the client all of its outcome but the end.
 
     Args:
         connection: Where it runs.
@@ -161,7 +159,8 @@ def _insert(
 ) -> None:
     started = time.monotonic_ns()
     result = connection.insert(statement.sql, input_format, statement.data)
-    response.done(
+    response.start(
+        None,
         {
             "read_rows": result.rows_written(),
             "read_bytes": result.bytes_written(),
@@ -170,7 +169,7 @@ def _insert(
             "result_rows": result.rows_written(),
             "result_bytes": result.bytes_written(),
             "elapsed_ns": time.monotonic_ns() - started,
-        }
+        },
     )
 
 
@@ -191,7 +190,6 @@ def _stream(connection: Connection, statement: Statement, join: Joiner, response
         blocks.close()
     if first:
         response.start(statement.output, None)
-    response.finish()
 
 
 def _run(connection: Connection, statement: Statement, response: Response) -> None:
@@ -201,7 +199,6 @@ def _run(connection: Connection, statement: Statement, response: Response) -> No
     response.start(statement.output if size else None, _figures(result, started))
     if size:
         response.write(result.bytes())
-    response.finish()
 
 
 def _figures(result: QueryResult, started: int) -> dict[str, int]:

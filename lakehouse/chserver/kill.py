@@ -61,7 +61,7 @@ def kill_statement(
     execute(
         connection,
         Statement(
-            f"SELECT 'waiting' AS kill_status, query_id, user, query {listed}",  # noqa: S608
+            f"SELECT 'waiting' AS kill_status, query_id, user, query {listed}",
             statement.output,
             reads=True,
             selects=True,
