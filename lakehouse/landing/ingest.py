@@ -116,7 +116,7 @@ def _explain_nothing(request: IngestRequest, log: FetchLog, expected: bool) -> N
     """Raise when not one quote was read although there should have been some."""
     unknown = [error for error in log.errors if isinstance(error, UnknownSymbol)]
     if log.errors and len(unknown) == len(log.errors):
-        raise UnknownSymbol("\n".join(map(str, unknown)))
+        raise UnknownSymbol("\n".join(sorted(map(str, unknown))))
     for error in log.errors:
         if not isinstance(error, UnknownSymbol):
             raise error

@@ -184,7 +184,7 @@ class MoexReader:
         older = self._predecessor(window, table, log)
         if older is not None:
             table = pa.concat_tables([older, table])
-        if not table.num_rows and not self._knows(window.symbol):
+        if not table.num_rows and window.last is None and not self._knows(window.symbol):
             raise UnknownSymbol(
                 f"{self.name} has no symbol '{window.symbol}' on board {self.board}: "
                 "check its spelling, or the board in WEEKAHEAD_MOEX__BOARD."

@@ -91,14 +91,24 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(exchange: Exchange, handler: type[ReplayHandler] = ReplayHandler) -> Iterator[str]:
+def serve(exchange: Exchange) -> Iterator[str]:
     """Serve an exchange on a free port of the loopback interface.
 
     Yields:
         The base URL.
     """
-    bound = type("BoundHandler", (handler,), {"exchange": exchange})
-    with _Server(("127.0.0.1", 0), bound) as server:
+    with serve_handler(type("BoundHandler", (ReplayHandler,), {"exchange": exchange})) as base_url:
+        yield base_url
+
+
+@contextmanager
+def serve_handler(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve with any handler on a free port of the loopback interface.
+
+    Yields:
+        The base URL.
+    """
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True, name="replay")
         thread.start()
         try:
