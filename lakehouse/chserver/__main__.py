@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-memory", type=int, default=2 * 1024**3, help="memory limit of all queries, bytes"
     )
     parser.add_argument("--max-queries", type=int, default=16, help="queries at the same time")
+    parser.add_argument(
+        "--queue-seconds", type=float, default=10.0, help="how long a query may wait for its turn"
+    )
     parser.add_argument("--drain-seconds", type=float, default=30.0, help="patience at the end")
     return parser
 
@@ -77,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
             engine,
             users,
             AccessLog(logs / "access.log"),
-            HandlerLimits(queries=options.max_queries),
+            HandlerLimits(queries=options.max_queries, queue_seconds=options.queue_seconds),
         )
         server = Server(listener, handler, drain_seconds=options.drain_seconds)
         for number in (signal.SIGTERM, signal.SIGINT):

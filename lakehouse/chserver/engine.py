@@ -66,6 +66,7 @@ class Engine:
         self._control_lock = threading.Lock()
         self.version = self._scalar("SELECT version()")
         self.timezone = self._scalar("SELECT timezone()")
+        self.table_functions = self._scalar("SELECT name FROM system.table_functions").split()
 
     def open_raw(self) -> Any:
         """Open a chDB connection; it has every role until one is set."""

@@ -9,99 +9,106 @@ the engine's parser prints it, so comments, quoting and odd spacing hide nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final
 
 from lakehouse.chserver.errors import ClickHouseError
 from lakehouse.chserver.statements import Token, tokens
 
-# Names that no restricted statement may contain, whatever their place.
-_READS_OUTSIDE: Final = frozenset({"file", "python", "executable", "executablepool"})
-_LENDS_RIGHTS: Final = frozenset({"definer"})
+# Names that no restricted statement may contain, whatever their place: a function can be named
+# without being called, as in APPLY(file).
+_FORBIDDEN: Final = frozenset({"file", "python", "executable", "executablepool", "definer"})
+# Table functions that stay inside; of all others the engine is asked for the names, so that a new
+# one is refused until somebody has looked at it.
+_TABLE_FUNCTIONS: Final = frozenset(
+    "format generate_series generaterandom generateseries merge null numbers numbers_mt primes "
+    "sqlstandardvalues values view zeros zeros_mt".split()
+)
 _READER_SYSTEM: Final = frozenset(
-    [
-        "columns",
-        "tables",
-        "databases",
-        "functions",
-        "settings",
-        "data_type_families",
-        "formats",
-        "one",
-        "numbers",
-        "numbers_mt",
-        "time_zones",
-        "table_functions",
-        "collations",
-        "keywords",
-        "contributors",
-        "licenses",
-        "build_options",
-        "aggregate_function_combinators",
-        "table_engines",
-        "clusters",
-        "macros",
-        "completions",
-        "documentation",
-    ]
+    "columns tables databases functions settings data_type_families formats one numbers "
+    "numbers_mt time_zones table_functions collations keywords contributors licenses "
+    "build_options aggregate_function_combinators table_engines clusters macros "
+    "completions documentation".split()
 )
 # CONTROL in the engine's classification covers everything that changes the session.
-_CONTROL_ALLOWED: Final = frozenset({"USE", "SET", "KILL"})
+_CONTROL_ALLOWED: Final[dict[str, frozenset[str]]] = {
+    "reader": frozenset({"USE", "SET", "KILL"}),
+    # With a SETTINGS clause the engine files ALTER and DELETE under CONTROL.
+    "writer": frozenset({"USE", "SET", "KILL", "ALTER", "DELETE", "SYSTEM", "CREATE", "DROP"}),
+}
 _NEVER_SET: Final = frozenset({"profile", "readonly", "role"})
+_END: Final = Token("other", b"", 0, 0)
 
 
-def check(
-    role: str, canonical: str, query_class: str, params: Mapping[str, str] | None = None
-) -> None:
-    """Refuse what ``role`` must not run.
+class Guard:
+    """Judges statements and parameters by the role that wants to run them."""
 
-    Args:
-        role: The connection's role.
-        canonical: One statement, as ``Connection.canonical`` prints it.
-        query_class: The engine's class of the statement.
-        params: Query parameters; the ones used as identifiers count as part of the statement.
+    def __init__(self, table_functions: Iterable[str]) -> None:
+        """Take the names of all table functions that the engine has."""
+        self._outside = frozenset(name.lower() for name in table_functions) - _TABLE_FUNCTIONS
 
-    Raises:
-        ClickHouseError: ACCESS_DENIED or NOT_IMPLEMENTED.
-    """
-    stream = _with_identifiers(list(tokens(canonical.encode("utf-8", "surrogateescape"))), params)
-    _check_files(stream)
-    if role == "admin":
-        return
-    if query_class not in ("READ_ONLY", "MUTATING", "CONTROL"):
-        raise _denied(f"a {query_class} statement")
-    if query_class == "CONTROL":
-        _check_control(role, stream)
-    for index, token in enumerate(stream):
+    def check(
+        self,
+        role: str,
+        canonical: str,
+        query_class: str,
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        """Refuse what ``role`` must not run.
+
+        Args:
+            role: The connection's role.
+            canonical: One statement, as ``Connection.canonical`` prints it.
+            query_class: The engine's class of the statement.
+            params: Query parameters; those used as identifiers count as part of the statement.
+
+        Raises:
+            ClickHouseError: ACCESS_DENIED or NOT_IMPLEMENTED.
+        """
+        stream = list(tokens(canonical.encode("utf-8", "surrogateescape")))
+        stream = _with_identifiers(stream, params or {})
+        _check_files(stream)
+        if role == "admin":
+            return
+        if query_class not in ("READ_ONLY", "MUTATING", "CONTROL"):
+            raise _denied(f"a {query_class} statement")
+        if query_class == "CONTROL":
+            _check_control(role, stream)
+        padded = [_END, *stream, _END, _END, _END]
+        changes_settings = False
+        for index, token in enumerate(padded[1:-3], 1):
+            before, after = padded[index - 1], padded[index + 1 : index + 4]
+            self._check_name(token, before, after)
+            changes_settings |= token.is_word(b"SETTINGS", b"SET")
+            if changes_settings and token.name in _NEVER_SET and after[0].text == b"=":
+                raise _denied(f"a change of {token.name!r}")
+            if role == "reader" and token.name == "system" and after[0].text == b".":
+                _check_system_table(after[1])
+
+    def _check_name(self, token: Token, before: Token, after: list[Token]) -> None:
         name = token.name
-        if name in _READS_OUTSIDE or name in _LENDS_RIGHTS:
-            raise _denied(f"the name {token.text.decode('utf-8', 'replace')!r}")
-        follows = stream[index + 1] if index + 1 < len(stream) else None
-        if (
-            name in _NEVER_SET
-            and follows is not None
-            and follows.text == b"="
-            and _in_settings(stream[:index])
-        ):
-            raise _denied(f"a change of {name!r}")
-        if role == "reader" and name == "system" and follows is not None and follows.text == b".":
-            table = stream[index + 2].name if index + 2 < len(stream) else None
-            if table not in _READER_SYSTEM:
-                raise _denied(f"system.{table}")
+        if name is None:
+            return
+        if name in _FORBIDDEN:
+            raise _denied(f"the name {name!r}")
+        called = after[0].text == b"(" and before.text != b"."
+        if called and (name in self._outside or (name == "format" and not _is_pattern(after))):
+            raise _denied(f"the table function {name!r}")
 
 
-def check_settings(role: str, settings: Mapping[str, str], wanted_role: str | None) -> None:
+def check_parameters(
+    role: str, settings: Mapping[str, str], database: str | None, wanted_role: str | None
+) -> None:
     """Refuse parameters of the request that would lead out of the role and its profile."""
     if wanted_role and wanted_role != role:
         raise ClickHouseError(512, f"Role {wanted_role} should be granted to set as current")
+    if role == "admin":
+        return
     for name in settings:
-        if role != "admin" and name.lower() in _NEVER_SET:
+        if name.lower() in _NEVER_SET:
             raise ClickHouseError(164, f"Cannot modify '{name}' setting as {role}")
-
-
-def check_database(role: str, database: str | None) -> None:
-    """Refuse ``system`` as a reader's current database: its tables are reached by full name."""
+    # The tables of system are told apart by their full names.
     if role == "reader" and database and database.lower() == "system":
         raise _denied("the database system")
 
@@ -117,40 +124,46 @@ def _check_files(stream: list[Token]) -> None:
 
 
 def _check_control(role: str, stream: list[Token]) -> None:
-    words = [token.text.decode("ascii", "replace").upper() for token in stream[:3]]
+    words = [token.text.decode("ascii", "replace").upper() for token in stream[:5]]
     first = words[0] if words else ""
-    if first not in _CONTROL_ALLOWED:
-        raise _denied(f"the statement {first}")
-    if first == "SET" and (len(words) < 3 or words[2] != "="):
-        # SET ROLE, SET DEFAULT ROLE, SET TRANSACTION SNAPSHOT
-        raise _denied(f"the statement {' '.join(words)}")
-    if first == "USE" and role == "reader" and "SYSTEM" in words:
-        raise _denied("the database system")
+    refused = first not in _CONTROL_ALLOWED[role]
+    # SET ROLE, SET DEFAULT ROLE, SET TRANSACTION SNAPSHOT
+    refused |= first == "SET" and words[2:3] != ["="]
+    refused |= first in ("CREATE", "DROP") and "TEMPORARY" not in words
+    refused |= first == "USE" and role == "reader" and "SYSTEM" in words
+    if refused:
+        raise _denied(f"the statement {' '.join(words[:3])}")
 
 
-def _in_settings(before: list[Token]) -> bool:
-    return any(token.is_word(b"SETTINGS", b"SET") for token in before)
+def _check_system_table(table: Token) -> None:
+    if table.name not in _READER_SYSTEM:
+        raise _denied(f"system.{table.name}")
 
 
-def _with_identifiers(stream: list[Token], params: Mapping[str, str] | None) -> list[Token]:
+def _is_pattern(after: list[Token]) -> bool:
+    """Tell the function ``format('{} {}', ...)`` from the table function.
+
+    The table function evaluates the defaults in its description of columns, which is a string and
+    so escapes the look at the statement. Its first argument is a format's name, never a pattern.
+    """
+    return after[1].kind == "string" and b"{" in after[1].text and after[2].text == b","
+
+
+def _with_identifiers(stream: list[Token], params: Mapping[str, str]) -> list[Token]:
     """Replace ``{name:Identifier}`` by the identifiers that the parameter names."""
     result: list[Token] = []
     index = 0
     while index < len(stream):
         window = stream[index : index + 5]
-        if (
-            len(window) == 5
-            and window[0].text == b"{"
-            and window[2].text == b":"
-            and window[3].name == "identifier"
-            and window[4].text == b"}"
-        ):
-            value = (params or {}).get(window[1].text.decode("utf-8", "replace"), "")
+        if [token.text for token in window[:1] + window[2:3] + window[4:]] == [
+            b"{",
+            b":",
+            b"}",
+        ] and (window[3].name == "identifier"):
+            value = params.get(window[1].text.decode("utf-8", "replace"), "")
             for part in value.split("."):
-                result += [
-                    Token("quoted", part.strip(' `"').encode(), 0, 0),
-                    Token("other", b".", 0, 0),
-                ]
+                result.append(Token("quoted", part.strip(' `"').encode(), 0, 0))
+                result.append(Token("other", b".", 0, 0))
             result.pop()
             index += 5
         else:

@@ -10,13 +10,13 @@ from typing import Final
 
 import h11
 
-from lakehouse.chserver import guard
 from lakehouse.chserver.auth import User, Users
 from lakehouse.chserver.compression import BodyReader
 from lakehouse.chserver.engine import Engine
 from lakehouse.chserver.errors import ClickHouseError
 from lakehouse.chserver.execution import Response, Statement, execute
 from lakehouse.chserver.external import external_tables
+from lakehouse.chserver.guard import Guard, check_parameters
 from lakehouse.chserver.kill import kill_statement
 from lakehouse.chserver.observe import AccessLog, Metrics, Outcome
 from lakehouse.chserver.queries import QueryRegistry, RunningQuery
@@ -54,6 +54,7 @@ class Handler:
         self.sessions = Sessions(engine)
         self.metrics = Metrics()
         self._engine = engine
+        self._guard = Guard(engine.table_functions)
         self._users = users
         self._log = access_log
         self._limits = limits
@@ -137,8 +138,9 @@ class Handler:
         try:
             timeout = query.number("session_timeout", 60)
             with self.sessions.use(user, name, timeout, query.flag("session_check")) as session:
-                guard.check_settings(user.role, query.settings, query.params.get("role"))
-                guard.check_database(user.role, query.database)
+                check_parameters(
+                    user.role, query.settings, query.database, query.params.get("role")
+                )
                 comment = query.settings.get("log_comment", "")
                 session.apply(
                     {**query.settings, "log_comment": f"{comment} {running.token}".strip()},
@@ -205,7 +207,7 @@ class Handler:
         whole = f"{sql} FORMAT {input_format}" if input_format else sql
         canonical = connection.canonical(whole)
         kind = connection.classify(whole)
-        guard.check(user.role, canonical, kind, query.query_params)
+        self._guard.check(user.role, canonical, kind, query.query_params)
         words = first_words(canonical.encode())
         reads = kind == "READ_ONLY" or words[:1] in (("USE",), ("SET",))
         if query.method in ("GET", "HEAD") and not reads:
