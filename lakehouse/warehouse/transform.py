@@ -17,7 +17,7 @@ from lakehouse.errors import TransformError
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import Role, account, connect, server_address
 from lakehouse.warehouse.setup import LAYERS, prepare
-from lakehouse.warehouse.state import Snapshots, last_build, record_build, wanted_build
+from lakehouse.warehouse.state import Build, Snapshots, last_build, record_build, wanted_build
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 MAX_FAILURES_SHOWN = 5
+LEDGER = "source:ml+"
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,32 @@ class TransformReport:
         return asdict(self)
 
 
-def needs_transform(settings: Settings, snapshots: Snapshots) -> bool:
-    """Whether the lake or the dbt project changed since the last complete build.
+def changed_sources(settings: Settings, snapshots: Snapshots | None = None) -> set[str]:
+    """The lake's tables that differ from what the warehouse was last built from.
+
+    All of them when it was never built, or when the dbt project has changed since.
+
+    Args:
+        settings: Where everything is.
+        snapshots: Snapshot ids by lake table; the current ones by default.
 
     Raises:
         ServiceError: ClickHouse does not answer.
+        CatalogUnavailable: The catalog does not answer.
     """
+    if snapshots is None:
+        snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
     wanted = wanted_build(settings, snapshots)
     with connect(settings) as client:
-        return last_build(client) != wanted
+        last = last_build(client)
+    if last is None or last.project != wanted.project:
+        return set(snapshots)
+    return {name for name, id_ in snapshots.items() if last.snapshots.get(name) != id_}
+
+
+def needs_transform(settings: Settings, snapshots: Snapshots) -> bool:
+    """Whether ``changed_sources`` finds any."""
+    return bool(changed_sources(settings, snapshots))
 
 
 def transform(
@@ -79,7 +97,9 @@ def transform(
 
     Args:
         settings: Where everything is.
-        select: dbt's node selection; all nodes by default.
+        select: dbt's node selection; all nodes by default. ``LEDGER`` builds what follows from
+            the tables that models write, and nothing else; the warehouse then counts as up to
+            date for these. After any other selection it counts as it did before.
         full_refresh: Build the incremental models anew.
         snapshots: Snapshot ids by lake table; the current ones by default.
         databases: Where to build instead of ``staging``, ``intermediate`` and ``marts``: names by
@@ -108,10 +128,20 @@ def transform(
         result = _invoke(settings, role, snapshots, databases, select, full_refresh, progress)
         nodes, warnings = _summary(result, settings)
         seconds = time.monotonic() - started
-        if select is None:
-            record_build(client, wanted, seconds, layers["intermediate"])
+        if done := _covered(select, before, wanted):
+            record_build(client, done, seconds, layers["intermediate"])
         rows = _rows(client, layers["marts"])
     return TransformReport(nodes, rows, full_refresh, snapshots, round(seconds, 3), warnings)
+
+
+def _covered(select: str | None, before: Build | None, wanted: Build) -> Build | None:
+    """What the warehouse is built from after a build of this selection; None if unchanged."""
+    if select is None:
+        return wanted
+    if select != LEDGER or before is None or before.project != wanted.project:
+        return None
+    ledger = {name: id_ for name, id_ in wanted.snapshots.items() if name.startswith("ml.")}
+    return Build(before.snapshots | ledger, before.project, before.models)
 
 
 @contextmanager

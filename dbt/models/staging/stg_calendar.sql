@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'calendar') }}
+    from {{ source('raw', 'calendar') }}
 ),
 
 renamed as (

@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'dividends') }}
+    from {{ source('raw', 'dividends') }}
 ),
 
 renamed as (

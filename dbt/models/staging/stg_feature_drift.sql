@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'feature_drift') }}
+    from {{ source('ml', 'feature_drift') }}
 ),
 
 renamed as (

@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'forecasts') }}
+    from {{ source('ml', 'forecasts') }}
 ),
 
 renamed as (

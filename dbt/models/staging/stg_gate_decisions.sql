@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'gate_decisions') }}
+    from {{ source('ml', 'gate_decisions') }}
 ),
 
 renamed as (

@@ -1,6 +1,6 @@
 with source as (
     select *, _path
-    from {{ source('lake', 'quotes') }}
+    from {{ source('raw', 'quotes') }}
 ),
 
 renamed as (

@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'rejects') }}
+    from {{ source('raw', 'rejects') }}
 ),
 
 renamed as (

@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'securities') }}
+    from {{ source('raw', 'securities') }}
 ),
 
 renamed as (

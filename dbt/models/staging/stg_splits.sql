@@ -1,6 +1,6 @@
 with source as (
     select *
-    from {{ source('lake', 'splits') }}
+    from {{ source('raw', 'splits') }}
 ),
 
 renamed as (
