@@ -6,10 +6,12 @@ with features as (
         countIf(arrayExists(
             x -> not isFinite(ifNull(x, 0)),
             [
+                {%- if execute %}
                 {%- for column in adapter.get_columns_in_relation(ref('fct_features'))
                     if column.dtype == 'Nullable(Float64)' %}
                 {{ column.name }}{{ ',' if not loop.last }}
                 {%- endfor %}
+                {%- endif %}
             ]
         )) as broken_rows
     from {{ ref('fct_features') }}

@@ -51,7 +51,7 @@ def last_build(client: "Client", database: str = "intermediate") -> Build | None
     if not int(str(client.command(f"EXISTS TABLE {table}"))):
         return None
     rows = client.query(
-        f"SELECT snapshots, project, models FROM {table} ORDER BY completed_at DESC LIMIT 1"
+        f"SELECT snapshots, project, models FROM {table} ORDER BY completed_at DESC LIMIT 1"  # noqa: S608
     ).result_rows
     if not rows:
         return None

@@ -232,12 +232,12 @@ def dbt_environment(
         "WEEKAHEAD_DBT_SECURE": str(secure),
         "WEEKAHEAD_DBT_USER": user,
         "DBT_ENV_SECRET_WEEKAHEAD_PASSWORD": password.get_secret_value(),
-        "WEEKAHEAD_SNAPSHOTS": json.dumps(
-            {table: id_ for table, id_ in snapshots.items() if id_ is not None}, sort_keys=True
-        ),
         "WEEKAHEAD_JUMP_LIMIT": str(settings.ingest.jump_limit),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
+    for table, id_ in snapshots.items():
+        # Empty means: as it is now. It also hides a variable of the caller's own.
+        wanted[f"WEEKAHEAD_SNAPSHOT_{table.replace('.', '_').upper()}"] = str(id_ or "")
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -251,7 +251,7 @@ def dbt_environment(
 
 
 def log_path(settings: Settings) -> Path:
-    """dbt's log."""
+    """Where dbt writes its log."""
     return settings.home.absolute() / "logs" / "dbt.log"
 
 
@@ -279,7 +279,9 @@ def _summary(
         shown = "\n".join(f"  {_explain(item)}" for item in failed[:MAX_FAILURES_SHOWN])
         more = len(failed) - MAX_FAILURES_SHOWN
         rest = f"\n  … and {more} more" if more > 0 else ""
-        raise TransformError(f"dbt: {len(failed)} of {len(finished)} nodes failed.\n{shown}{rest}\n{where}")
+        raise TransformError(
+            f"dbt: {len(failed)} of {len(finished)} nodes failed.\n{shown}{rest}\n{where}"
+        )
     if not result.success:
         raise TransformError(f"dbt could not run: {result.exception or 'no reason given'}. {where}")
     warnings = tuple(_explain(item) for item in finished if item.status == "warn")

@@ -76,5 +76,11 @@ from (
         source,
         trade_date
     from bars
-    where (source, symbol) in (select source, symbol from changes where kind = 'everything')
+    where (source, symbol) in (
+        select
+            source,
+            symbol
+        from changes
+        where kind = 'everything'
+    )
 )

@@ -111,7 +111,10 @@ select
     if(
         {{ column }} is null or count({{ column }}) over by_date < 2,
         null,
-        (rank() over (partition by source, trade_date, {{ column }} is null order by {{ column }}) - 1)
+        (rank() over (
+            partition by source, trade_date, {{ column }} is null
+            order by {{ column }}
+        ) - 1)
         / (count({{ column }}) over by_date - 1)
     ) as rank_{{ column }}{{ ',' if not loop.last }}
     {%- endfor %}

@@ -29,8 +29,8 @@ next_dividend as (
         ex_dates.ex_date as ex_date,
         any(ex_dates.amount) as amount,
         argMax(closes.close, closes.trade_date) as close_before
-    from closes
-    asof inner join ex_dates
+    from closes  -- noqa: AL01, AL05
+    asof inner join ex_dates  -- noqa: AL01, AL05
         on closes.source = ex_dates.source
         and closes.symbol = ex_dates.symbol
         and closes.trade_date < ex_dates.ex_date

@@ -44,7 +44,10 @@ select
         null,
         log(
             close_{{ h }}
-            {%- for i in range(1, h + 1) %} * ratio_{{ i }}{% endfor %} / close
+            {%- for i in range(1, h + 1) %}
+            * ratio_{{ i }}
+            {%- endfor %}
+            / close
         )
     ) as target_{{ h }},
     {%- endfor %}

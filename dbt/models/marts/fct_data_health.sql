@@ -223,10 +223,10 @@ mart_bytes as (
         '' as source,
         table as subject,
         today() as day,
-        toFloat64(sum(bytes_on_disk)) as value,
+        toFloat64(sum(parts.bytes_on_disk)) as value,
         'ok' as status,
-        concat(toString(sum(rows)), ' rows') as detail
-    from system.parts
+        concat(toString(sum(parts.`rows`)), ' rows') as detail
+    from system.parts as parts
     where active and database = '{{ this.schema }}' and table not like '%\\_\\_dbt\\_%'
     group by table
 )

@@ -135,19 +135,17 @@ running as (
         sum(ifNull(volume_e4, 0)) over bars as volumes,
         sum(ifNull(volume_e4 * volume_e4, 0)) over bars as volume_squares,
         count(volume_e4) over bars as volume_count,
-        max(log_index_e8) over quarter as high_63
-    from returns
-    window
-        bars as (
-            partition by source, symbol
-            order by trade_date
-            rows between unbounded preceding and current row
-        ),
-        quarter as (
+        max(log_index_e8) over (
             partition by source, symbol
             order by trade_date
             rows between 62 preceding and current row
-        )
+        ) as high_63
+    from returns
+    window bars as (
+        partition by source, symbol
+        order by trade_date
+        rows between unbounded preceding and current row
+    )
 ),
 
 windowed as (

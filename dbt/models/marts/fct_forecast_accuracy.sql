@@ -17,7 +17,7 @@ realised as (
 terciles as (
     select
         source,
-        quantilesExact(1 / 3, 2 / 3)(volatility_21) as bounds
+        quantilesExact(1 / 3, 2 / 3)(volatility_21) as bounds  -- noqa: LT01
     from realised
     where volatility_21 is not null
     group by source

@@ -1,4 +1,9 @@
-{{ config(order_by='(source, symbol, as_of_date, horizon, model_version)', partition_by='toYear(as_of_date)') }}
+{{
+    config(
+        order_by='(source, symbol, as_of_date, horizon, model_version)',
+        partition_by='toYear(as_of_date)',
+    )
+}}
 
 with forecasts as (
     select * from {{ ref('stg_forecasts') }}
