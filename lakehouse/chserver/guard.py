@@ -22,14 +22,49 @@ _FORBIDDEN: Final = frozenset({"file", "python", "executable", "executablepool",
 # Table functions that stay inside; of all others the engine is asked for the names, so that a new
 # one is refused until somebody has looked at it.
 _TABLE_FUNCTIONS: Final = frozenset(
-    "format generate_series generaterandom generateseries merge null numbers numbers_mt primes "
-    "sqlstandardvalues values view zeros zeros_mt".split()
+    [
+        "format",
+        "generate_series",
+        "generaterandom",
+        "generateseries",
+        "merge",
+        "null",
+        "numbers",
+        "numbers_mt",
+        "primes",
+        "sqlstandardvalues",
+        "values",
+        "view",
+        "zeros",
+        "zeros_mt",
+    ]
 )
 _READER_SYSTEM: Final = frozenset(
-    "columns tables databases functions settings data_type_families formats one numbers "
-    "numbers_mt time_zones table_functions collations keywords contributors licenses "
-    "build_options aggregate_function_combinators table_engines clusters macros "
-    "completions documentation".split()
+    [
+        "columns",
+        "tables",
+        "databases",
+        "functions",
+        "settings",
+        "data_type_families",
+        "formats",
+        "one",
+        "numbers",
+        "numbers_mt",
+        "time_zones",
+        "table_functions",
+        "collations",
+        "keywords",
+        "contributors",
+        "licenses",
+        "build_options",
+        "aggregate_function_combinators",
+        "table_engines",
+        "clusters",
+        "macros",
+        "completions",
+        "documentation",
+    ]
 )
 # CONTROL in the engine's classification covers everything that changes the session.
 _CONTROL_ALLOWED: Final[dict[str, frozenset[str]]] = {

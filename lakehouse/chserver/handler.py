@@ -28,8 +28,34 @@ from lakehouse.chserver.wire import HttpConnection, RequestBody
 _PIECE: Final = 256 * 1024
 # What the log and the metrics may call a statement; anything else could be somebody's secret.
 _KINDS: Final = frozenset(
-    "ALTER ATTACH CHECK CREATE DELETE DESC DESCRIBE DETACH DROP EXCHANGE EXISTS EXPLAIN GRANT "
-    "INSERT KILL OPTIMIZE RENAME REVOKE SELECT SET SHOW SYSTEM TRUNCATE UPDATE USE WITH".split()
+    [
+        "ALTER",
+        "ATTACH",
+        "CHECK",
+        "CREATE",
+        "DELETE",
+        "DESC",
+        "DESCRIBE",
+        "DETACH",
+        "DROP",
+        "EXCHANGE",
+        "EXISTS",
+        "EXPLAIN",
+        "GRANT",
+        "INSERT",
+        "KILL",
+        "OPTIMIZE",
+        "RENAME",
+        "REVOKE",
+        "SELECT",
+        "SET",
+        "SHOW",
+        "SYSTEM",
+        "TRUNCATE",
+        "UPDATE",
+        "USE",
+        "WITH",
+    ]
 )
 
 
