@@ -6,12 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 STARTED = time.monotonic()
+# Wide enough for every table of ours; a terminal says its own width.
+FILE_WIDTH = 140
 _stderr = Console(stderr=True, highlight=False)
-_stdout = Console(highlight=False)
+_stdout = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 def progress(message: str) -> None:
@@ -47,7 +50,9 @@ def table(
         rows: Cells are shown as they are, None as an empty cell.
         left: How many columns, from the left, hold text and not numbers.
     """
-    shown = Table(title=title, title_justify="left", header_style="bold")
+    shown = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1)
+    )
     for number, header in enumerate(headers):
         shown.add_column(header, justify="left" if number < left else "right")
     for row in rows:

@@ -34,15 +34,15 @@ def run(
       weekahead run --source yahoo --symbols AAPL,MSFT --start 2015-01-01
     """
     from lakehouse.cli.context import services_up
-    from lakehouse.cli.results import run_result, show_run
+    from lakehouse.cli.results import show_run
     from lakehouse.services import DATA, PREFECT
 
     request = _request(source, symbols, board, start, end)
-    with services_up(*DATA, PREFECT) as settings:
+    with services_up(*DATA, PREFECT):
         from flows.pipeline import pipeline
 
         show.progress("the flow begins")
-        reports = pipeline(
+        report = pipeline(
             source=request.source,
             symbols=list(symbols) if symbols else None,
             board=board,
@@ -50,12 +50,11 @@ def run(
             end=end,
             force=force,
         )
-        result = run_result(settings, reports)
     if machine:
-        show.as_json(result)
+        show.as_json(report.to_dict())
     else:
-        show_run(result)
-    return int(result["exit_code"])
+        show_run(report)
+    return report.ingested.exit_code
 
 
 @click.command()

@@ -1,0 +1,62 @@
+"""The whole pipeline as one Prefect flow."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from prefect import flow
+
+from flows import stages
+from lakehouse.forecasting.inference import PredictionReport
+from lakehouse.forecasting.training import TrainingReport
+from lakehouse.landing.request import IngestReport
+from lakehouse.warehouse.transform import TransformReport
+
+
+@dataclass(frozen=True)
+class PipelineReport:
+    """What each stage did; None where there was nothing to do."""
+
+    ingested: IngestReport
+    transformed: TransformReport | None
+    trained: TrainingReport
+    predicted: PredictionReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "ingest": self.ingested.to_dict(),
+            "transform": self.transformed.to_dict() if self.transformed else None,
+            "train": self.trained.to_dict(),
+            "predict": self.predicted.to_dict(),
+            "exit_code": self.ingested.exit_code,
+        }
+
+
+@flow(name="weekahead", description="From quotes to kept forecasts: ingest, transform, train, predict.")
+def pipeline(
+    source: str | None = None,
+    symbols: list[str] | None = None,
+    board: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    force: bool = False,
+) -> PipelineReport:
+    """Run every stage, each on what the one before has made.
+
+    Args:
+        source: sample, moex or yahoo; default: the setting ingest.source.
+        symbols: Only these symbols.
+        board: A whole board, such as TQBR.
+        start: First trading date to fetch.
+        end: Last trading date to fetch.
+        force: Train although nothing has changed.
+    """
+    ingested = stages.ingest(source, symbols, board, start, end)
+    transformed = stages.transform()
+    trained = stages.train(force=force)
+    predicted = stages.predict()
+    if predicted.new or not trained.skipped:
+        # The ledger and the gate's decisions reach the marts the same way as quotes do.
+        stages.transform()
+    return PipelineReport(ingested, transformed, trained, predicted)
