@@ -242,7 +242,7 @@ DIALECT_CHECKS = textwrap.dedent(
     engine = create_engine(url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
-        rows = connection.execute(text("SELECT symbol, close FROM prices ORDER BY symbol")).fetchall()
+        rows = connection.execute(text("SELECT symbol, close FROM prices ORDER BY 1")).fetchall()
         assert [tuple(row) for row in rows] == [("AAPL", 1.5), ("MSFT", 2.5)], rows
         bound = text("SELECT close FROM prices WHERE symbol = :s")
         assert connection.execute(bound, {"s": "MSFT"}).scalar() == 2.5
@@ -253,8 +253,8 @@ DIALECT_CHECKS = textwrap.dedent(
     assert seen.has_table("prices", "marts") and not seen.has_table("nothing", "marts")
     table = Table("prices", MetaData(), schema="marts", autoload_with=engine)
     with engine.connect() as connection:
-        total = connection.execute(select(func.sum(table.c.close)).where(table.c.close > 0)).scalar()
-        assert total == 4.0
+        total = select(func.sum(table.c.close)).where(table.c.close > 0)
+        assert connection.execute(total).scalar() == 4.0
         try:
             connection.execute(text("SELECT * FROM lake.quotes"))
         except Exception as error:

@@ -182,8 +182,9 @@ def test_an_insert_that_breaks_off_leaves_nothing(server: Any) -> None:
     server.ok("CREATE OR REPLACE TABLE staging.part (x UInt64) ENGINE MergeTree ORDER BY x")
     head = (
         b"POST /?query=INSERT+INTO+staging.part+FORMAT+TSV HTTP/1.1\r\nHost: x\r\n"
-        b"X-ClickHouse-User: reader\r\nX-ClickHouse-Key: reader-secret\r\nContent-Length: 1000\r\n\r\n"
-    ).replace(b"reader", b"writer")
+        b"X-ClickHouse-User: writer\r\nX-ClickHouse-Key: writer-secret\r\n"
+        b"Content-Length: 1000\r\n\r\n"
+    )
     answer = raw(server, head + b"1\n2\n3\n")
     assert b"400" in answer.split(b"\r\n")[0] and b"Code: 33" in answer
     assert server.ok("SELECT count() FROM staging.part") == "0\n"
@@ -320,7 +321,7 @@ def test_keep_alive_and_pipelining(server: Any) -> None:
 
 def test_expect_100_continue(server: Any) -> None:
     done = curl(
-        server, *credentials(server), "-v", "-H", "Expect: 100-continue", "--data-binary", "SELECT 5",
+        server, *credentials(server), "-v", "-H", "Expect: 100-continue", "-d", "SELECT 5",
         f"http://127.0.0.1:{server.port}/",
     )  # fmt: skip
     assert done.stdout == b"5\n" and b"HTTP/1.1 100" in done.stderr

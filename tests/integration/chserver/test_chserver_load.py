@@ -59,7 +59,8 @@ def test_eight_clients_of_all_kinds(start_server: Any) -> None:
         "CREATE TABLE marts.log (client Int32, n Int64) ENGINE MergeTree ORDER BY (client, n)"
     )
     server.ok(
-        "CREATE TABLE marts.fixed ENGINE MergeTree ORDER BY n AS SELECT number AS n FROM numbers(100000)"
+        "CREATE TABLE marts.fixed ENGINE MergeTree ORDER BY n "
+        "AS SELECT number AS n FROM numbers(100000)"
     )
     clients = Clients()
     inserted = [0] * 3

@@ -22,7 +22,7 @@ OUTSIDE = {
     "file in a default": "SELECT * FROM format(JSONEachRow, 'x String, y String DEFAULT f' "
     "|| 'ile(\\'{file}\\')', '{{\"x\":\"1\"}}')",
     "format by computed name": "SELECT * FROM format('{{' || 'x', 'x String', 'y')",
-    "format after a comma": "SELECT * FROM marts.prices AS p, format(Values, 'x String', '(1)') AS f",
+    "format after a comma": "SELECT * FROM marts.prices, format(Values, 'x String', '(1)')",
     "statement in a string": "SELECT * FROM eval('SELECT fi' || 'le(\\'{file}\\')') "
     "SETTINGS allow_experimental_eval_table_function = 1",
     "table function after a comma": "SELECT * FROM numbers(1) AS a, loop(marts.prices) AS b",

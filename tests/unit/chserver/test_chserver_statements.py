@@ -33,9 +33,9 @@ FRAGMENTS = st.sampled_from(
             '"',
             "`",
             "/*",
-            "‘",
-            "“",
-            "”",
+            "\u2018",
+            "\u201c",
+            "\u201d",
             "(",
             ")",
             "\n",
@@ -150,7 +150,7 @@ def refused(sql: str, role: str = "writer", kind: str = "READ_ONLY", **params: s
 
 
 @given(
-    st.sampled_from(["file", "`file`", '"file"', "File", "FILE", "python", "eval", "Loop", "`url`"]),
+    st.sampled_from(["file", "`file`", '"file"', "File", "FILE", "python", "Loop", "`url`"]),
     st.sampled_from(["", " ", "/**/", "\n"]),
     st.sampled_from(["SELECT {}('x')", "SELECT a, {}(1)", "SELECT * FROM {}('x') AS t",
                      "SELECT (SELECT 1 WHERE x IN (SELECT * FROM {}(1)))",

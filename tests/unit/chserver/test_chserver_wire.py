@@ -17,7 +17,7 @@ LIMITS = WireLimits(idle=2, head=0.5, body_silence=0.5, send=2, head_bytes=4096)
 
 
 def serve(sent: bytes, *, close: bool = True) -> tuple[list[bytes], bytes, BaseException | None]:
-    """Give ``sent`` to a connection that echoes bodies; return bodies, answers, and how it ended."""
+    """Give ``sent`` to a connection that echoes; return bodies, answers, and how it ended."""
     client, server = socket.socketpair()
     bodies: list[bytes] = []
     ended: BaseException | None = None
@@ -128,7 +128,7 @@ REQUESTS = st.lists(
     st.sampled_from(
         [b"GET /", b"POST /?a=%ff&b", b" HTTP/1.1", b" HTTP/1.0", b" HTTP/9.9", b"\r\n", b"\n",
          b"\r\n\r\n", b"Host: x\r\n", b"Content-Length: 3\r\n", b"Content-Length: x\r\n",
-         b"Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n", b"0\r\n\r\n", b"\x00", b"\xff",
+         b"Transfer-Encoding: chunked\r\n", b"3\r\nabc\r\n0\r\n\r\n", b"0\r\n\r\n", b"\x00",
          b"Expect: 100-continue\r\n", b"Connection: close\r\n", b": x\r\n", b" folded\r\n", b"abc"]
     )
     | st.binary(max_size=20),
