@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 MAX_FAILURES_SHOWN = 5
+MAX_ROWS_SHOWN = 3
 LEDGER = "source:ml+"
 
 
@@ -126,7 +127,7 @@ def transform(
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
         result = _invoke(settings, role, snapshots, databases, select, full_refresh, progress)
-        nodes, warnings = _summary(result, settings)
+        nodes, warnings = _summary(client, result, settings)
         seconds = time.monotonic() - started
         if done := _covered(select, before, wanted):
             record_build(client, done, seconds, layers["intermediate"])
@@ -269,14 +270,14 @@ def _listener(progress: Progress | None) -> Callable[[Any], None]:
 
 
 def _summary(
-    result: "dbtRunnerResult", settings: Settings
+    client: "Client", result: "dbtRunnerResult", settings: Settings
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Count the nodes by status, or raise with what failed."""
     where = f"The whole story is in {log_path(settings)}."
     finished = list(getattr(result.result, "results", None) or [])
     failed = [item for item in finished if item.status in ("error", "fail")]
     if failed:
-        shown = "\n".join(f"  {_explain(item)}" for item in failed[:MAX_FAILURES_SHOWN])
+        shown = "\n".join(f"  {_explain(client, item)}" for item in failed[:MAX_FAILURES_SHOWN])
         more = len(failed) - MAX_FAILURES_SHOWN
         rest = f"\n  … and {more} more" if more > 0 else ""
         raise TransformError(
@@ -284,10 +285,19 @@ def _summary(
         )
     if not result.success:
         raise TransformError(f"dbt could not run: {result.exception or 'no reason given'}. {where}")
-    warnings = tuple(_explain(item) for item in finished if item.status == "warn")
+    warnings = tuple(_explain(client, item) for item in finished if item.status == "warn")
     return dict(Counter(str(item.status) for item in finished)), warnings
 
 
-def _explain(item: Any) -> str:
+def _explain(client: "Client", item: Any) -> str:
+    """Name a node, what was wrong, and for a test the first rows that it found."""
     message = " ".join(str(item.message or "").split())
-    return f"{item.node.resource_type} {item.node.name}: {message[:500]}"
+    text = f"{item.node.resource_type} {item.node.name}: {message[:500]}"
+    found = item.node.resource_type == "test" and item.status in ("fail", "warn")
+    if not found:
+        return text
+    query = f"SELECT * FROM (\n{item.node.compiled_code}\n) LIMIT {MAX_ROWS_SHOWN}"  # noqa: S608
+    result = client.query(query)
+    rows = (dict(zip(result.column_names, row, strict=True)) for row in result.result_rows)
+    shown = (", ".join(f"{name}={value}" for name, value in row.items()) for row in rows)
+    return "\n    ".join([text, *shown])

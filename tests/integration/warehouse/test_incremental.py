@@ -11,7 +11,7 @@ from catalog.snapshots import current_snapshots
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.transform import needs_transform, transform
-from tests.integration.warehouse.conftest import Market
+from tests.integration.warehouse.market import Market
 
 SCRATCH = {layer: f"scratch_{layer}" for layer in ("staging", "intermediate", "marts")}
 TABLES = {
@@ -45,19 +45,19 @@ def test_increments_equal_a_full_refresh(
     exchange = market("increments", 7)
     random = np.random.default_rng(11)
     symbols = ["AA", "BB", "CC", "DD"]
-    exchange.trade(symbols, 330)
+    exchange.trade(symbols, 280)
     transform(stack)
-    for step in range(6):
+    for step in range(4):
         exchange.trade(symbols, int(random.integers(1, 4)))
         symbol = str(random.choice(symbols))
         day = exchange.dates[int(random.integers(20, len(exchange.dates)))]
         if step % 3 == 0:
-            exchange.write([exchange.bar(symbol, day)])
+            exchange.correct(symbol, day)
         elif step % 3 == 1:
-            exchange.split(symbol, day, after=float(random.choice([2, 3, 0.5])))
+            exchange.report_split()
         else:
             exchange.dividend(symbol, day, 0.5)
-        if step == 4:
+        if step == 2:
             symbols.append("NEW")
         assert not transform(stack).full_refresh
     incremental = _contents(stack)
@@ -74,7 +74,9 @@ def test_features_do_not_change_with_what_comes_later(
     early = current_snapshots(open_catalog(stack.catalog, stack.s3))
     last = exchange.day
     exchange.trade(symbols, 30)
-    exchange.split("AA", exchange.dates[-10])
+    exchange.price["AA"] /= 2
+    exchange.trade(symbols, 1)
+    exchange.split("AA", exchange.day)
     exchange.dividend("BB", exchange.dates[-5], 1.0)
     transform(stack)
     transform(stack, snapshots=early, databases=SCRATCH)

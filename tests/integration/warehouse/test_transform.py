@@ -1,0 +1,187 @@
+"""A build says what failed, cleans up after killed ones, and is never half-visible."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.request import urlopen
+
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from catalog.connect import open_catalog
+from catalog.merge import append
+from catalog.snapshots import current_snapshots
+from catalog.tables import GATE_DECISIONS
+from lakehouse.errors import ServiceError, TransformError
+from lakehouse.settings import Settings
+from lakehouse.warehouse.client import connect
+from lakehouse.warehouse.docs import generate, serve
+from lakehouse.warehouse.setup import prepare
+from lakehouse.warehouse.transform import (
+    LEDGER,
+    changed_sources,
+    common_arguments,
+    dbt_environment,
+    transform,
+)
+from tests.integration.warehouse.market import Market
+
+SYMBOLS = ["AA", "BB", "CC"]
+
+
+@pytest.fixture(scope="module")
+def built(stack: Settings, market: Callable[[str, int], Market]) -> Market:
+    """A market of 60 days that is in the marts."""
+    exchange = market("builds", 5)
+    exchange.trade(SYMBOLS, 60)
+    transform(stack)
+    return exchange
+
+
+def test_a_split_that_the_price_does_not_show_fails_loudly(stack: Settings, built: Market) -> None:
+    day = built.dates[30]
+    built.split("BB", day, after=4.0)
+    try:
+        with pytest.raises(TransformError) as failure:
+            transform(stack)
+    finally:
+        # One for one takes it back.
+        built.split("BB", day, after=1.0)
+    message = str(failure.value)
+    assert "assert_splits_are_applied_once" in message
+    assert "symbol=BB" in message
+    assert "dbt.log" in message
+    transform(stack)
+    with connect(stack) as client:
+        factors = client.query(
+            "SELECT uniqExact(split_factor) FROM marts.fct_quotes "
+            "WHERE source = 'builds' AND symbol = 'BB'"
+        ).result_rows
+    assert factors == [(1,)]
+
+
+def test_orphans_of_a_killed_build_are_dropped(stack: Settings, built: Market) -> None:
+    with connect(stack) as client:
+        client.command(
+            "CREATE TABLE marts.fct_quotes__dbt_new_data_1 (a UInt8) ENGINE = MergeTree ORDER BY a"
+        )
+        transform(stack)
+        left = client.query(
+            "SELECT name FROM system.tables WHERE database = 'marts' AND name LIKE '%__dbt_%'"
+        ).result_rows
+    assert left == []
+
+
+def test_a_reader_sees_every_row_all_the_time(stack: Settings, built: Market) -> None:
+    """While a late correction replaces rows, no query finds fewer of them."""
+    done = threading.Event()
+    counts: set[tuple[int, int]] = set()
+
+    def watch() -> None:
+        with connect(stack, "reader") as client:
+            while not done.is_set():
+                counts.add(
+                    client.query(
+                        "SELECT (SELECT count() FROM marts.fct_quotes WHERE source = 'builds'), "
+                        "(SELECT count() FROM marts.fct_features WHERE source = 'builds')"
+                    ).result_rows[0]
+                )
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for index in (10, 25):
+            built.correct("AA", built.dates[index])
+            transform(stack)
+    finally:
+        done.set()
+        watcher.join()
+    assert len(counts) >= 1
+    for table in zip(*counts, strict=True):
+        assert min(table) > 150
+        # A correction of a missing or tradeless day adds a row; none may ever be gone.
+        assert max(table) - min(table) <= 2
+
+
+def test_new_forecasts_or_decisions_build_the_ledger_only(stack: Settings, built: Market) -> None:
+    transform(stack)
+    assert changed_sources(stack) == set()
+    catalog = open_catalog(stack.catalog, stack.s3)
+    decided = pa.array([datetime.now(UTC)], pa.timestamp("us", "UTC"))
+    table = pa.table({"decided_at": decided, "reason": ["no better than drift"]})
+    append(catalog, GATE_DECISIONS, table, commit_id="decision-1")
+    assert changed_sources(stack) == {"ml.gate_decisions"}
+    report = transform(stack, select=LEDGER)
+    assert sum(report.nodes.values()) < 30
+    assert changed_sources(stack) == set()
+    with connect(stack) as client:
+        reasons = client.query("SELECT reason FROM marts.fct_gate_decisions").result_rows
+    assert ("no better than drift",) in reasons
+
+
+def test_dbt_unit_tests_pass(stack: Settings, built: Market) -> None:
+    from dbt.cli.main import dbtRunner
+
+    arguments = ["test", "--select", "test_type:unit", *common_arguments(stack)]
+    snapshots = current_snapshots(open_catalog(stack.catalog, stack.s3))
+    with dbt_environment(stack, snapshots):
+        result = dbtRunner().invoke(arguments)
+    assert result.success
+    assert {item.status for item in result.result.results} == {"pass"}
+    assert len(result.result.results) >= 4
+
+
+def test_documentation_is_browsable(stack: Settings, built: Market) -> None:
+    page = generate(stack)
+    addresses: list[str] = []
+    ready = threading.Event()
+
+    def note(address: str) -> None:
+        addresses.append(address)
+        ready.set()
+
+    threading.Thread(target=serve, args=(page,), kwargs={"ready": note}, daemon=True).start()
+    assert ready.wait(10)
+    with urlopen(addresses[0]) as answer:
+        text = answer.read().decode()
+    assert "fct_forecast_accuracy" in text
+    assert stack.clickhouse.writer_password.get_secret_value() not in text
+
+
+def test_the_lake_is_attached_once(stack: Settings, built: Market) -> None:
+    with connect(stack, "admin") as client:
+        query = "SELECT uuid, comment FROM system.databases WHERE name = 'lake'"
+        before = client.query(query).result_rows
+        prepare(stack)
+        assert client.query(query).result_rows == before
+        assert client.query("SELECT count() FROM lake.`raw.quotes`").result_rows[0][0] > 0
+    with connect(stack, "reader") as client, pytest.raises(DatabaseError):
+        client.query("SELECT count() FROM lake.`raw.quotes`")
+
+
+def test_tables_pinned_one_by_one_read_the_same(stack: Settings, built: Market) -> None:
+    """The way to attach a lake whose catalog ClickHouse does not speak."""
+    from catalog.clickhouse import pinned_tables
+
+    catalog = open_catalog(stack.catalog, stack.s3, read_only=True)
+    with connect(stack, "admin") as client:
+        for statement in pinned_tables(catalog, stack.s3, name="pinned"):
+            client.command(statement)
+        counts = [
+            client.query(
+                f"SELECT count(), sum(close), max(trade_date) FROM {database}.`raw.quotes` "
+                "WHERE source = 'builds'"
+            ).result_rows
+            for database in ("lake", "pinned")
+        ]
+        client.command("DROP DATABASE pinned")
+    assert counts[0] == counts[1]
+    assert counts[0][0][0] > 150
+
+
+def test_a_warehouse_that_is_down_is_named(stack: Settings) -> None:
+    down = stack.model_copy(deep=True)
+    down.clickhouse.url = "http://127.0.0.1:9"
+    with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9"):
+        transform(down)
