@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn.metrics import mean_pinball_loss
 
+from lakehouse.forecasting.candidates import BASELINES
 from lakehouse.forecasting.dataset import VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
 from lakehouse.forecasting.walkforward import OutOfSample
 
-QUANTILES = (0.025, 0.1, 0.9, 0.975)
+# Of the intervals' bounds, in their order, and of the point.
+QUANTILES = (0.025, 0.1, 0.9, 0.975, 0.5)
 LEAST_SYMBOLS_FOR_RANKS = 3
 
 
@@ -51,41 +52,43 @@ class Sample:
         self.known: Mask = np.isfinite(self.actual)
         self.dates = dataset.dates[result.rows]
         self.forecast = result.returns[:, h]
-        self.baselines = {name: results[name].returns[:, h] for name in ("last_price", "drift")}
+        self.absolute = np.abs(self.actual - self.forecast)
+        self.baselines = {
+            name: np.abs(self.actual - results[name].returns[:, h]) for name in BASELINES
+        }
         self.edges = self.forecast[:, None] + result.scales[:, h, None] * result.bounds[:, h, :]
+        self.calibrated: Mask = self.known & np.isfinite(self.edges).all(axis=1)
+        quantiles = np.column_stack([self.edges, self.forecast])
+        self.pinball = pinball(self.actual, quantiles, QUANTILES)
 
     def errors(self, mask: Mask) -> dict[str, object]:
         """Absolute and squared errors on the rows of a mask."""
         rows = mask & self.known
-        error = self.actual[rows] - self.forecast[rows]
-        mae = float(np.mean(np.abs(error)))
+        mae = float(np.mean(self.absolute[rows]))
         found: dict[str, object] = {
-            "n": int(rows.sum()),
+            "n": int(np.count_nonzero(rows)),
             "mae": mae,
-            "rmse": float(np.sqrt(np.mean(error**2))),
+            "rmse": float(np.sqrt(np.mean(self.absolute[rows] ** 2))),
         }
-        for name, forecast in self.baselines.items():
-            other = float(np.mean(np.abs(self.actual[rows] - forecast[rows])))
+        for name, absolute in self.baselines.items():
+            other = float(np.mean(absolute[rows]))
             found[f"mae_vs_{name}"] = mae / other if other else np.nan
         return found
 
     def intervals(self, mask: Mask) -> dict[str, object]:
         """Coverage, width and pinball loss where there are calibrated intervals."""
-        rows = mask & self.known & np.isfinite(self.edges).all(axis=1)
+        rows = mask & self.calibrated
         if not rows.any():
             return {}
+        found: dict[str, object] = {
+            "n_intervals": int(np.count_nonzero(rows)),
+            "pinball": float(np.mean(self.pinball[rows])),
+        }
         actual, edges = self.actual[rows], self.edges[rows]
-        found: dict[str, object] = {"n_intervals": int(rows.sum())}
         for level, low, high in ((80, 1, 2), (95, 0, 3)):
             inside = (actual >= edges[:, low]) & (actual <= edges[:, high])
             found[f"coverage_{level}"] = float(np.mean(inside))
             found[f"width_{level}"] = float(np.mean(edges[:, high] - edges[:, low]))
-        losses = [
-            mean_pinball_loss(actual, edges[:, column], alpha=quantile)
-            for column, quantile in enumerate(QUANTILES)
-        ]
-        losses.append(mean_pinball_loss(actual, self.forecast[rows], alpha=0.5))
-        found["pinball"] = float(np.mean(losses))
         return found
 
     def signs(self) -> dict[str, object]:
@@ -120,12 +123,25 @@ class Sample:
     def significance(self) -> dict[str, object]:
         """Diebold-Mariano against both baselines; p is one-sided, small when better."""
         found: dict[str, object] = {}
-        own = np.abs(self.actual - self.forecast)
-        for name, forecast in self.baselines.items():
-            gain = per_date(np.abs(self.actual - forecast) - own, self.dates)
+        for name, absolute in self.baselines.items():
+            gain = per_date(absolute - self.absolute, self.dates)
             statistic, p_value = diebold_mariano(gain, self.horizon)
             found |= {f"dm_vs_{name}": statistic, f"p_vs_{name}": p_value}
         return found
+
+
+def pinball(actual: Floats, forecasts: Floats, quantiles: tuple[float, ...]) -> Floats:
+    """Pinball loss of each row, averaged over quantiles.
+
+    Args:
+        actual: Outcomes, shape (n,).
+        forecasts: One column per quantile, shape (n, quantiles).
+        quantiles: Their levels.
+    """
+    levels = np.array(quantiles)
+    error = actual[:, None] - forecasts
+    losses: Floats = np.maximum(levels * error, (levels - 1) * error).mean(axis=1)
+    return losses
 
 
 def per_date(values: Floats, dates: Dates) -> Floats:

@@ -43,13 +43,18 @@ class Boosting(Candidate):
 
 
 def booster(
-    seed: int, rows: int, *, iterations: int = ITERATIONS, quantile: float | None = None
+    seed: int,
+    rows: int,
+    *,
+    iterations: int = ITERATIONS,
+    rate: float = 0.1,
+    quantile: float | None = None,
 ) -> HistGradientBoostingRegressor:
-    """The one configuration of boosting: shallow, slow, with large leaves."""
+    """The one configuration of boosting: shallow trees with large leaves."""
     return HistGradientBoostingRegressor(
         loss="squared_error" if quantile is None else "quantile",
         quantile=quantile,
-        learning_rate=0.1,
+        learning_rate=rate,
         max_iter=iterations,
         max_leaf_nodes=8,
         min_samples_leaf=max(20, rows // 100),
