@@ -33,8 +33,10 @@ WRAPS = st.sampled_from(
         "SELECT * FROM {f}{g}('{p}', 'LineAsString', 'x String')",
         "SELECT * FROM {f}{g}('{p}')",
         "SELECT * FROM {g} `{p}`",
-        "SELECT * FROM format(JSONEachRow, 'x Int8, y String DEFAULT {f}(\\'{p}\\')', '{{\"x\":1}}')",
-        "SELECT * FROM eval('SELECT {f}(\\'{p}\\')') SETTINGS allow_experimental_eval_table_function=1",
+        "SELECT * FROM format(JSONEachRow, 'x Int8, y String DEFAULT {f}(\\'{p}\\')', "
+        "'{{\"x\":1}}')",
+        "SELECT * FROM eval('SELECT {f}(\\'{p}\\')') "
+        "SETTINGS allow_experimental_eval_table_function=1",
         "SELECT 1 SETTINGS profile{g}='admin', readonly=0",
         "INSERT INTO staging.fuzz VALUES {g} ({f}('{p}'))",
         "INSERT INTO staging.fuzz SELECT {f}{g}('{p}')",

@@ -250,8 +250,8 @@ def test_a_reader_sees_the_metadata_that_its_tools_need(server: Any) -> None:
         return str(server.ok(sql, "reader")).splitlines()
 
     assert run("SHOW DATABASES") == ["marts"]
-    assert run("SHOW TABLES FROM marts") == ["prices"]
-    assert run("SELECT name FROM system.columns WHERE database = 'marts'") == ["symbol", "close"]
+    assert "prices" in run("SHOW TABLES FROM marts")
+    assert run("SELECT name FROM system.columns WHERE table = 'prices'") == ["symbol", "close"]
     assert run(
         "SELECT DISTINCT database FROM system.tables WHERE database NOT IN "
         "('system', 'INFORMATION_SCHEMA', 'information_schema')"
