@@ -5,12 +5,16 @@ from datetime import date
 from typing import Any
 
 from prefect import flow
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogHandler
 
 from flows import stages
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.training import TrainingReport
 from lakehouse.landing.request import IngestReport
 from lakehouse.warehouse.transform import TransformReport
+
+FLUSH_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,12 @@ def pipeline(
         # The ledger and the gate's decisions reach the marts the same way as quotes do.
         stages.transform()
     return PipelineReport(ingested, transformed, trained, predicted)
+
+
+def run_here(**parameters: Any) -> PipelineReport:
+    """Run the pipeline in this process, and deliver its logs before the server may go away."""
+    try:
+        return pipeline(**parameters)
+    finally:
+        APILogHandler().flush()
+        EventsWorker.drain_all(timeout=FLUSH_SECONDS)

@@ -1,6 +1,7 @@
 """What a person sees: progress on stderr, results on stdout."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +20,20 @@ _stdout = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_W
 
 def progress(message: str) -> None:
     """One line on stderr, with the seconds since the command began."""
-    _stderr.print(f"[dim]{time.monotonic() - STARTED:6.1f}s[/dim] {message}", soft_wrap=True)
+    _stderr.print(f"[dim]{time.monotonic() - STARTED:6.1f}s[/dim]", end=" ")
+    _stderr.print(message, markup=False, soft_wrap=True)
+
+
+class _Progress(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        progress(record.getMessage())
+
+
+def log_to_terminal() -> None:
+    """Show what the flows log as progress."""
+    log = logging.getLogger("weekahead")
+    log.setLevel(logging.INFO)
+    log.addHandler(_Progress())
 
 
 def error(message: str) -> None:

@@ -39,10 +39,10 @@ def run(
 
     request = _request(source, symbols, board, start, end)
     with services_up(*DATA, PREFECT):
-        from flows.pipeline import pipeline
+        from flows.pipeline import run_here
 
-        show.progress("the flow begins")
-        report = pipeline(
+        show.log_to_terminal()
+        report = run_here(
             source=request.source,
             symbols=list(symbols) if symbols else None,
             board=board,

@@ -62,6 +62,8 @@ def pointed_to(ports: dict[str, int], secrets: dict[str, str]) -> Iterator[None]
         # Every line goes to the server; the terminal shows our own progress instead.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "weekahead",
+        # Threads of dlt and dbt report progress, too, and do not know the flow's run.
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
