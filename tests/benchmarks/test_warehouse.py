@@ -1,0 +1,157 @@
+"""Figures of the warehouse: full build, daily increment, dashboard queries, DuckDB beside it.
+
+By default a small market, for a quick look at ratios. WEEKAHEAD_BENCH_FULL=1 takes 5,000 symbols
+over 2,500 days (12.5 M bars), the scale that the targets are stated for.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from catalog.connect import ensure_tables, open_catalog
+from catalog.merge import append
+from catalog.tables import QUOTES
+from lakehouse.services import running
+from lakehouse.settings import Settings
+from lakehouse.warehouse.client import connect
+from lakehouse.warehouse.transform import transform
+
+FULL = os.environ.get("WEEKAHEAD_BENCH_FULL") == "1"
+SYMBOLS, DAYS = (5000, 2500) if FULL else (200, 750)
+FULL_BUILD_SECONDS = 300
+INCREMENT_SECONDS = 20
+QUERY_SECONDS = 0.1
+# A shared machine is slow now and then; the targets hold for the full scale on a quiet one.
+SLACK = 1.0 if FULL else 3.0
+
+WINDOWS = """
+    SELECT symbol, trade_date, {close} - lag({close}, 1) OVER w AS lag_1,
+        {close} - lag({close}, 5) OVER w AS lag_5, {close} - lag({close}, 21) OVER w AS lag_21,
+        avg({close}) OVER w5 AS mean_5, avg({close}) OVER w21 AS mean_21,
+        stddev_samp({close}) OVER w5 AS deviation_5, stddev_samp({close}) OVER w21 AS deviation_21
+    FROM {table}
+    WINDOW w AS (PARTITION BY symbol ORDER BY trade_date),
+        w5 AS (PARTITION BY symbol ORDER BY trade_date ROWS BETWEEN 4 PRECEDING AND CURRENT ROW),
+        w21 AS (PARTITION BY symbol ORDER BY trade_date ROWS BETWEEN 20 PRECEDING AND CURRENT ROW)
+"""
+DASHBOARD = {
+    "one symbol's history": "SELECT trade_date, close, adjusted_close, volume "
+    "FROM marts.fct_quotes WHERE source = 'bench' AND symbol = 'S00007' ORDER BY trade_date",
+    "one symbol's features": "SELECT * FROM marts.fct_features "
+    "WHERE source = 'bench' AND symbol = 'S00007' ORDER BY trade_date DESC LIMIT 20",
+    "model by month": "SELECT model_version, horizon, month, relative_mae_drift, coverage_80 "
+    "FROM marts.fct_model_performance ORDER BY ALL",
+    "health": "SELECT metric, status, count(), max(value) FROM marts.fct_data_health GROUP BY ALL",
+}
+
+
+def bars(first: int, days: int, ingested: datetime) -> Iterator[pa.Table]:
+    """Random walks, a year at a time."""
+    names = np.array([f"S{number:05d}" for number in range(SYMBOLS)])
+    random = np.random.default_rng(first)
+    start = date(2015, 1, 1)
+    for begin in range(first, first + days, 250):
+        count = min(250, first + days - begin)
+        close = 100 * np.exp(random.normal(0, 0.02, (count, SYMBOLS)).cumsum(axis=0)).ravel()
+        dates = [start + timedelta(days=begin + day) for day in range(count)]
+        rows = count * SYMBOLS
+        yield pa.table(
+            {
+                "source": pa.repeat("bench", rows),
+                "symbol": np.tile(names, count),
+                "trade_date": pa.array(np.repeat(np.array(dates, "datetime64[D]"), SYMBOLS)),
+                "open": close * 0.999,
+                "high": close * 1.01,
+                "low": close * 0.99,
+                "close": close,
+                "volume": random.integers(1, 10**6, rows),
+                "currency": pa.repeat("USD", rows),
+                "ingested_at": pa.repeat(pa.scalar(ingested, pa.timestamp("us", "UTC")), rows),
+            }
+        )
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A stack of its own with the bench's bars in the lake."""
+    home: Path = tmp_path_factory.mktemp("bench")
+    settings = Settings(home=home, _env_file=None, clickhouse={"max_memory_gb": 6.0})  # type: ignore[call-arg, arg-type]
+    with running(settings) as filled:
+        catalog = open_catalog(filled.catalog, filled.s3)
+        ensure_tables(catalog)
+        for number, table in enumerate(bars(0, DAYS, datetime.now(UTC))):
+            append(catalog, QUOTES, table, commit_id=f"bench-{number}")
+        yield filled
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def test_full_build_then_increment(bench: Settings) -> None:
+    full = _seconds(lambda: transform(bench, full_refresh=True))
+    catalog = open_catalog(bench.catalog, bench.s3)
+    increments = []
+    for day in range(3):
+        (table,) = bars(DAYS + day, 1, datetime.now(UTC))
+        append(catalog, QUOTES, table, commit_id=f"bench-day-{day}")
+        increments.append(_seconds(lambda: transform(bench)))
+    increment = min(increments)
+    print(f"\n{SYMBOLS * DAYS:,} bars: full build {full:.1f} s, one more day {increment:.1f} s")
+    assert full < FULL_BUILD_SECONDS
+    assert increment < INCREMENT_SECONDS * SLACK
+    with connect(bench) as client:
+        rows = client.query("SELECT count() FROM marts.fct_features").result_rows
+    assert rows == [((DAYS + 3) * SYMBOLS,)]
+
+
+@pytest.mark.parametrize("name", DASHBOARD)
+def test_dashboard_queries(bench: Settings, name: str) -> None:
+    with connect(bench, "reader") as client:
+        client.query(DASHBOARD[name])
+        times = [_seconds(lambda: client.query(DASHBOARD[name])) for _ in range(40)]
+    p95 = float(np.quantile(times, 0.95))
+    print(f"\n{name}: p50 {np.median(times) * 1e3:.0f} ms, p95 {p95 * 1e3:.0f} ms")
+    assert p95 < QUERY_SECONDS * SLACK
+
+
+def test_windows_against_duckdb(bench: Settings) -> None:
+    """The same lags, rolling means and deviations, from a table to a table."""
+    import duckdb
+
+    with connect(bench, "admin") as client, duckdb.connect() as duck:
+        narrow = client.query_arrow(
+            "SELECT symbol, trade_date, log_index_e8 / 1e8 AS price FROM marts.fct_quotes "
+            "ORDER BY symbol, trade_date",
+            use_strings=True,
+        )
+        duck.execute("CREATE TABLE quotes AS SELECT * FROM narrow")
+        del narrow
+        duck.execute("SET threads = 2")
+        sql = WINDOWS.format(close="price", table="quotes")
+        in_duckdb = _seconds(lambda: duck.execute(f"CREATE OR REPLACE TABLE made AS {sql}"))
+        (duck_rows,) = duck.sql("SELECT count(*) FROM made").fetchall()[0]
+        client.command("DROP TABLE IF EXISTS intermediate.bench_windows")
+        sql = WINDOWS.format(close="(log_index_e8 / 1e8)", table="marts.fct_quotes")
+        in_clickhouse = _seconds(
+            lambda: client.command(
+                "CREATE TABLE intermediate.bench_windows ENGINE = MergeTree "
+                f"ORDER BY (symbol, trade_date) AS {sql}",
+                settings={"optimize_read_in_window_order": 1},
+            )
+        )
+        (rows,) = client.query("SELECT count() FROM intermediate.bench_windows").result_rows[0]
+        client.command("DROP TABLE intermediate.bench_windows")
+    ratio = in_clickhouse / in_duckdb
+    print(f"\nwindows: ClickHouse {in_clickhouse:.2f} s, DuckDB {in_duckdb:.2f} s, {ratio:.2f}x")
+    assert rows == duck_rows
+    # At a small scale the fixed cost of a statement decides.
+    assert in_clickhouse < max(in_duckdb * 1.2, 1.0) * SLACK
