@@ -94,6 +94,21 @@ def read_latest(client: "Client", symbols: tuple[str, ...] | None) -> pd.DataFra
     return only(frame, symbols)
 
 
+def read_recent(client: "Client", days: int) -> pd.DataFrame:
+    """The feature rows of the latest trading days.
+
+    Raises:
+        NotEnoughData: There are no features.
+    """
+    table = client.query_arrow(
+        "SELECT * FROM marts.fct_features WHERE trade_date IN ("
+        "SELECT DISTINCT trade_date FROM marts.fct_features ORDER BY trade_date DESC "
+        "LIMIT {days:UInt32}) ORDER BY source, symbol, trade_date",
+        parameters={"days": days},
+    )
+    return from_arrow(_dated(table, "trade_date"), _no_targets(), horizons=0).frame
+
+
 def only(frame: pd.DataFrame, symbols: tuple[str, ...] | None) -> pd.DataFrame:
     """The rows of some symbols.
 

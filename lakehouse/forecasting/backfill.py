@@ -1,0 +1,148 @@
+"""Back-filling the ledger: the forecasts that would have been made then.
+
+Dates are cut into blocks that do not depend on the range asked for, so that overlapping ranges
+make the same forecasts. On the first day of a block the candidate is fitted on what was known at
+that day's close; which candidate, all of them being validated and judged by the gate on what was
+known then, is decided anew at wider intervals. Known now but not then are later corrections of
+bars: the lake has no older snapshots than its first load.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from catalog.connect import open_catalog
+from lakehouse.errors import NotEnoughData, UsageError
+from lakehouse.forecasting import ledger, walkforward, warehouse_data
+from lakehouse.forecasting.dataset import Dataset, unique_dates
+from lakehouse.forecasting.development import Development, develop
+from lakehouse.forecasting.forecaster import Forecaster
+from lakehouse.forecasting.gate import decide
+from lakehouse.forecasting.intervals import scores
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from lakehouse.forecasting.inference import PredictionReport
+
+Progress = Callable[[str], None]
+
+
+def backfill(
+    settings: Settings,
+    first: date,
+    last: date,
+    *,
+    symbols: tuple[str, ...] | None = None,
+    progress: Progress | None = None,
+) -> "PredictionReport":
+    """Forecast past dates as it would have been done then; marked as simulated.
+
+    Raises:
+        UsageError: ``last`` lies before ``first``.
+        NotEnoughData: There are no bars in the range, or too little history before it.
+        UnknownSymbol: A symbol has no features.
+    """
+    from lakehouse.forecasting.inference import report
+
+    if last < first:
+        raise UsageError(f"--as-of ends ({last}) before it starts ({first}).")
+    started = time.monotonic()
+    say = progress or (lambda message: None)
+    with warehouse_data.open_client(settings) as warehouse:
+        built = warehouse_data.built_from(warehouse)
+        dataset = warehouse_data.read_dataset(warehouse, settings)
+        open_days = warehouse_data.read_open_days(warehouse)
+        closed_days = warehouse_data.read_closed_days(warehouse)
+    warehouse_data.only(dataset.frame, symbols)
+    tables = []
+    for model, part in simulate(dataset, first, last, settings, progress=say):
+        frame = part if symbols is None else part[part["symbol"].isin(symbols)]
+        origin = ledger.Origin(
+            settings.mlflow.model_name, simulated_version(model), built.quotes, simulated=True
+        )
+        forecasts = model.predict(frame[model.columns_])
+        tables.append(
+            ledger.price_rows(
+                frame, forecasts, origin, open_days=open_days, closed_days=closed_days
+            )
+        )
+    rows = pa.concat_tables(tables)
+    new = ledger.write(
+        open_catalog(settings.catalog, settings.s3), rows, commit_id=f"backfill-{first}-{last}"
+    )
+    say(f"predict: {rows.num_rows} simulated forecasts, {new} new")
+    return report(
+        rows, origin, kind=model.kind, new=new, stale=(), seconds=time.monotonic() - started
+    )
+
+
+def simulate(
+    dataset: Dataset,
+    first: date,
+    last: date,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+) -> list[tuple[Forecaster, pd.DataFrame]]:
+    """The model of each block and the as-of rows that it forecasts.
+
+    Raises:
+        NotEnoughData: There are no bars in the range, or too little history before it.
+    """
+    say = progress or (lambda message: None)
+    dates = unique_dates(dataset)
+    wanted = np.flatnonzero((dates >= np.datetime64(first)) & (dates <= np.datetime64(last)))
+    if not wanted.size:
+        raise NotEnoughData(
+            f"There are no bars from {first} to {last}; the lake holds {dates[0]} to {dates[-1]}."
+        )
+    refit, selection = settings.forecast.backfill_refit_days, settings.forecast.backfill_selection_days
+    blocks: list[tuple[Forecaster, pd.DataFrame]] = []
+    chosen: tuple[int, Development, str] | None = None
+    for block in np.unique(wanted // refit).tolist():
+        start = block * refit
+        selected_at = start // selection * selection // refit * refit
+        if chosen is None or chosen[0] != selected_at:
+            chosen = (selected_at, *_select(dataset, dates[selected_at], settings))
+            say(f"back-fill: {chosen[2]} serves from what was known on {dates[selected_at]}")
+        _, development, kind = chosen
+        known = dataset.as_known_on(dates[start])
+        model = walkforward.fit(known, kind, known.targets, settings.forecast)
+        result = development.results[kind]
+        model.calibrate(
+            scores(development.dataset.targets[result.rows], result.returns, result.scales)
+        )
+        model.trained_on_ = str(dates[start])
+        inside = wanted[wanted // refit == block]
+        rows = (dataset.dates >= dates[inside[0]]) & (dataset.dates <= dates[inside[-1]])
+        blocks.append((model, dataset.frame[rows].reset_index(drop=True)))
+    return blocks
+
+
+def simulated_version(model: Forecaster) -> str:
+    """The name that a simulated model has in place of a registry version."""
+    return f"simulated-{model.kind}-{model.trained_on_}"
+
+
+def _select(
+    dataset: Dataset, day: np.datetime64, settings: Settings
+) -> tuple[Development, str]:
+    """Which candidate the gate would have let serve on a day without a champion."""
+    workspace = settings.home / "forecasting"
+    workspace.mkdir(parents=True, exist_ok=True)
+    known = dataset.as_known_on(day)
+    try:
+        development = develop(known, settings.forecast, workspace=workspace)
+    except NotEnoughData as error:
+        raise NotEnoughData(f"Nothing could be trained on what was known on {day}: {error}") from error
+    decision = decide(
+        development.challenger, development.gate_losses(), None, None, 0, settings.forecast
+    )
+    kept = {decision.serves: development.results[decision.serves]}
+    return replace(development, results=kept), decision.serves

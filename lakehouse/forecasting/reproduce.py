@@ -1,0 +1,198 @@
+"""Reproducing a model version: its data from the lake's snapshots, its figures to the last digit."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catalog.connect import load_table, open_catalog
+from catalog.tables import BY_NAME
+from lakehouse.errors import DataError
+from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
+from lakehouse.forecasting.dataset import Dataset
+from lakehouse.forecasting.development import develop
+from lakehouse.forecasting.tracking import TAG
+from lakehouse.forecasting.training import code_hash
+from lakehouse.settings import Settings
+from lakehouse.settings.forecast import ForecastSettings
+from lakehouse.warehouse.client import connect
+from lakehouse.warehouse.state import last_build
+from lakehouse.warehouse.transform import transform
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Progress = Callable[[str], None]
+NEEDED = "+fct_features +int_targets"
+
+
+@dataclass(frozen=True)
+class ReproductionReport:
+    """A version trained again.
+
+    Attributes:
+        model: Name in the registry.
+        version: The version.
+        kind: Its candidate.
+        identical: Same data, same figures.
+        data_digest: SHA-256 of the rebuilt data.
+        recorded_digest: The one recorded at training.
+        figures: How many figures were compared.
+        differences: What differs, each with both values; empty when identical.
+        notes: What changed around it (code, libraries) although it need not change the figures.
+        seconds: Duration.
+    """
+
+    model: str
+    version: str
+    kind: str
+    identical: bool
+    data_digest: str
+    recorded_digest: str
+    figures: int
+    differences: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 when identical, else 1."""
+        return 0 if self.identical else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def reproduce(
+    settings: Settings, version: str, *, progress: Progress | None = None
+) -> ReproductionReport:
+    """Rebuild a version's training data from its snapshots, train again and compare.
+
+    The data are built by dbt in scratch databases, which are dropped afterwards; the warehouse,
+    the registry and the lake stay as they are.
+
+    Args:
+        settings: Where everything is; how to train comes from the version.
+        version: Number of the version, or ``champion``.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: There is no such version.
+        DataError: A snapshot that it was trained on is gone.
+    """
+    started = time.monotonic()
+    say = progress or (lambda message: None)
+    client = tracking.connect(settings)
+    found = registry.get_version(client, settings, version)
+    tags = {name.removeprefix(TAG): value for name, value in found.tags.items()}
+    snapshots = json.loads(tags["snapshots"])
+    _require_snapshots(settings, snapshots, str(found.version))
+    how = settings.model_copy(
+        update={"forecast": ForecastSettings.model_validate_json(tags["settings"])}
+    )
+    say(f"reproduce: building the features of v{found.version} from its snapshots")
+    with _rebuilt(how, snapshots, str(found.version), progress) as (dataset, models):
+        digest = dataset.digest()
+        say(f"reproduce: data {'identical' if digest == tags['data_digest'] else 'DIFFER'}")
+        with tempfile.TemporaryDirectory() as folder:
+            development = develop(dataset, how.forecast, workspace=Path(folder), progress=say)
+    again = development.figures(tags["kind"])
+    differences = compare(_recorded(client, found.run_id), again)
+    if digest != tags["data_digest"]:
+        differences = (f"data: {tags['data_digest']} then, {digest} now", *differences)
+    return ReproductionReport(
+        model=found.name,
+        version=str(found.version),
+        kind=tags["kind"],
+        identical=not differences,
+        data_digest=digest,
+        recorded_digest=tags["data_digest"],
+        figures=len(again),
+        differences=differences,
+        notes=_notes(tags, models),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def compare(then: Mapping[str, float], now: Mapping[str, float]) -> tuple[str, ...]:
+    """Figures that are not equal to the last digit."""
+    return tuple(
+        f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    )
+
+
+def _recorded(client: "MlflowClient", run_id: str) -> dict[str, float]:
+    return dict(client.get_run(run_id).data.metrics)
+
+
+def _require_snapshots(
+    settings: Settings, snapshots: Mapping[str, int | None], version: str
+) -> None:
+    catalog = open_catalog(settings.catalog, settings.s3)
+    for name, snapshot in snapshots.items():
+        table = load_table(catalog, BY_NAME[name])
+        if snapshot is not None and table.snapshot_by_id(snapshot) is None:
+            raise DataError(
+                f"{name} has no snapshot {snapshot} any more, which v{version} was trained on; "
+                "it cannot be reproduced. Maintenance keeps tagged snapshots: was the tag removed?"
+            )
+        if snapshot is None and table.current_snapshot() is not None:
+            # dbt has no snapshot to pin an empty table to; reading today's rows would be wrong.
+            first = min(table.snapshots(), key=lambda item: item.sequence_number or 0)
+            raise DataError(
+                f"{name} was empty when v{version} was trained and has rows now (since snapshot "
+                f"{first.snapshot_id}); an empty table cannot be rebuilt, so v{version} cannot."
+            )
+
+
+@contextmanager
+def _rebuilt(
+    settings: Settings,
+    snapshots: dict[str, int | None],
+    version: str,
+    progress: Progress | None,
+) -> Iterator[tuple[Dataset, str]]:
+    layers = {
+        layer: f"scratch_v{version}_{layer}" for layer in ("staging", "intermediate", "marts")
+    }
+    try:
+        transform(
+            settings,
+            select=NEEDED,
+            full_refresh=True,
+            snapshots=snapshots,
+            databases=layers,
+            progress=progress,
+        )
+        with connect(settings, "admin") as warehouse:
+            dataset = warehouse_data.read_dataset(
+                warehouse, settings, marts=layers["marts"], intermediate=layers["intermediate"]
+            )
+            build = last_build(warehouse)
+        yield dataset, build.models if build else ""
+    finally:
+        with connect(settings, "admin") as warehouse:
+            for database in layers.values():
+                warehouse.command(f"DROP DATABASE IF EXISTS `{database}`")
+
+
+def _notes(tags: Mapping[str, str], models: str) -> tuple[str, ...]:
+    notes = []
+    if tags["code"] != code_hash():
+        notes.append("the forecasting code has changed since")
+    if tags["dbt_models"] != models:
+        notes.append("the dbt models have changed since")
+    then, now = json.loads(tags["libraries"]), training_log.library_versions()
+    notes += [
+        f"{name} was {then.get(name)} and is {now[name]}"
+        for name in now
+        if then.get(name) != now[name]
+    ]
+    return tuple(notes)

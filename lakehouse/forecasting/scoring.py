@@ -1,0 +1,217 @@
+"""Scoring: past forecasts against what happened, feature drift, and warnings."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from catalog.connect import open_catalog
+from catalog.merge import append
+from catalog.tables import FEATURE_DRIFT
+from lakehouse.forecasting import feature_drift, registry, tracking, warehouse_data
+from lakehouse.forecasting.dataset import feature_names
+from lakehouse.settings import Settings
+from lakehouse.settings.forecast import ForecastSettings
+from lakehouse.warehouse.transform import LEDGER, changed_sources, transform
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Progress = Callable[[str], None]
+
+# The latest as-of dates of each version; simulated versions of one candidate count as one.
+PERFORMANCE = """
+WITH scored AS (
+    SELECT *, if(is_simulated, extract(model_version, '^simulated-(.+)-\\\\d{4}-\\\\d\\\\d-\\\\d\\\\d$'),
+        model_version) AS label FROM marts.fct_forecast_accuracy
+    WHERE model_name = {model:String}
+), recent AS (
+    SELECT *, dense_rank() OVER (PARTITION BY label, is_simulated ORDER BY as_of_date DESC) AS age
+    FROM scored
+)
+SELECT label, is_simulated, horizon, uniqExact(as_of_date) AS dates, count() AS forecasts,
+    avg(abs_error) AS mae, avg(abs_error_last_price) AS mae_last_price,
+    avg(abs_error_drift) AS mae_drift, avg(is_within_80) AS coverage_80,
+    avg(is_within_95) AS coverage_95, avg(is_direction_right) AS hit_rate, avg(is_up) AS up_share
+FROM recent WHERE age <= {window:UInt32}
+GROUP BY label, is_simulated, horizon ORDER BY label, is_simulated, horizon
+"""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Realised figures of a version and horizon over its latest as-of dates.
+
+    Attributes:
+        version: Version; candidate for simulated forecasts.
+        simulated: Whether they were made for dates in the past.
+        horizon: Trading days ahead.
+        dates: As-of dates that count.
+        forecasts: Forecasts whose target date has come.
+        relative_mae_last_price: Error over that of the last price; below 1 is better.
+        relative_mae_drift: Error over that of the drift.
+        coverage_80: Share of outcomes inside the 80 % interval.
+        coverage_95: Share inside the 95 % interval.
+        hit_rate: Share of right signs.
+        up_share: Share of outcomes above the last price: what always saying up would hit.
+    """
+
+    version: str
+    simulated: bool
+    horizon: int
+    dates: int
+    forecasts: int
+    relative_mae_last_price: float | None
+    relative_mae_drift: float | None
+    coverage_80: float
+    coverage_95: float
+    hit_rate: float
+    up_share: float
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What scoring found.
+
+    Attributes:
+        scored: Forecasts whose target date has come.
+        performance: Realised figures by version and horizon.
+        drifted: Features of the champion that drifted.
+        drift: All measured features of the champion.
+        warnings: What lies outside its limits.
+        strict: Whether warnings are a failure.
+        seconds: Duration.
+    """
+
+    scored: int
+    performance: tuple[Performance, ...]
+    drifted: tuple[str, ...]
+    drift: tuple[dict[str, Any], ...]
+    warnings: tuple[str, ...]
+    strict: bool
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """1 when there are warnings and they are to count, else 0."""
+        return 1 if self.strict and self.warnings else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; dates as text."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
+
+def score(
+    settings: Settings, *, strict: bool = False, progress: Progress | None = None
+) -> ScoreReport:
+    """Compare past forecasts with what happened, and measure the champion's feature drift.
+
+    Args:
+        settings: Where everything is, and the limits.
+        strict: Warnings make the exit code 1.
+        progress: Told what happens.
+
+    Raises:
+        UsageError: Nothing serves yet.
+        NotEnoughData: The marts were never built.
+    """
+    started = time.monotonic()
+    say = progress or (lambda message: None)
+    client = tracking.connect(settings)
+    version = registry.require_champion(client, settings)
+    with warehouse_data.open_client(settings) as warehouse:
+        warehouse_data.built_from(warehouse)
+        current = warehouse_data.read_recent(warehouse, settings.forecast.drift_window_days)
+    features = feature_names(current)
+    drift = feature_drift.against_version(client, version, current[features], settings.forecast)
+    newest = current["trade_date"].max()
+    append(
+        open_catalog(settings.catalog, settings.s3),
+        FEATURE_DRIFT,
+        pa.Table.from_pylist(
+            drift, schema=schema_to_pyarrow(FEATURE_DRIFT.schema, include_field_ids=False)
+        ),
+        commit_id=f"drift-{version.name}-v{version.version}-{newest:%Y%m%d}-{len(current)}",
+    )
+    _refresh(settings, progress)
+    with warehouse_data.open_client(settings) as warehouse:
+        performance = _performance(warehouse, settings)
+    drifted = tuple(row["feature"] for row in drift if row["drifted"])
+    warnings = judge(performance, settings.forecast)
+    if drifted:
+        share = f"{len(drifted)} of {len(drift)} features of v{version.version} drifted"
+        warnings = (*warnings, f"{share}: {', '.join(drifted)}")
+    for warning in warnings:
+        say(f"score: warning: {warning}")
+    return ScoreReport(
+        scored=sum(row.forecasts for row in performance),
+        performance=performance,
+        drifted=drifted,
+        drift=tuple(drift),
+        warnings=warnings,
+        strict=strict,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def judge(
+    performance: tuple[Performance, ...], settings: ForecastSettings
+) -> tuple[str, ...]:
+    """What lies outside its limits, in words; too few dates are not judged."""
+    warnings = []
+    for row in performance:
+        if row.dates < settings.score_min_dates:
+            continue
+        kind = "simulated " if row.simulated else "v"
+        where = f"{kind}{row.version}, {row.horizon} days ahead, last {row.dates} dates"
+        for level, found in ((0.80, row.coverage_80), (0.95, row.coverage_95)):
+            if abs(found - level) > settings.coverage_tolerance:
+                warnings.append(f"{where}: {level:.0%} interval covers {found:.1%}")
+        relative = row.relative_mae_last_price
+        if relative is not None and relative > settings.skill_limit:
+            warnings.append(f"{where}: error is {relative:.3f} of the last price's")
+    return tuple(warnings)
+
+
+def _refresh(settings: Settings, progress: Progress | None) -> None:
+    """Bring the accuracy marts up to the ledger."""
+    changed = changed_sources(settings)
+    if any(name.startswith("raw.") for name in changed):
+        transform(settings, progress=progress)
+    elif changed:
+        transform(settings, select=LEDGER, progress=progress)
+
+
+def _performance(warehouse: "Client", settings: Settings) -> tuple[Performance, ...]:
+    rows = warehouse.query(
+        PERFORMANCE,
+        parameters={
+            "model": settings.mlflow.model_name,
+            "window": settings.forecast.score_window_days,
+        },
+    ).named_results()
+    return tuple(
+        Performance(
+            version=str(row["label"]),
+            simulated=bool(row["is_simulated"]),
+            horizon=int(row["horizon"]),
+            dates=int(row["dates"]),
+            forecasts=int(row["forecasts"]),
+            relative_mae_last_price=_ratio(row["mae"], row["mae_last_price"]),
+            relative_mae_drift=_ratio(row["mae"], row["mae_drift"]),
+            coverage_80=float(row["coverage_80"]),
+            coverage_95=float(row["coverage_95"]),
+            hit_rate=float(row["hit_rate"]),
+            up_share=float(row["up_share"]),
+        )
+        for row in rows
+    )
+
+
+def _ratio(mae: float, other: float) -> float | None:
+    return float(mae / other) if other else None
