@@ -8,7 +8,6 @@ bars: the lake has no older snapshots than its first load.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -20,17 +19,16 @@ import pyarrow as pa
 from catalog.connect import open_catalog
 from lakehouse.errors import NotEnoughData, UsageError
 from lakehouse.forecasting import ledger, walkforward, warehouse_data
-from lakehouse.forecasting.dataset import Dataset, unique_dates
+from lakehouse.forecasting.dataset import Dataset, as_date, unique_dates
 from lakehouse.forecasting.development import Development, develop
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import decide
 from lakehouse.forecasting.intervals import scores
+from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from lakehouse.forecasting.inference import PredictionReport
-
-Progress = Callable[[str], None]
 
 
 def backfill(
@@ -53,7 +51,7 @@ def backfill(
     if last < first:
         raise UsageError(f"--as-of ends ({last}) before it starts ({first}).")
     started = time.monotonic()
-    say = progress or (lambda message: None)
+    say = progress or silent
     with warehouse_data.open_client(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
         dataset = warehouse_data.read_dataset(warehouse, settings)
@@ -95,24 +93,27 @@ def simulate(
     Raises:
         NotEnoughData: There are no bars in the range, or too little history before it.
     """
-    say = progress or (lambda message: None)
+    say = progress or silent
     dates = unique_dates(dataset)
     wanted = np.flatnonzero((dates >= np.datetime64(first)) & (dates <= np.datetime64(last)))
     if not wanted.size:
         raise NotEnoughData(
             f"There are no bars from {first} to {last}; the lake holds {dates[0]} to {dates[-1]}."
         )
-    refit, selection = settings.forecast.backfill_refit_days, settings.forecast.backfill_selection_days
+    refit, selection = (
+        settings.forecast.backfill_refit_days,
+        settings.forecast.backfill_selection_days,
+    )
     blocks: list[tuple[Forecaster, pd.DataFrame]] = []
     chosen: tuple[int, Development, str] | None = None
     for block in np.unique(wanted // refit).tolist():
         start = block * refit
         selected_at = start // selection * selection // refit * refit
         if chosen is None or chosen[0] != selected_at:
-            chosen = (selected_at, *_select(dataset, dates[selected_at], settings))
+            chosen = (selected_at, *_select(dataset, as_date(dates[selected_at]), settings))
             say(f"back-fill: {chosen[2]} serves from what was known on {dates[selected_at]}")
         _, development, kind = chosen
-        known = dataset.as_known_on(dates[start])
+        known = dataset.as_known_on(as_date(dates[start]))
         model = walkforward.fit(known, kind, known.targets, settings.forecast)
         result = development.results[kind]
         model.calibrate(
@@ -130,9 +131,7 @@ def simulated_version(model: Forecaster) -> str:
     return f"simulated-{model.kind}-{model.trained_on_}"
 
 
-def _select(
-    dataset: Dataset, day: np.datetime64, settings: Settings
-) -> tuple[Development, str]:
+def _select(dataset: Dataset, day: date, settings: Settings) -> tuple[Development, str]:
     """Which candidate the gate would have let serve on a day without a champion."""
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
@@ -140,7 +139,9 @@ def _select(
     try:
         development = develop(known, settings.forecast, workspace=workspace)
     except NotEnoughData as error:
-        raise NotEnoughData(f"Nothing could be trained on what was known on {day}: {error}") from error
+        raise NotEnoughData(
+            f"Nothing could be trained on what was known on {day}: {error}"
+        ) from error
     decision = decide(
         development.challenger, development.gate_losses(), None, None, 0, settings.forecast
     )

@@ -31,7 +31,7 @@ def scheme_chart(scheme: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(9, 0.5 * len(scheme) + 1.4), layout="constrained")
     for position, row in enumerate(scheme.itertuples()):
         first, last, start, end = (
-            mdates.date2num(day)
+            float(mdates.date2num(day))  # type: ignore[no-untyped-call]
             for day in (row.train_start, row.train_end, row.test_start, row.test_end)
         )
         axes.barh(position, last - first, left=first, color=TRAIN)

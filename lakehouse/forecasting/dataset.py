@@ -4,7 +4,6 @@ Rows are ordered by date first, so that a walk-forward window is a contiguous sl
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -57,12 +56,12 @@ class Dataset:
         """The same for some rows."""
         return Dataset(self.frame.iloc[rows], self.targets[rows], self.target_dates[rows])
 
-    def labels_before(self, day: date | np.datetime64) -> Floats:
+    def labels_before(self, day: date) -> Floats:
         """Targets that were known before a day; the others are NaN, shape (n, H)."""
         known = self.target_dates < np.datetime64(day, "D")
         return np.where(known, self.targets, np.nan)
 
-    def as_known_on(self, day: date | np.datetime64) -> "Dataset":
+    def as_known_on(self, day: date) -> "Dataset":
         """What there was to know at the close of a day: later rows and labels are gone."""
         last = np.datetime64(day, "D")
         past = self.select(self.dates <= last)
@@ -148,7 +147,12 @@ def unique_dates(dataset: Dataset) -> Dates:
     return np.unique(dataset.dates)
 
 
-def symbols_of(frame: pd.DataFrame) -> Iterable[str]:
+def as_date(day: np.datetime64) -> date:
+    """A NumPy day as a date."""
+    return pd.Timestamp(day).date()
+
+
+def symbols_of(frame: pd.DataFrame) -> "pd.Series[str]":
     """One name per row that is unique over sources."""
     return frame["source"].astype(str) + "/" + frame["symbol"].astype(str)
 
@@ -156,7 +160,9 @@ def symbols_of(frame: pd.DataFrame) -> Iterable[str]:
 def _ordered(table: pa.Table) -> pd.DataFrame:
     frame = table.to_pandas(date_as_object=False)
     frame["trade_date"] = frame["trade_date"].astype("datetime64[ns]")
-    return frame.sort_values(["trade_date", "source", "symbol"], kind="stable", ignore_index=True)
+    order = ["trade_date", "source", "symbol"]
+    ordered: pd.DataFrame = frame.sort_values(order, kind="stable", ignore_index=True)
+    return ordered
 
 
 def _canonical(values: Floats) -> bytes:

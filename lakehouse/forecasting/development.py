@@ -1,12 +1,11 @@
 """From a dataset to validated candidates: everything of training but the services around it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lakehouse.forecasting import metrics, walkforward
 from lakehouse.forecasting.candidates import CANDIDATES
@@ -14,6 +13,7 @@ from lakehouse.forecasting.dataset import Dataset, Floats, unique_dates
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import loss
 from lakehouse.forecasting.intervals import scores
+from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.validation import Fold, plan, scheme
 from lakehouse.forecasting.walkforward import Execute, OutOfSample
 from lakehouse.settings.forecast import ForecastSettings
@@ -90,19 +90,17 @@ def develop(
     workspace: Path,
     kinds: tuple[str, ...] = tuple(CANDIDATES),
     execute: Execute | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Development:
     """Validate all candidates on a dataset.
 
     Raises:
         NotEnoughData: The history is too short for the windows.
     """
-    say = progress or (lambda message: None)
+    say = progress or silent
     folds = plan(unique_dates(dataset), settings)
-    say(f"walk-forward: {len(kinds)} candidates × {len(folds)} windows on {len(dataset.frame)} rows")
-    results = walkforward.run(
-        dataset, folds, kinds, settings, workspace=workspace, execute=execute
-    )
+    say(f"walk-forward: {len(kinds)} candidates, {len(folds)} windows, {len(dataset.frame)} rows")
+    results = walkforward.run(dataset, folds, kinds, settings, workspace=workspace, execute=execute)
     table = metrics.evaluate(dataset, results)
     means = {k: float(v.mean()) for k, v in _losses(dataset, results, gate=False).items()}
     selection = {kind: mean / means["last_price"] for kind, mean in means.items()}

@@ -163,9 +163,7 @@ def _against(name: str, own: Floats, other: Floats, settings: ForecastSettings) 
     return Comparison(name, relative, p_value, passed)
 
 
-def _tell(
-    challenger: str, comparisons: tuple[Comparison, ...], settings: ForecastSettings
-) -> str:
+def _tell(challenger: str, comparisons: tuple[Comparison, ...], settings: ForecastSettings) -> str:
     need = f"needs ≤ {1 - settings.gate_margin:.4f} with p ≤ {1 - settings.gate_confidence:.3g}"
     parts = [f"{_numbers(comparison)} against {comparison.against}" for comparison in comparisons]
     verdict = "passes" if all(comparison.passed for comparison in comparisons) else "fails"

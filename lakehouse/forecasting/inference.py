@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -12,9 +11,8 @@ import pyarrow as pa
 
 from catalog.connect import open_catalog
 from lakehouse.forecasting import ledger, registry, tracking, warehouse_data
+from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.settings import Settings
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def predict(
         first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
         return backfill(settings, first, last, symbols=symbols, progress=progress)
     started = time.monotonic()
-    say = progress or (lambda message: None)
+    say = progress or silent
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)
     with warehouse_data.open_client(settings) as warehouse:
@@ -93,7 +91,7 @@ def predict(
     frame, stale = fresh_rows(frame, settings.forecast.stale_days)
     if stale:
         say(f"predict: left out, no recent bar: {', '.join(stale)}")
-    model = registry.load(client, version)
+    model = registry.load(version)
     origin = ledger.Origin(
         settings.mlflow.model_name, str(version.version), built.quotes, simulated=False
     )

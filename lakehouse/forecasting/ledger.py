@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, In, LessThanOrEqual
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from catalog.connect import load_table
@@ -66,27 +65,28 @@ def price_rows(
     made_at = datetime.now(UTC)
     prices = frame["close"].to_numpy(dtype="float64")[:, None] * np.exp(forecasts)
     rows = []
-    for position, row in enumerate(frame.itertuples(index=False)):
-        as_of = pd.Timestamp(row.trade_date).date()
+    keys = zip(frame["source"], frame["symbol"], frame["trade_date"].dt.date, strict=True)
+    closes = frame["close"].to_numpy(dtype="float64").tolist()
+    for position, (source, symbol, as_of) in enumerate(keys):
         targets = next_trading_days(
             as_of,
             horizons,
-            open_days.get(row.source, np.array([], dtype="datetime64[D]")),
-            closed_days.get(row.source, ()),
+            open_days.get(source, np.array([], dtype="datetime64[D]")),
+            closed_days.get(source, ()),
         )
         for h, target in enumerate(targets):
             start = h * len(OUTPUTS)
             values = prices[position, start : start + len(OUTPUTS)].tolist()
             rows.append(
                 {
-                    "source": row.source,
-                    "symbol": row.symbol,
+                    "source": source,
+                    "symbol": symbol,
                     "as_of_date": as_of,
                     "horizon": h + 1,
                     "model_name": origin.model_name,
                     "model_version": origin.model_version,
                     "target_date": target,
-                    "last_close": float(row.close),
+                    "last_close": closes[position],
                     "feature_snapshot": origin.feature_snapshot,
                     "simulated": origin.simulated,
                     "made_at": made_at,
@@ -102,16 +102,10 @@ def write(catalog: Catalog, rows: pa.Table, *, commit_id: str) -> int:
     if not rows.num_rows:
         return 0
     days = rows.column("as_of_date").to_pylist()
-    versions = sorted(set(rows.column("model_version").to_pylist()))
     there = (
         load_table(catalog, FORECASTS)
         .scan(
-            row_filter=And(
-                GreaterThanOrEqual("as_of_date", min(days).isoformat()),
-                LessThanOrEqual("as_of_date", max(days).isoformat()),
-                EqualTo("model_name", rows.column("model_name")[0].as_py()),
-                In("model_version", versions),
-            ),
+            row_filter=f"as_of_date >= '{min(days)}' and as_of_date <= '{max(days)}'",
             selected_fields=tuple(KEY),
         )
         .to_arrow()

@@ -184,8 +184,7 @@ def diebold_mariano(gain: Floats, horizon: int) -> tuple[float, float]:
 
 
 def rank_correlations(forecast: Floats, actual: Floats, dates: Dates) -> Floats:
-    """Spearman's rank correlation of each date; dates without three different ranks are left out.
-    """
+    """Spearman's correlation of each date that has three symbols and different ranks."""
     frame = pd.DataFrame({"date": dates, "f": forecast, "a": actual})
     ranks = frame.groupby("date")[["f", "a"]].rank()
     centred = ranks - ranks.groupby(frame["date"]).transform("mean")

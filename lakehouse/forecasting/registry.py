@@ -5,7 +5,7 @@ here the list is fixed, and anything else, pickle first of all, is refused.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.errors import DataError, UsageError
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.forecaster import Forecaster
+from lakehouse.forecasting.progress import Progress
 from lakehouse.forecasting.tracking import TAG, connect
 from lakehouse.settings import Settings
 
@@ -166,7 +167,7 @@ def load_file(path: Path) -> Forecaster:
     return model
 
 
-def load(client: "MlflowClient", version: "ModelVersion") -> Forecaster:
+def load(version: "ModelVersion") -> Forecaster:
     """Load a version's model.
 
     Raises:
@@ -195,7 +196,7 @@ def load_twin(client: "MlflowClient", version: "ModelVersion") -> Forecaster:
 
 def artifact(client: "MlflowClient", version: "ModelVersion", path: str, folder: str) -> Path:
     """Fetch one of the files of the run that made a version."""
-    return Path(client.download_artifacts(version.run_id, path, folder))
+    return Path(client.download_artifacts(str(version.run_id), path, folder))
 
 
 def version_kind(version: "ModelVersion") -> str:
@@ -207,7 +208,7 @@ def rollback(
     settings: Settings,
     version: str | None = None,
     *,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> RollbackReport:
     """Let an earlier version serve again.
 
@@ -245,9 +246,7 @@ def _previous(
         if stamp in found.tags and found.tags[stamp] < current.tags.get(stamp, _now())
     ]
     if not served:
-        raise UsageError(
-            f"No version served before v{current.version}; name one to roll back to."
-        )
+        raise UsageError(f"No version served before v{current.version}; name one to roll back to.")
     return max(served, key=lambda found: found.tags[stamp])
 
 

@@ -1,9 +1,9 @@
-"""Reproducing a model version: its data from the lake's snapshots, its figures to the last digit."""
+"""Reproducing a model version: data from the lake's snapshots, figures to the last digit."""
 
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from lakehouse.errors import DataError
 from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
 from lakehouse.forecasting.dataset import Dataset
 from lakehouse.forecasting.development import develop
+from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.forecasting.training import code_hash
 from lakehouse.settings import Settings
@@ -26,7 +27,6 @@ from lakehouse.warehouse.transform import transform
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Progress = Callable[[str], None]
 NEEDED = "+fct_features +int_targets"
 
 
@@ -86,7 +86,7 @@ def reproduce(
         DataError: A snapshot that it was trained on is gone.
     """
     started = time.monotonic()
-    say = progress or (lambda message: None)
+    say = progress or silent
     client = tracking.connect(settings)
     found = registry.get_version(client, settings, version)
     tags = {name.removeprefix(TAG): value for name, value in found.tags.items()}
@@ -102,7 +102,7 @@ def reproduce(
         with tempfile.TemporaryDirectory() as folder:
             development = develop(dataset, how.forecast, workspace=Path(folder), progress=say)
     again = development.figures(tags["kind"])
-    differences = compare(_recorded(client, found.run_id), again)
+    differences = compare(_recorded(client, str(found.run_id)), again)
     if digest != tags["data_digest"]:
         differences = (f"data: {tags['data_digest']} then, {digest} now", *differences)
     return ReproductionReport(

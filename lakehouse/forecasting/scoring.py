@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from catalog.merge import append
 from catalog.tables import FEATURE_DRIFT
 from lakehouse.forecasting import feature_drift, registry, tracking, warehouse_data
 from lakehouse.forecasting.dataset import feature_names
+from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.transform import LEDGER, changed_sources, transform
@@ -21,13 +21,13 @@ from lakehouse.warehouse.transform import LEDGER, changed_sources, transform
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-Progress = Callable[[str], None]
 
 # The latest as-of dates of each version; simulated versions of one candidate count as one.
 PERFORMANCE = """
 WITH scored AS (
-    SELECT *, if(is_simulated, extract(model_version, '^simulated-(.+)-\\\\d{4}-\\\\d\\\\d-\\\\d\\\\d$'),
-        model_version) AS label FROM marts.fct_forecast_accuracy
+    SELECT *, if(is_simulated, extract(model_version, '^simulated-(.+)-[0-9]+-[0-9]+-[0-9]+$'),
+        model_version) AS label
+    FROM marts.fct_forecast_accuracy
     WHERE model_name = {model:String}
 ), recent AS (
     SELECT *, dense_rank() OVER (PARTITION BY label, is_simulated ORDER BY as_of_date DESC) AS age
@@ -121,7 +121,7 @@ def score(
         NotEnoughData: The marts were never built.
     """
     started = time.monotonic()
-    say = progress or (lambda message: None)
+    say = progress or silent
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)
     with warehouse_data.open_client(settings) as warehouse:
@@ -159,9 +159,7 @@ def score(
     )
 
 
-def judge(
-    performance: tuple[Performance, ...], settings: ForecastSettings
-) -> tuple[str, ...]:
+def judge(performance: tuple[Performance, ...], settings: ForecastSettings) -> tuple[str, ...]:
     """What lies outside its limits, in words; too few dates are not judged."""
     warnings = []
     for row in performance:

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,10 @@ from catalog.snapshots import tag_snapshot
 from catalog.tables import BY_NAME, GATE_DECISIONS
 from lakehouse.errors import WeekaheadError
 from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
-from lakehouse.forecasting.dataset import Dataset, Floats, unique_dates
+from lakehouse.forecasting.dataset import Floats, unique_dates
 from lakehouse.forecasting.development import Development, develop, serving_model
 from lakehouse.forecasting.gate import Champion, Decision, decide, loss
+from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.forecasting.training_log import Candidate
 from lakehouse.forecasting.walkforward import Execute
@@ -29,8 +29,6 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def train(
         settings: Where everything is, and how to train.
         force: Train although data, settings and code are those of an earlier training.
         dry_run: Let the gate decide, but register and promote nothing.
-        execute: Runs a function over tasks (candidates × folds) and returns the results in
+        execute: Runs a function over tasks (candidates on folds) and returns the results in
             order; both pickle, so another process may run them if it can read the home directory.
         progress: Told what happens.
 
@@ -102,7 +100,7 @@ def train(
         ServiceError: ClickHouse or MLflow does not answer.
     """
     started = time.monotonic()
-    say = progress or (lambda message: None)
+    say = progress or silent
     client = tracking.connect(settings)
     with warehouse_data.open_client(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
@@ -139,7 +137,7 @@ def train(
         run_id=outcome.run_id,
         candidates=outcome.candidates or _figures(development),
         comparisons=tuple(asdict(comparison) for comparison in decision.comparisons),
-        scheme=tuple(development.scheme.to_dict("records")),
+        scheme=tuple(_records(development.scheme)),
         snapshots=built.snapshots,
         data_digest=digest,
         rows=len(dataset.frame),
@@ -193,11 +191,7 @@ def code_hash() -> str:
 class _Outcome:
     run_id: str | None = None
     candidates: tuple[Candidate, ...] = ()
-    versions: dict[str, str] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.versions is None:
-            object.__setattr__(self, "versions", {})
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def _record(
@@ -230,7 +224,7 @@ def _record(
         runs = {candidate.kind: candidate.run_id for candidate in candidates}
         for kind in kinds:
             model = serving_model(development, kind, settings.forecast)
-            source = training_log.log_model(client, settings, development, model, runs[kind])
+            source = training_log.log_model(client, development, model, runs[kind])
             serves = decision.changes and kind == decision.serves
             versions[kind] = registry.register(
                 client,
@@ -336,6 +330,10 @@ def _unchanged(
         rows=int(run.data.params["rows"]),
         seconds=0.0,
     )
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _figures(development: Development) -> tuple[Candidate, ...]:

@@ -93,7 +93,6 @@ def log_training(
 
 def log_model(
     client: "MlflowClient",
-    settings: Settings,
     development: Development,
     model: Forecaster,
     run_id: str,
@@ -128,7 +127,9 @@ def log_model(
     return str(info.model_uri)
 
 
-def read_candidates(client: "MlflowClient", settings: Settings, run_id: str) -> tuple[Candidate, ...]:
+def read_candidates(
+    client: "MlflowClient", settings: Settings, run_id: str
+) -> tuple[Candidate, ...]:
     """The candidates of an earlier training."""
     runs = client.search_runs(
         [experiment_id(client, settings)], filter_string=f"tags.`mlflow.parentRunId` = '{run_id}'"
@@ -182,20 +183,19 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _source(
-    dataset: Dataset, snapshots: Mapping[str, int | None], digest: str
-) -> "MlflowDataset":
-    import mlflow.data
+def _source(dataset: Dataset, snapshots: Mapping[str, int | None], digest: str) -> "MlflowDataset":
+    from mlflow.data import pandas_dataset
     from mlflow.data.code_dataset_source import CodeDatasetSource
 
     tags = {f"iceberg.{table}": str(snapshot) for table, snapshot in snapshots.items()}
     # MLflow keeps the schema and the digest, not the rows.
-    return mlflow.data.from_pandas(
+    found: MlflowDataset = pandas_dataset.from_pandas(
         dataset.inputs.tail(SIGNATURE_ROWS),
         source=CodeDatasetSource(tags=tags),
         name="marts.fct_features",
         digest=digest[:36],
     )
+    return found
 
 
 def _reference(dataset: Dataset) -> Any:

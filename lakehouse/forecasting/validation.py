@@ -7,12 +7,13 @@ window starts (López de Prado, Advances in Financial Machine Learning, 2018, ch
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from lakehouse.errors import NotEnoughData
-from lakehouse.forecasting.dataset import Dataset, Dates, unique_dates
+from lakehouse.forecasting.dataset import Dataset, Dates, Mask, as_date, unique_dates
 from lakehouse.settings.forecast import ForecastSettings
 
 GATE = "gate"
@@ -64,15 +65,15 @@ def plan(dates: Dates, settings: ForecastSettings) -> tuple[Fold, ...]:
             "ingest a longer history (--start), or lower WEEKAHEAD_FORECAST__FOLDS."
         )
     edges = [first + (before - first) * k // settings.folds for k in range(settings.folds + 1)]
-    windows = list(zip(edges[:-1], edges[1:], strict=True))
+    windows = list(pairwise(edges))
     windows.append((before, len(dates)))
     names = [str(number) for number in range(1, settings.folds + 1)] + [GATE]
     return tuple(
         Fold(
             name,
-            cutoff=_day(dates[start - settings.embargo_days]),
-            test_start=_day(dates[start]),
-            test_end=_day(dates[end - 1]),
+            cutoff=as_date(dates[start - settings.embargo_days]),
+            test_start=as_date(dates[start]),
+            test_end=as_date(dates[end - 1]),
         )
         for name, (start, end) in zip(names, windows, strict=True)
     )
@@ -87,13 +88,14 @@ def scheme(dataset: Dataset, folds: tuple[Fold, ...]) -> pd.DataFrame:
         trains = ~np.isnan(labels).all(axis=1)
         train_dates = dataset.dates[trains]
         window = fold.test_rows(dataset)
-        last = train_dates.max() if trains.any() else None
-        gap = (dates > last) & (dates < np.datetime64(fold.test_start)) if trains.any() else dates
+        # A fold without a single label (all too recent) trains on nothing.
+        first, last = (train_dates[0], train_dates[-1]) if trains.any() else (dates[0], dates[0])
+        gap = (dates > last) & (dates < np.datetime64(fold.test_start))
         rows.append(
             {
                 "fold": fold.name,
-                "train_start": _day(train_dates.min()) if trains.any() else None,
-                "train_end": _day(last) if last is not None else None,
+                "train_start": as_date(first),
+                "train_end": as_date(last),
                 "labels_end_before": fold.cutoff,
                 "test_start": fold.test_start,
                 "test_end": fold.test_end,
@@ -105,9 +107,7 @@ def scheme(dataset: Dataset, folds: tuple[Fold, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def inner_split(frame: pd.DataFrame, *, horizon: int, share: float = 0.25) -> tuple[
-    "np.ndarray", "np.ndarray"
-]:
+def inner_split(frame: pd.DataFrame, *, horizon: int, share: float = 0.25) -> tuple[Mask, Mask]:
     """Split training rows by time, for choices that a candidate makes inside its training part.
 
     Returns:
@@ -119,7 +119,3 @@ def inner_split(frame: pd.DataFrame, *, horizon: int, share: float = 0.25) -> tu
     start = min(max(int(len(dates) * (1 - share)), 0), len(dates) - 1)
     earlier = days < dates[max(start - horizon, 0)]
     return earlier, days >= dates[start]
-
-
-def _day(value: np.datetime64) -> date:
-    return pd.Timestamp(value).date()

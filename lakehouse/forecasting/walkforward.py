@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lakehouse.forecasting.dataset import Dataset, Floats, split_arrow, to_arrow
 from lakehouse.forecasting.forecaster import Forecaster

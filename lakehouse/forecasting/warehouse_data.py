@@ -64,12 +64,13 @@ def read_dataset(
         NotEnoughData: There are none.
     """
     order = "ORDER BY source, symbol, trade_date"
-    features = client.query_arrow(f"SELECT * FROM `{marts}`.fct_features {order}")
+    features = client.query_arrow(f"SELECT * FROM `{marts}`.fct_features {order}")  # noqa: S608
     names = ", ".join(
         f"target_{h}, target_date_{h}" for h in range(1, settings.forecast.horizons + 1)
     )
     targets = client.query_arrow(
-        f"SELECT source, symbol, trade_date, {names} FROM `{intermediate}`.int_targets {order}"
+        f"SELECT source, symbol, trade_date, {names} "  # noqa: S608
+        f"FROM `{intermediate}`.int_targets {order}"
     )
     return from_arrow(
         _dated(features, "trade_date"),
@@ -133,9 +134,7 @@ def read_open_days(client: "Client") -> dict[str, Dates]:
         "SELECT source, trade_date FROM lake.`raw.calendar` WHERE is_open UNION ALL "
         "SELECT source, trade_date FROM marts.fct_features) GROUP BY source"
     ).result_rows
-    return {
-        str(source): np.sort(np.array(days, dtype="datetime64[D]")) for source, days in rows
-    }
+    return {str(source): np.sort(np.array(days, dtype="datetime64[D]")) for source, days in rows}
 
 
 def read_closed_days(client: "Client") -> dict[str, set[date]]:

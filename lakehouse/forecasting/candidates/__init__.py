@@ -16,9 +16,9 @@ def _discover() -> dict[str, type[Candidate]]:
     for name in sorted(module.name for module in iter_modules(__path__)):
         module = import_module(f"{__name__}.{name}")
         for value in vars(module).values():
-            if isinstance(value, type) and value.__module__ == module.__name__:
-                if issubclass(value, Candidate) and "kind" in vars(value):
-                    found[value.kind] = value
+            ours = isinstance(value, type) and value.__module__ == module.__name__
+            if ours and issubclass(value, Candidate) and "kind" in vars(value):
+                found[value.kind] = value
     return {name: found.pop(name) for name in BASELINES} | dict(sorted(found.items()))
 
 

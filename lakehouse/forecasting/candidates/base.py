@@ -45,7 +45,9 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.features_ = feature_names(X)
         volatility = X[VOLATILITY].to_numpy(dtype="float64")
         usable = np.isfinite(volatility) & (volatility > 0)
-        self.typical_volatility_ = float(np.median(volatility[usable])) if usable.any() else REFERENCE_VOLATILITY
+        self.typical_volatility_ = (
+            float(np.median(volatility[usable])) if usable.any() else REFERENCE_VOLATILITY
+        )
         self.elasticity_ = _elasticity(volatility[usable], y[usable])
 
     def volatility(self, X: pd.DataFrame) -> Floats:
@@ -83,7 +85,8 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 def with_history(X: pd.DataFrame, bars: int) -> Mask:
     """Which rows have enough bars behind them, and a volatility."""
     enough = X["bar_number"].to_numpy(dtype="float64") >= bars
-    return enough & np.isfinite(X[VOLATILITY].to_numpy(dtype="float64"))
+    mature: Mask = enough & np.isfinite(X[VOLATILITY].to_numpy(dtype="float64"))
+    return mature
 
 
 def _elasticity(volatility: Floats, y: Floats) -> float:

@@ -40,11 +40,12 @@ class Combination(Candidate):
 
     def predict(self, X: pd.DataFrame) -> Floats:
         """Drift, moved by the weighted opinion of the models."""
-        drift = self.drift_.predict(X)
+        drift: Floats = self.drift_.predict(X)
         if not self.parts_:
             return drift
         opinion = np.mean([part.predict(X) for part in self.parts_], axis=0)
-        return drift + self.weight_ * (opinion - drift)
+        moved: Floats = drift + self.weight_ * (opinion - drift)
+        return moved
 
     def _part(self, kind: type[Candidate]) -> Candidate:
         return kind(horizon=self.horizon, seed=self.seed)
@@ -63,9 +64,7 @@ class Combination(Candidate):
         return shrunk_slope(predicted, realised, unseen["trade_date"].to_numpy(), 2 * self.horizon)
 
 
-def shrunk_slope(
-    predicted: Floats, realised: Floats, dates: "np.ndarray", block: int
-) -> float:
+def shrunk_slope(predicted: Floats, realised: Floats, dates: "np.ndarray", block: int) -> float:
     """Slope through the origin, shrunk by 1 - 1/t², between 0 and 1.
 
     The standard error sums the scores over blocks of ``block`` dates, because neighbouring labels
