@@ -2,10 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
-class S3Settings(BaseModel):
+class Section(BaseModel):
+    """One section of the settings; a name that it does not know is an error, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class S3Settings(Section):
     """The object store that holds the data files and the model artifacts."""
 
     endpoint: str | None = Field(
@@ -21,7 +27,7 @@ class S3Settings(BaseModel):
     artifacts_bucket: str = Field("artifacts", description="Bucket of MLflow's artifacts.")
 
 
-class CatalogSettings(BaseModel):
+class CatalogSettings(Section):
     """The Iceberg catalog: a REST catalog, or a Hive metastore."""
 
     type: Literal["rest", "hive"] = Field("rest", description="Kind of catalog: rest or hive.")

@@ -6,6 +6,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from lakehouse.forecasting.inference import PredictionReport
+from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
 from lakehouse.landing.request import IngestReport
 from lakehouse.warehouse.transform import TransformReport
@@ -106,6 +107,31 @@ def predicted(report: PredictionReport) -> None:
         f"Version {report.model_version} ({report.model_kind}); {report.new} of "
         f"{report.forecasts} forecasts are new in the ledger.",
     )
+
+
+def scored(report: ScoreReport) -> None:
+    """Realised figures, and what is outside its limits."""
+    _table(
+        "score-realised",
+        [
+            {
+                "version": row.version,
+                "simulated": row.simulated,
+                "days ahead": row.horizon,
+                "dates": row.dates,
+                "MAE/last price": _round(row.relative_mae_last_price),
+                "MAE/drift": _round(row.relative_mae_drift),
+                "80 % covers": _round(row.coverage_80),
+                "95 % covers": _round(row.coverage_95),
+            }
+            for row in report.performance
+        ],
+        f"{report.scored} forecasts have come due. {len(report.drifted)} of {len(report.drift)} "
+        "features drifted.",
+    )
+    if report.warnings:
+        lines = "\n".join(f"- {warning}" for warning in report.warnings)
+        create_markdown_artifact(lines, key="score-warnings", description="Outside the limits")
 
 
 def _table(key: str, rows: Sequence[dict[str, Any]], description: str) -> None:

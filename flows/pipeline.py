@@ -10,6 +10,7 @@ from prefect.logging.handlers import APILogHandler
 
 from flows import stages
 from lakehouse.forecasting.inference import PredictionReport
+from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
 from lakehouse.landing.request import IngestReport
 from lakehouse.warehouse.transform import TransformReport
@@ -25,6 +26,7 @@ class PipelineReport:
     transformed: TransformReport | None
     trained: TrainingReport
     predicted: PredictionReport
+    scored: ScoreReport
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -33,11 +35,12 @@ class PipelineReport:
             "transform": self.transformed.to_dict() if self.transformed else None,
             "train": self.trained.to_dict(),
             "predict": self.predicted.to_dict(),
+            "score": self.scored.to_dict(),
             "exit_code": self.ingested.exit_code,
         }
 
 
-@flow(name="weekahead", description="From quotes to kept forecasts: ingest, transform, train, predict.")
+@flow(name="weekahead", description="From quotes to kept forecasts: ingest, transform, train, predict, score.")
 def pipeline(
     source: str | None = None,
     symbols: list[str] | None = None,
@@ -60,10 +63,9 @@ def pipeline(
     transformed = stages.transform()
     trained = stages.train(force=force)
     predicted = stages.predict()
-    if predicted.new or not trained.skipped:
-        # The ledger and the gate's decisions reach the marts the same way as quotes do.
-        stages.transform()
-    return PipelineReport(ingested, transformed, trained, predicted)
+    # Scoring also brings the new forecasts and the gate's decision into the marts.
+    scored = stages.score()
+    return PipelineReport(ingested, transformed, trained, predicted, scored)
 
 
 def run_here(**parameters: Any) -> PipelineReport:

@@ -13,6 +13,7 @@ from flows import artifacts
 from lakehouse import stages
 from lakehouse.errors import RetriableError
 from lakehouse.forecasting.inference import PredictionReport
+from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
 from lakehouse.landing.ingest import IngestReport, IngestRequest
 from lakehouse.services import running
@@ -127,4 +128,22 @@ def predict(
     """
     report = _predict(as_of, tuple(symbols) if symbols else None)
     artifacts.predicted(report)
+    return report
+
+
+@task(name="score forecasts")
+def _score(strict: bool) -> ScoreReport:
+    with _settings() as settings:
+        return stages.score(settings, log.info, strict=strict)
+
+
+@flow(name="score", description="Past forecasts against what happened, and feature drift.")
+def score(strict: bool = False) -> ScoreReport:
+    """Score the ledger.
+
+    Args:
+        strict: Let the report count warnings as a failure.
+    """
+    report = _score(strict)
+    artifacts.scored(report)
     return report

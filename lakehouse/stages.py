@@ -12,6 +12,7 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from lakehouse.forecasting.inference import PredictionReport
+    from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.ingest import IngestReport, IngestRequest
     from lakehouse.warehouse.transform import TransformReport
@@ -33,19 +34,29 @@ def transform(
     full_refresh: bool = False,
     force: bool = False,
 ) -> "TransformReport | None":
-    """Build the marts from the lake; None when they are up to date."""
+    """Build the marts from the lake; None when they are up to date.
+
+    When only the ledger has changed, only what follows from it is built.
+    """
     from catalog.connect import open_catalog
     from catalog.snapshots import current_snapshots
-    from lakehouse.warehouse.transform import needs_transform
+    from lakehouse.warehouse.transform import LEDGER, changed_sources
     from lakehouse.warehouse.transform import transform as build
 
     with _alone(settings, "transform", progress):
         snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
-        if not (force or full_refresh or needs_transform(settings, snapshots)):
+        changed = changed_sources(settings, snapshots)
+        everything = force or full_refresh
+        if not changed and not everything:
             progress("transform: nothing changed in the lake since the last build")
             return None
+        only_ledger = all(name.startswith("ml.") for name in changed)
         return build(
-            settings, full_refresh=full_refresh, snapshots=snapshots, progress=progress
+            settings,
+            select=LEDGER if only_ledger and not everything else None,
+            full_refresh=full_refresh,
+            snapshots=snapshots,
+            progress=progress,
         )
 
 
@@ -75,6 +86,15 @@ def predict(
     from lakehouse.forecasting.inference import predict as forecast
 
     return forecast(settings, as_of=as_of, symbols=symbols, progress=progress)
+
+
+def score(settings: Settings, progress: Progress, *, strict: bool = False) -> "ScoreReport":
+    """Compare past forecasts with what happened, and measure the champion's feature drift."""
+    from lakehouse.forecasting.scoring import score as compare
+
+    # Scoring brings the accuracy marts up to date, and two builds exclude each other.
+    with _alone(settings, "transform", progress):
+        return compare(settings, strict=strict, progress=progress)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from lakehouse.cli import show
 if TYPE_CHECKING:
     from flows.pipeline import PipelineReport
     from lakehouse.forecasting.inference import PredictionReport
+    from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.request import IngestReport
     from lakehouse.warehouse.transform import TransformReport
@@ -22,6 +23,8 @@ def show_run(report: "PipelineReport") -> None:
     show_landed_line(report.ingested)
     show_champion(report.trained)
     show_forecasts(report.predicted)
+    for warning in report.scored.warnings:
+        show.warning(warning)
     show.line()
     show.line("[bold]Look further[/bold]")
     show.line('  weekahead sql "select * from ml.forecasts"          the ledger, in the lake (DuckDB)')
@@ -152,6 +155,34 @@ def show_forecasts(report: "PredictionReport") -> None:
     show.line(f"{report.new} of {report.forecasts} forecasts are new in the ledger.")
     if report.stale:
         show.warning(f"Too old to forecast from: {', '.join(report.stale)}.")
+
+
+def show_score(report: "ScoreReport") -> None:
+    """Realised figures by version and horizon."""
+    if not report.performance:
+        show.line("No forecast has come due yet; simulate some: weekahead predict --as-of A..B")
+    else:
+        show.table(
+            "Realised: errors below 1 beat the last price, or drift",
+            ["version", "days ahead", "dates", "MAE/last", "MAE/drift", "hit rate", "up", "80 %", "95 %"],
+            [
+                (
+                    f"{row.version}{' (simulated)' if row.simulated else ''}",
+                    row.horizon,
+                    row.dates,
+                    _number(row.relative_mae_last_price, ".4f"),
+                    _number(row.relative_mae_drift, ".4f"),
+                    _number(row.hit_rate, ".1%"),
+                    _number(row.up_share, ".1%"),
+                    _number(row.coverage_80, ".1%"),
+                    _number(row.coverage_95, ".1%"),
+                )
+                for row in report.performance
+            ],
+        )
+    show.line(f"Feature drift: {len(report.drifted)} of {len(report.drift)} features.")
+    for warning in report.warnings:
+        show.warning(warning)
 
 
 def _forecast_row(forecasts: list[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commands about the lake's and the services' upkeep."""
+"""Commands about upkeep: the lake, the quarantine, the dbt documentation."""
 
 from datetime import timedelta
 
@@ -61,4 +61,62 @@ def maintain(machine: bool) -> None:
             show.warning(f"{report.table}: {report.skipped}; run it again later.")
 
 
-COMMANDS = (maintain,)
+@click.command()
+@click.option("--source", help="Quote source; default: the setting ingest.source.")
+@click.option("--symbol", help="Only this symbol.")
+@click.option("--rule", help="Only rejects of this rule.")
+@click.option("--replay", is_flag=True, help="Check the open ones again, and land what passes now.")
+@options.as_json
+def rejects(
+    source: str | None, symbol: str | None, rule: str | None, replay: bool, machine: bool
+) -> None:
+    """List the bars that the quality gate kept out (or flagged), or check them again.
+
+    After a rule or a limit has changed, --replay lands what passes now.
+    """
+    from catalog.connect import ensure_tables, open_catalog
+    from lakehouse.cli.context import services_up
+    from lakehouse.cli.results import show_ingest
+    from lakehouse.landing.rejects import list_rejects
+    from lakehouse.landing.replay import replay_rejects
+    from lakehouse.services import LAKE
+
+    with services_up(LAKE) as settings:
+        chosen = source or settings.ingest.source
+        catalog = open_catalog(settings.catalog, settings.s3)
+        ensure_tables(catalog)
+        if replay:
+            report = replay_rejects(settings, chosen, rule=rule, symbol=symbol)
+            if machine:
+                show.as_json(report.to_dict())
+            else:
+                show_ingest(report)
+            return
+        found = list_rejects(catalog, chosen, symbol=symbol, rule=rule)
+    if machine:
+        show.as_json([reject.to_dict() for reject in found])
+        return
+    show.table(
+        f"Rejects of {chosen}",
+        ["symbol", "date", "rule", "status", "reason"],
+        [
+            (reject.symbol, reject.trade_date, reject.rule, reject.status, reject.reason)
+            for reject in found
+        ],
+        left=5,
+    )
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free port.")
+def docs(port: int) -> None:
+    """Show the documentation of the dbt models in a browser, until Ctrl-C."""
+    from lakehouse.cli.context import services_up
+    from lakehouse.warehouse.docs import generate, serve
+
+    with services_up() as settings:
+        page = generate(settings)
+    serve(page, port=port, ready=lambda address: show.line(f"dbt docs: {address} (Ctrl-C ends)"))
+
+
+COMMANDS = (maintain, rejects, docs)

@@ -1,9 +1,11 @@
 """The warehouse: where ClickHouse is and who connects to it."""
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
+
+from catalog.settings import Section
 
 
-class ClickHouseSettings(BaseModel):
+class ClickHouseSettings(Section):
     """ClickHouse over HTTP; one account for each kind of client."""
 
     url: str | None = Field(

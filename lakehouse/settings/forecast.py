@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from catalog.settings import Section
 
 
-class ForecastSettings(BaseModel):
+class ForecastSettings(Section):
     """How models are validated, when one may serve, and when a warning is due."""
 
     horizons: int = Field(5, ge=1, le=5, description="Trading days ahead: 1 to this number.")

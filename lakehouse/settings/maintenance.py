@@ -1,9 +1,11 @@
 """How the lake is kept small without losing what must stay."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from catalog.settings import Section
 
 
-class MaintenanceSettings(BaseModel):
+class MaintenanceSettings(Section):
     """Compaction, expiry of snapshots, and removal of orphan files."""
 
     keep_days: int = Field(

@@ -1,9 +1,11 @@
 """Experiment tracking and the model registry."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from catalog.settings import Section
 
 
-class MlflowSettings(BaseModel):
+class MlflowSettings(Section):
     """MLflow; without an address a database file under the home directory is used."""
 
     tracking_uri: str | None = Field(

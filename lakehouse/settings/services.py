@@ -1,11 +1,13 @@
 """The services that weekahead starts itself when no address is set for them."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from catalog.settings import Section
 
 _PORT = "; 0 takes a free one and keeps it."
 
 
-class ServicesSettings(BaseModel):
+class ServicesSettings(Section):
     """Embedded services, on loopback only."""
 
     s3_port: int = Field(0, ge=0, le=65535, description="Port of the embedded S3" + _PORT)

@@ -3,10 +3,12 @@
 from datetime import date
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
+
+from catalog.settings import Section
 
 
-class HttpSettings(BaseModel):
+class HttpSettings(Section):
     """One policy for every quote API: retries, pacing, timeouts, parallelism."""
 
     attempts: int = Field(5, ge=1, le=20, description="Tries per request, the first included.")
@@ -37,7 +39,7 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
-class MoexSettings(BaseModel):
+class MoexSettings(Section):
     """Moscow Exchange ISS, or anything that speaks its wire format."""
 
     base_url: str = Field(
@@ -60,7 +62,7 @@ class MoexSettings(BaseModel):
     _check_url = field_validator("base_url")(_base_url)
 
 
-class YahooSettings(BaseModel):
+class YahooSettings(Section):
     """Yahoo chart API, version 8."""
 
     base_url: str = Field(
@@ -74,7 +76,7 @@ class YahooSettings(BaseModel):
     _check_url = field_validator("base_url")(_base_url)
 
 
-class IngestSettings(BaseModel):
+class IngestSettings(Section):
     """What is fetched, and how strict the quality gate is."""
 
     source: str = Field("sample", description="Default quote source: sample, moex or yahoo.")
