@@ -74,7 +74,7 @@ class Landing:
         """Merge accepted bars and record the rest, unless that has been done before."""
         if record:
             remarks = pa.concat_tables([verdict.rejected, verdict.flagged])
-            record_rejects(self.catalog, self.source, remarks, self.load_id)
+            record_rejects(self.catalog, remarks, self.load_id)
         report = self._merge(
             QUOTES,
             verdict.accepted,
@@ -87,7 +87,7 @@ class Landing:
     def _land_reference(self, definition: TableDefinition, rows: pa.Table) -> None:
         kept, conflicts = _one_per_key(rows, definition)
         if conflicts.num_rows:
-            record_rejects(self.catalog, self.source, conflicts, self.load_id)
+            record_rejects(self.catalog, conflicts, self.load_id)
         self._merge(definition, kept, rejected=conflicts.num_rows)
 
     def _merge(

@@ -4,9 +4,8 @@ The table is append-only. What became of a reject is derived: an accepted replay
 row with the rule ``replayed``, and a bar that came later for the same key supersedes it.
 """
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from catalog.merge import append
+from catalog.merge import merge
 from catalog.tables import QUOTES, REJECTS
 from lakehouse.landing.frames import to_frame
 from lakehouse.landing.quality import JUMP, KEY
@@ -30,7 +29,10 @@ REJECT_SCHEMA = pa.schema(
         ("payload", pa.string()),
     ]
 )
-IDENTITY = ("source", "symbol", "trade_date", "rule", "payload")
+# The payload holds symbol and date, which may be null themselves. With this as its key a merge adds
+# rejects that are not there yet, even beside another ingest, and never touches those that are.
+IDENTITY = ("source", "rule", "payload")
+QUARANTINE = replace(REJECTS, key=IDENTITY, audit=("reason", *REJECTS.audit))
 REPLAYED = "replayed"
 REPLAY_KEY = ("source", "symbol", "trade_date", "payload")
 
@@ -65,12 +67,11 @@ class Reject:
         return asdict(self)
 
 
-def record_rejects(catalog: Catalog, source: str, rows: pa.Table, load_id: str) -> int:
+def record_rejects(catalog: Catalog, rows: pa.Table, load_id: str) -> int:
     """Add rejects that are not there yet; the same bad bar read again is the same reject.
 
     Args:
         catalog: The lake.
-        source: Name of the quote source.
         rows: Columns of ``REJECT_SCHEMA``.
         load_id: Name of the load.
 
@@ -79,20 +80,10 @@ def record_rejects(catalog: Catalog, source: str, rows: pa.Table, load_id: str) 
     """
     if not rows.num_rows:
         return 0
-    known = to_frame(rows_of(catalog, REJECTS, source))
-    new = (
-        to_frame(rows.cast(REJECT_SCHEMA))
-        .unique(IDENTITY, keep="first", maintain_order=True)
-        .join(known, on=IDENTITY, how="anti", nulls_equal=True, maintain_order="left")
-    )
-    if not new.height:
-        return 0
-    # Two ingests that find the same rejects at the same time name their commits alike.
-    digest = hashlib.sha256(new.select(IDENTITY).sort(IDENTITY).write_json().encode()).hexdigest()
+    once = to_frame(rows.cast(REJECT_SCHEMA)).unique(IDENTITY, keep="first", maintain_order=True)
     now = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
-    stamped = new.with_columns(load_id=pl.lit(load_id), rejected_at=now)
-    append(catalog, REJECTS, stamped.to_arrow(), commit_id=f"rejects-{digest}")
-    return new.height
+    stamped = once.with_columns(load_id=pl.lit(load_id), rejected_at=now)
+    return merge(catalog, QUARANTINE, stamped.to_arrow(), commit_id=f"{load_id}/rejects").new
 
 
 def list_rejects(

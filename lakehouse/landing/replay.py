@@ -67,7 +67,7 @@ def replay_rejects(
     markers = rejects.join(passed, on=passed.columns, how="semi").with_columns(
         rule=pl.lit(REPLAYED), reason=pl.lit("accepted when it was judged again")
     )
-    record_rejects(catalog, source, markers.select(REJECT_SCHEMA.names).to_arrow(), landing.load_id)
+    record_rejects(catalog, markers.select(REJECT_SCHEMA.names).to_arrow(), landing.load_id)
     return IngestReport(
         source=source,
         tables=landing.tables,

@@ -1,12 +1,14 @@
 """A quote API that misbehaves, and what is in the lake and in quarantine afterwards."""
 
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -652,3 +654,65 @@ def test_a_payload_from_nowhere_is_named(settings: Settings, chaos: Chaos) -> No
     chaos.distort = lambda blocks, symbol, start: blocks.update(history="oops")
     with pytest.raises(BadPayload, match="not in ISS format"):
         run(settings, chaos)
+
+
+FORKED = get_context("forkserver")
+# Forking from a process that has the imports done makes twenty killed runs affordable.
+FORKED.set_forkserver_preload(["lakehouse.landing.ingest", "lakehouse.landing.destination"])
+
+
+def split_in_small_batches(settings: Settings) -> Settings:
+    return settings.model_copy(update={"ingest": IngestSettings(batch_symbols=2)})
+
+
+def test_twenty_kills_leave_what_an_undisturbed_run_leaves(
+    settings: Settings, chaos: Chaos
+) -> None:
+    grow(chaos, "abcde")
+    victim = chaos.symbols[4]
+    chaos.distort = change_cell(victim, 120, "CLOSE", -1)
+    expected = [row for row in truth(chaos) if row[:2] != (victim, bars()[120].day)]
+    settings = split_in_small_batches(settings)
+    request = IngestRequest(source="moex", symbols=chaos.symbols, start=FIRST)
+    moments = random.Random(20240229)
+    reached, killed = set(), 0
+    for _ in range(20):
+        child = FORKED.Process(target=ingest, args=(settings, request))
+        child.start()
+        child.join(moments.uniform(0.1, 2.5))
+        if child.is_alive():
+            child.kill()
+            killed += 1
+        child.join()
+        here = lake_rows(settings, *chaos.symbols)
+        assert set(here) <= set(expected), "nothing that is not true"
+        symbols = Counter(row[0] for row in here)
+        assert set(symbols.values()) <= {DAYS, DAYS - 1}, "no symbol by half"
+        reached.add(len(symbols))
+    assert killed >= 5 and len(reached) > 1, "the kills were spread over the run"
+    assert run(settings, chaos).exit_code == 0
+    assert lake_rows(settings, *chaos.symbols) == expected
+    assert rejected(settings, chaos) == [(victim, bars()[120].day, "positive_price")]
+    assert list((settings.home / "ingest").iterdir()) == []
+
+
+def test_two_ingests_at_once_lose_and_double_nothing(settings: Settings, chaos: Chaos) -> None:
+    grow(chaos, "abcde")
+    victim = chaos.symbols[0]
+    chaos.distort = change_cell(victim, 120, "CLOSE", -1)
+    settings = split_in_small_batches(settings)
+    forth, back = chaos.symbols, tuple(reversed(chaos.symbols))
+    children = [
+        FORKED.Process(
+            target=ingest, args=(settings, IngestRequest("moex", symbols=order, start=FIRST))
+        )
+        for order in (forth, back, forth)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    expected = [row for row in truth(chaos) if row[:2] != (victim, bars()[120].day)]
+    assert lake_rows(settings, *chaos.symbols) == expected
+    assert rejected(settings, chaos) == [(victim, bars()[120].day, "positive_price")]
