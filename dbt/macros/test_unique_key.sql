@@ -1,10 +1,14 @@
 {#- No two rows share the key, and no part of it is missing. Tables are sorted by their keys, so the
-    rows are grouped as they are read, in little memory. -#}
-{% test unique_key(model, columns) %}
+    rows are grouped as they are read, in little memory. `changed_dates_only` looks at the dates
+    that this build made anew; in a build from scratch those are all. -#}
+{% test unique_key(model, columns, changed_dates_only=false) %}
 select
     {{ columns | join(', ') }},
     count() as copies
 from {{ model }}
+{%- if changed_dates_only %}
+where (source, trade_date) in (select source, trade_date from {{ ref('int_changed_dates') }})
+{%- endif %}
 group by {{ columns | join(', ') }}
 having
     copies > 1

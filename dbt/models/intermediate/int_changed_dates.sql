@@ -7,6 +7,15 @@ with changes as (
     where kind != 'adjustment'
 ),
 
+-- A build from scratch that did not come to its end left everything to do.
+scratch as (
+    select
+        source,
+        symbol
+    from changes
+    where kind = 'everything'
+),
+
 bars as (
     select
         q.source as source,
@@ -25,6 +34,7 @@ events as (
         trade_date,
         1 as is_bar
     from bars
+    where (source, symbol) not in (select source, symbol from scratch)
     union all
     select
         source,
@@ -32,6 +42,7 @@ events as (
         trade_date,
         0 as is_bar
     from changes
+    where kind != 'everything'
 ),
 
 counted as (
@@ -71,16 +82,9 @@ from (
     from measured
     where is_bar = 0 or bars_since <= {{ window_bars }}
     union all
-    -- A build from scratch that did not come to its end left everything to do.
     select
         source,
         trade_date
     from bars
-    where (source, symbol) in (
-        select
-            source,
-            symbol
-        from changes
-        where kind = 'everything'
-    )
+    where (source, symbol) in (select source, symbol from scratch)
 )

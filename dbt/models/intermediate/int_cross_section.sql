@@ -33,7 +33,10 @@ first_bars as (
         symbol,
         min(bar_number) as first_bar
     from {{ ref('fct_quotes') }}
-    where is_traded and (source, trade_date) in (select source, trade_date from changed_dates)
+    where
+        is_traded
+        and trade_date >= (select min(trade_date) from changed_dates)
+        and (source, trade_date) in (select source, trade_date from changed_dates)
     group by source, symbol
 ),
 
@@ -53,6 +56,8 @@ quotes as (
         q.is_traded
         {%- if is_incremental() %}
         and q.bar_number + {{ look_back }} >= f.first_bar
+        -- Says the same once more, as a date, so that whole years are skipped.
+        and q.trade_date >= {{ earliest_bar(look_back) }}
         and q.trade_date <= (select max(trade_date) from changed_dates)
         {%- endif %}
 ),

@@ -8,7 +8,8 @@
         partition_by='toYear(trade_date)',
         meta={
             'replaces': "
-                (source, trade_date) in (
+                trade_date >= {{ earliest_change() }}
+                and ((source, trade_date) in (
                     select
                         source,
                         trade_date
@@ -23,7 +24,7 @@
                     inner join {{ ref('int_rebuild') }} as r
                         on f.source = r.source and f.symbol = r.symbol
                     where r.has_new_features and f.trade_date >= r.features_from
-                )
+                ))
             ",
         },
     )
@@ -52,6 +53,7 @@ scope as (
     left join rebuild as r on q.source = r.source and q.symbol = r.symbol
     where
         q.is_traded
+        and q.trade_date >= {{ earliest_change() }}
         and (
             (q.source, q.trade_date) in (select source, trade_date from changed_dates)
             or (r.has_new_features and q.trade_date >= r.features_from)
@@ -91,6 +93,8 @@ bars as (
         q.is_traded
         {%- if is_incremental() %}
         and q.bar_number + {{ look_back }} >= f.first_bar
+        -- Says the same once more, as a date, so that whole years are skipped.
+        and q.trade_date >= {{ earliest_bar(look_back) }}
         {%- endif %}
 ),
 
