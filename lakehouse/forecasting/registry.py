@@ -30,6 +30,7 @@ TRUSTED = (
     "lakehouse.forecasting.forecaster.Forecaster",
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in CANDIDATES.values()),
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "numpy.dtype",
 )
 
 

@@ -23,11 +23,12 @@ class Boosting(Candidate):
         """Choose the number of trees, then fit on all rows."""
         self.remember(X, y)
         target = self.standardised(X, y)
-        matrix = self.matrix(X)
+        matrix = observed(self.matrix(X))
         earlier, later = inner_split(X, horizon=self.horizon)
         self.iterations_ = 1
         if min(earlier.sum(), later.sum()) >= LEAST_ROWS:
-            model = booster(self.seed, int(earlier.sum())).fit(matrix[earlier], target[earlier])
+            model = booster(self.seed, int(earlier.sum()))
+            model.fit(observed(matrix[earlier]), target[earlier])
             errors = [
                 float(np.mean(np.abs(target[later] - staged)))
                 for staged in model.staged_predict(matrix[later])
@@ -40,6 +41,12 @@ class Boosting(Candidate):
     def predict(self, X: pd.DataFrame) -> Floats:
         """Predicted standardised return, times the volatility."""
         return np.asarray(self.model_.predict(self.matrix(X))) * self.volatility(X)
+
+
+def observed(matrix: Floats) -> Floats:
+    """Training features in which a column without any value is constant, as binning needs it."""
+    empty = np.isnan(matrix).all(axis=0)
+    return np.where(empty, 0.0, matrix) if empty.any() else matrix
 
 
 def booster(

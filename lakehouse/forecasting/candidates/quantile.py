@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lakehouse.forecasting.candidates.base import Candidate
-from lakehouse.forecasting.candidates.boosting import booster
+from lakehouse.forecasting.candidates.boosting import booster, observed
 from lakehouse.forecasting.dataset import Floats
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -29,7 +29,7 @@ class QuantileBoosting(Candidate):
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Fit one booster per quantile."""
         self.remember(X, y)
-        target, matrix = self.standardised(X, y), self.matrix(X)
+        target, matrix = self.standardised(X, y), observed(self.matrix(X))
         self.models_ = [
             booster(self.seed, len(target), iterations=ITERATIONS, rate=RATE, quantile=level).fit(
                 matrix, target

@@ -1,0 +1,74 @@
+"""What a sceptic would try: the future must not matter to the past."""
+
+import numpy as np
+import pytest
+
+from lakehouse.forecasting import walkforward
+from lakehouse.forecasting.candidates import CANDIDATES
+from lakehouse.forecasting.dataset import Dataset, unique_dates
+from lakehouse.forecasting.development import develop
+from lakehouse.forecasting.validation import plan
+
+
+def with_another_future(closes, day):
+    """The same bars up to a day, and entirely other ones after it."""
+    changed = closes.copy()
+    later = changed.index > day
+    random = np.random.default_rng(99)
+    changed[later] *= np.exp(random.normal(0, 0.2, size=changed[later].shape))
+    return changed
+
+
+@pytest.mark.parametrize("kind", CANDIDATES)
+def test_bars_after_a_day_change_no_forecast_made_on_it(build, closes, settings, tmp_path, kind):
+    day = plan(unique_dates(build(closes)), settings)[1].test_start
+    forecasts = []
+    for bars in (closes, with_another_future(closes, np.datetime64(day))):
+        dataset = build(bars)
+        fold = plan(unique_dates(dataset), settings)[1]
+        labels = dataset.labels_before(fold.cutoff)
+        model = walkforward.fit(dataset, kind, labels, settings)
+        today = dataset.dates == np.datetime64(day)
+        forecasts.append(model.forecast(dataset.inputs[today]))
+    assert forecasts[0][0].tobytes() == forecasts[1][0].tobytes()
+    assert forecasts[0][1].tobytes() == forecasts[1][1].tobytes()
+
+
+def test_bars_after_a_day_change_no_training_row_before_it(build, closes) -> None:
+    day = closes.index[250]
+    one, other = build(closes), build(with_another_future(closes, day))
+    assert one.digest() != other.digest()
+    assert one.as_known_on(day.date()).digest() == other.as_known_on(day.date()).digest()
+
+
+def test_intervals_of_a_window_know_only_scores_from_before(build, closes, settings, tmp_path):
+    dataset = build(closes)
+    folds = plan(unique_dates(dataset), settings)
+    other = build(with_another_future(closes, np.datetime64(folds[-1].test_start)))
+    bounds = []
+    for data in (dataset, other):
+        result = walkforward.run(data, folds, ["drift"], settings, workspace=tmp_path)["drift"]
+        bounds.append(result.bounds[result.folds == result.folds.max()])
+    np.testing.assert_array_equal(*bounds)
+
+
+def test_nothing_is_found_in_noise(noise: Dataset, settings, tmp_path) -> None:
+    """More than 3 % less error than the last price would mean a leak."""
+    table = develop(noise, settings, workspace=tmp_path).table
+    overall = table[table.group == "overall"]
+    assert len(overall) == 5 * len(CANDIDATES)
+    assert overall.mae_vs_last_price.min() > 0.97
+    assert overall.rank_ic.abs().max() < 0.15
+
+
+def test_shuffled_targets_have_no_skill(signal: Dataset, settings, tmp_path) -> None:
+    """Also where there is something to find, it must come from the pairing of rows and labels."""
+    random = np.random.default_rng(5)
+    shuffled = signal.targets.copy()
+    for h in range(shuffled.shape[1]):
+        known = np.flatnonzero(np.isfinite(shuffled[:, h]))
+        shuffled[known, h] = shuffled[random.permutation(known), h]
+    dataset = Dataset(signal.frame, shuffled, signal.target_dates)
+    table = develop(dataset, settings, workspace=tmp_path, kinds=("last_price", "drift", "ridge"))
+    overall = table.table[table.table.group == "overall"]
+    assert overall.mae_vs_last_price.min() > 0.97
