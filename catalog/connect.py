@@ -28,9 +28,7 @@ TABLE_PROPERTIES = {
 }
 
 
-def open_catalog(
-    catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = False
-) -> Catalog:
+def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = False) -> Catalog:
     """Connect to the Iceberg catalog.
 
     Args:
@@ -42,7 +40,9 @@ def open_catalog(
         CatalogUnavailable: The catalog does not answer, or refuses the credentials.
     """
     if not catalog.uri or not s3.endpoint:
-        raise CatalogUnavailable("No catalog address: set WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT.")
+        raise CatalogUnavailable(
+            "No catalog address: set WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT."
+        )
     access = s3.reader_access_key if read_only else s3.access_key
     secret = s3.reader_secret_key if read_only else s3.secret_key
     properties = {
@@ -57,9 +57,7 @@ def open_catalog(
     if catalog.type == "rest":
         credential = catalog.reader_credential if read_only else catalog.credential
         properties["credential"] = (
-            credential.get_secret_value()
-            if credential
-            else f"{access}:{secret.get_secret_value()}"
+            credential.get_secret_value() if credential else f"{access}:{secret.get_secret_value()}"
         )
     else:
         properties["hive.hive2-compatible"] = "true"
@@ -114,4 +112,6 @@ def load_table(catalog: Catalog, definition: TableDefinition) -> Table:
             f"The lake has no table {definition.name} yet: run 'weekahead ingest' first."
         ) from error
     except (OSError, RESTError) as error:
-        raise CatalogUnavailable(f"The catalog does not answer for {definition.name}: {error}.") from error
+        raise CatalogUnavailable(
+            f"The catalog does not answer for {definition.name}: {error}."
+        ) from error

@@ -133,9 +133,7 @@ def _partition_filter(definition: TableDefinition, value: int | None) -> Boolean
         first, after = _month(value), _month(value + 1)
     else:
         first, after = date(EPOCH_YEAR + value, 1, 1), date(EPOCH_YEAR + value + 1, 1, 1)
-    return And(
-        GreaterThanOrEqual(column, first.isoformat()), LessThan(column, after.isoformat())
-    )
+    return And(GreaterThanOrEqual(column, first.isoformat()), LessThan(column, after.isoformat()))
 
 
 def _month(number: int) -> date:
@@ -183,7 +181,10 @@ def _remove_orphans(
 
 def _referenced(table: Table) -> set[str]:
     """Every object that the table's metadata points to."""
-    paths = {table.metadata_location, *(entry.metadata_file for entry in table.metadata.metadata_log)}
+    paths = {
+        table.metadata_location,
+        *(entry.metadata_file for entry in table.metadata.metadata_log),
+    }
     for snapshot in table.snapshots():
         paths.add(snapshot.manifest_list)
         for manifest in snapshot.manifests(table.io):

@@ -235,7 +235,7 @@ def _differs(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
 def _rewritten(
     current: pa.Table, fresh: pa.Table, changed: pa.Table, definition: TableDefinition
 ) -> pa.Table:
-    """All rows of the dates that hold a changed one, and the new rows; the rest stays in its files."""
+    """All rows of the dates with a changed one, and the new rows; the rest stays in its files."""
     key = list(definition.key)
     kept = current.join(changed.select(key), keys=key, join_type="left anti")
     if definition.date_column:

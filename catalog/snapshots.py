@@ -20,9 +20,7 @@ def current_snapshots(
     }
 
 
-def tag_snapshot(
-    catalog: Catalog, definition: TableDefinition, snapshot_id: int, tag: str
-) -> None:
+def tag_snapshot(catalog: Catalog, definition: TableDefinition, snapshot_id: int, tag: str) -> None:
     """Tag a snapshot, so that maintenance keeps it; the same tag twice changes nothing.
 
     Raises:

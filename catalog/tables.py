@@ -59,7 +59,9 @@ def _schema(key: dict[str, IcebergType], **columns: IcebergType) -> Schema:
     )
 
 
-def _by(transform: YearTransform[int] | MonthTransform[int], schema: Schema, column: str) -> PartitionSpec:
+def _by(
+    transform: YearTransform[int] | MonthTransform[int], schema: Schema, column: str
+) -> PartitionSpec:
     source = schema.find_field(column).field_id
     name = f"{column}_{'year' if isinstance(transform, YearTransform) else 'month'}"
     return PartitionSpec(PartitionField(source, 1000, transform, name))

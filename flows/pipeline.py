@@ -40,7 +40,10 @@ class PipelineReport:
         }
 
 
-@flow(name="weekahead", description="From quotes to kept forecasts: ingest, transform, train, predict, score.")
+@flow(
+    name="weekahead",
+    description="From quotes to kept forecasts: ingest, transform, train, predict, score.",
+)
 def pipeline(
     source: str | None = None,
     symbols: list[str] | None = None,
@@ -71,7 +74,8 @@ def pipeline(
 def run_here(**parameters: Any) -> PipelineReport:
     """Run the pipeline in this process, and deliver its logs before the server may go away."""
     try:
-        return pipeline(**parameters)
+        report: PipelineReport = pipeline(**parameters)
+        return report
     finally:
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=FLUSH_SECONDS)

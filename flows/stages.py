@@ -15,7 +15,7 @@ from lakehouse.errors import RetriableError
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
-from lakehouse.landing.ingest import IngestReport, IngestRequest
+from lakehouse.landing.request import IngestReport, IngestRequest
 from lakehouse.services import running
 from lakehouse.settings import Settings, load_settings
 from lakehouse.warehouse.transform import TransformReport
@@ -111,7 +111,9 @@ def train(force: bool = False, dry_run: bool = False) -> TrainingReport:
 
 
 @task(name="forecast")
-def _predict(as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None) -> PredictionReport:
+def _predict(
+    as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None
+) -> PredictionReport:
     with _settings() as settings:
         return stages.predict(settings, log.info, as_of=as_of, symbols=symbols)
 

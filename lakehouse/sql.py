@@ -40,11 +40,12 @@ def _duckdb(settings: Settings, statement: str) -> Iterator[pa.RecordBatchReader
     home = settings.home.absolute()
     with connect(settings.catalog, settings.s3, extension_dir=home / "duckdb") as connection:
         try:
-            relation = connection.sql(statement)
-            if relation is None:
+            # None, whatever its type says, for a statement that has no result.
+            relation: duckdb.DuckDBPyRelation | None = connection.sql(statement)
+            if relation:
+                yield relation.to_arrow_reader()
+            else:
                 yield pa.RecordBatchReader.from_batches(pa.schema([]), [])
-                return
-            yield relation.to_arrow_reader()
         except duckdb.Error as error:
             raise UsageError(f"DuckDB: {error}") from error
 

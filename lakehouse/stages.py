@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lakehouse.forecasting.inference import PredictionReport
     from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
-    from lakehouse.landing.ingest import IngestReport, IngestRequest
+    from lakehouse.landing.request import IngestReport, IngestRequest
     from lakehouse.warehouse.transform import TransformReport
 
 Progress = Callable[[str], None]

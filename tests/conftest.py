@@ -9,8 +9,9 @@ import pytest
 from lakehouse.settings import Settings
 
 # Telemetry stays off, and settings of the developer's shell do not reach the tests.
-for name in [name for name in os.environ if name.startswith(("WEEKAHEAD_", "PREFECT_"))]:
-    del os.environ[name]
+for name in list(os.environ):
+    if name.startswith(("WEEKAHEAD_", "PREFECT_")) and not name.startswith("WEEKAHEAD_BENCH"):
+        del os.environ[name]
 os.environ.update(
     DO_NOT_TRACK="1",
     RUNTIME__DLTHUB_TELEMETRY="false",

@@ -10,9 +10,7 @@ from lakehouse.settings import Settings, load_settings
 
 
 @contextmanager
-def services_up(
-    *needs: str, quiet: bool = False, **overrides: Any
-) -> Iterator[Settings]:
+def services_up(*needs: str, quiet: bool = False, **overrides: Any) -> Iterator[Settings]:
     """Load the settings and have the services running; without names, lake and warehouse."""
     settings = load_settings(**overrides)
     progress = None if quiet else show.progress

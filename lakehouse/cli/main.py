@@ -17,9 +17,9 @@ from lakehouse.errors import WeekaheadError
 
 HELP = """Forecast stock prices a week ahead on an open lakehouse.
 
-Quotes land in Iceberg tables, dbt builds features in ClickHouse, scikit-learn models are trained and
-registered in MLflow, and every forecast is kept and scored. Without any configuration everything
-runs on this machine, below .weekahead/ (or WEEKAHEAD_HOME).
+Quotes land in Iceberg tables, dbt builds features in ClickHouse, scikit-learn models are trained
+and registered in MLflow, and every forecast is kept and scored. Without any configuration
+everything runs on this machine, below .weekahead/ (or WEEKAHEAD_HOME).
 
 \b
 Start here:
@@ -34,7 +34,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
 
-@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="weekahead")
 def cli() -> None:
     """Hold the commands together."""
@@ -80,6 +82,6 @@ def _failed(error: Exception) -> int:
     return 1
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _terminated(number: int, _: FrameType | None) -> None:
     # Unwinds the stack, so that services that this command started are stopped.
     raise SystemExit(128 + number)

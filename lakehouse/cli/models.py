@@ -6,7 +6,9 @@ from lakehouse.cli import options, show
 
 
 @click.command()
-@click.option("--strict", is_flag=True, help="End with code 1 when something is outside its limits.")
+@click.option(
+    "--strict", is_flag=True, help="End with code 1 when something is outside its limits."
+)
 @options.as_json
 def score(strict: bool, machine: bool) -> int:
     """Compare every past forecast with what happened, and measure feature drift.

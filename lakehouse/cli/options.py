@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-class SymbolsType(click.ParamType):
+class SymbolsType(click.ParamType[Any]):
     """Comma-separated symbols, in upper case, each once."""
 
     name = "A,B,…"
@@ -16,13 +16,15 @@ class SymbolsType(click.ParamType):
         """Split the text; refuse an empty list."""
         if isinstance(value, tuple):
             return value
-        symbols = tuple(dict.fromkeys(part.strip().upper() for part in value.split(",") if part.strip()))
+        symbols = tuple(
+            dict.fromkeys(part.strip().upper() for part in value.split(",") if part.strip())
+        )
         if not symbols:
             self.fail("there is no symbol in it; write for example AAPL,MSFT", param, ctx)
         return symbols
 
 
-class DateType(click.ParamType):
+class DateType(click.ParamType[Any]):
     """A calendar date."""
 
     name = "YYYY-MM-DD"
@@ -72,4 +74,6 @@ def quotes(command: Command) -> Command:
 
 def as_json(command: Command) -> Command:
     """The option for machines."""
-    return click.option("--json", "machine", is_flag=True, help="Write the result as JSON.")(command)
+    return click.option("--json", "machine", is_flag=True, help="Write the result as JSON.")(
+        command
+    )

@@ -27,7 +27,9 @@ def show_run(report: "PipelineReport") -> None:
         show.warning(warning)
     show.line()
     show.line("[bold]Look further[/bold]")
-    show.line('  weekahead sql "select * from ml.forecasts"          the ledger, in the lake (DuckDB)')
+    show.line(
+        '  weekahead sql "select * from ml.forecasts"          the ledger, in the lake (DuckDB)'
+    )
     show.line('  weekahead sql --engine clickhouse "show tables from marts"')
     show.line("  weekahead report                                    one HTML file with charts")
     show.line("  weekahead predict --as-of 2012-06-01..2012-12-31    forecasts as made back then")
@@ -37,7 +39,9 @@ def show_landed_line(report: "IngestReport") -> None:
     """One line about the ingest, and its warnings and failures."""
     counts = report.tables.get("raw.quotes")
     if counts:
-        told = ", ".join(f"{getattr(counts, name):,} {name}" for name in COUNTS if getattr(counts, name))
+        told = ", ".join(
+            f"{getattr(counts, name):,} {name}" for name in COUNTS if getattr(counts, name)
+        )
         show.line(f"Quotes from {report.source}: {told}.")
     _show_problems(report)
 
@@ -92,7 +96,7 @@ def show_transform(report: "TransformReport | None") -> None:
 def show_training(report: "TrainingReport") -> None:
     """Every candidate's figures, the gate's decision, and what serves."""
     show.table(
-        "Walk-forward, out of sample, 5 trading days ahead (below 1 beats the last price, or drift)",
+        "Walk-forward, out of sample, 5 trading days ahead (below 1 beats last price, or drift)",
         ["candidate", "MAE/last", "MAE/drift", "hit rate", "rank IC", "80 %", "95 %"],
         [
             (
@@ -145,7 +149,7 @@ def show_forecasts(report: "PredictionReport") -> None:
     horizons = max((len(forecasts) for forecasts in by_symbol.values()), default=0)
     days = [f"+{number}" for number in range(1, horizons + 1)]
     show.table(
-        f"Forecast closes by {report.model_kind} (version {report.model_version}), trading days ahead",
+        f"Forecast closes by {report.model_kind} (version {report.model_version}), days ahead",
         ["symbol", "as of", "last", *days, f"80 % at +{horizons}", f"95 % at +{horizons}"],
         rows[:MAX_ROWS],
         left=2,
@@ -164,7 +168,17 @@ def show_score(report: "ScoreReport") -> None:
     else:
         show.table(
             "Realised: errors below 1 beat the last price, or drift",
-            ["version", "days ahead", "dates", "MAE/last", "MAE/drift", "hit rate", "up", "80 %", "95 %"],
+            [
+                "version",
+                "days ahead",
+                "dates",
+                "MAE/last",
+                "MAE/drift",
+                "hit rate",
+                "up",
+                "80 %",
+                "95 %",
+            ],
             [
                 (
                     f"{row.version}{' (simulated)' if row.simulated else ''}",

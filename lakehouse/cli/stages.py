@@ -25,7 +25,7 @@ def run(
     force: bool,
     machine: bool,
 ) -> int:
-    """Run the whole pipeline: ingest, transform, train, predict, score.
+    r"""Run the whole pipeline: ingest, transform, train, predict, score.
 
     What has not changed since the last run is not done again.
 
@@ -100,9 +100,7 @@ def transform(full_refresh: bool, force: bool, machine: bool) -> None:
     from lakehouse.cli.results import show_transform
 
     with services_up() as settings:
-        report = stages.transform(
-            settings, show.progress, full_refresh=full_refresh, force=force
-        )
+        report = stages.transform(settings, show.progress, full_refresh=full_refresh, force=force)
     if machine:
         show.as_json(report.to_dict() if report else {"skipped": True})
     else:
@@ -139,7 +137,7 @@ def train(force: bool, dry_run: bool, machine: bool) -> None:
 def predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, machine: bool
 ) -> None:
-    """Forecast five trading days ahead and keep the forecasts in the ledger.
+    r"""Forecast five trading days ahead and keep the forecasts in the ledger.
 
     \b
       weekahead predict

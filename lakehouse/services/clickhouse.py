@@ -42,9 +42,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
     return _embedded_server(settings, home, secrets)
 
 
-def _real_server(
-    program: str, settings: Settings, home: Home, secrets: dict[str, str]
-) -> Service:
+def _real_server(program: str, settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
     """A ClickHouse server with the accounts and roles of deploy/clickhouse."""
     config = home.config / "clickhouse"
     data = home.data("clickhouse-server")

@@ -55,7 +55,7 @@ def configured() -> bool:
 
 @contextmanager
 def pointed_to(ports: dict[str, int], secrets: dict[str, str]) -> Iterator[None]:
-    """Let this process, and those that it starts, use the server; enter before importing Prefect."""
+    """Let this process and its children use the server; enter before importing Prefect."""
     ours = SETTINGS | {
         "PREFECT_API_URL": f"http://{HOST}:{ports['api']}/api",
         "PREFECT_API_AUTH_STRING": auth_string(secrets),

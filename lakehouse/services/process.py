@@ -105,15 +105,13 @@ def _bind(port: int) -> socket.socket | None:
 def _owner(port: int) -> str:
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            taken = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-            if taken and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and connection.pid
+            if listens and getattr(connection.laddr, "port", None) == port:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     return ""
 
 
-def start(
-    service: Service, ports: dict[str, int], log: Path, *, timeout: float
-) -> Running:
+def start(service: Service, ports: dict[str, int], log: Path, *, timeout: float) -> Running:
     """Start a service and wait until it answers.
 
     Raises:
@@ -143,7 +141,11 @@ def start(
 
 
 def _await_ready(
-    service: Service, ports: dict[str, int], child: subprocess.Popen[bytes], log: Path, timeout: float
+    service: Service,
+    ports: dict[str, int],
+    child: subprocess.Popen[bytes],
+    log: Path,
+    timeout: float,
 ) -> None:
     deadline = time.monotonic() + timeout
     while not service.ready(ports):

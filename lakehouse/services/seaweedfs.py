@@ -120,7 +120,9 @@ def allow_reader(endpoint: str, settings: Settings, secrets: dict[str, str]) -> 
         aws_secret_access_key=secrets["s3_secret_key"],
     )
     (bucket,) = (
-        found for found in client.list_table_buckets()["tableBuckets"] if found["name"] == TABLE_BUCKET
+        found
+        for found in client.list_table_buckets()["tableBuckets"]
+        if found["name"] == TABLE_BUCKET
     )
     policy = {
         "Version": "2012-10-17",
@@ -147,7 +149,10 @@ def _program() -> str:
 
 def _identities(secrets: dict[str, str]) -> dict[str, object]:
     def identity(name: str, prefix: str, actions: list[str]) -> dict[str, object]:
-        key = {"accessKey": secrets[f"{prefix}access_key"], "secretKey": secrets[f"{prefix}secret_key"]}
+        key = {
+            "accessKey": secrets[f"{prefix}access_key"],
+            "secretKey": secrets[f"{prefix}secret_key"],
+        }
         return {"name": name, "credentials": [key], "actions": actions}
 
     everything = ["Admin", "Read", "List", "Tagging", "Write"]

@@ -169,9 +169,7 @@ def _allow_reader_once(
         done.touch()
 
 
-def _filled(
-    settings: Settings, state: dict[str, Running], secrets: dict[str, str]
-) -> Settings:
+def _filled(settings: Settings, state: dict[str, Running], secrets: dict[str, str]) -> Settings:
     """The settings, with the embedded services' addresses and credentials in them."""
     filled = settings.model_copy(deep=True)
     if not settings.catalog.uri and "seaweedfs" in state:

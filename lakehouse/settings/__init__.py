@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence, strongest first."""
         toml = TomlConfigSettingsSource(settings_cls)
@@ -109,5 +109,3 @@ def _explain(error: ValidationError) -> str:
         lines.append(f"  {'.'.join(path)}: {hint} (environment: {name})")
     where = f"{SETTINGS_FILE}, .env, environment or command line"
     return f"Wrong settings in {where}:\n" + "\n".join(lines)
-
-

@@ -50,8 +50,11 @@ def bars(days: int, *, symbol: str = "AAA", close: float = 10.0, first: int = 0)
 
 
 def read(catalog: Catalog, table: TableDefinition) -> list[tuple[str, dt.date, float]]:
-    rows = catalog.load_table(table.name).scan().to_arrow().sort_by(
-        [("symbol", "ascending"), ("trade_date", "ascending")]
+    rows = (
+        catalog.load_table(table.name)
+        .scan()
+        .to_arrow()
+        .sort_by([("symbol", "ascending"), ("trade_date", "ascending")])
     )
     columns = (rows[name].to_pylist() for name in ("symbol", "trade_date", "close"))
     return list(zip(*columns, strict=True))
@@ -73,7 +76,9 @@ def test_the_same_rows_again_commit_nothing(catalog: Catalog, quotes: TableDefin
 def test_a_correction_replaces_its_row_only_and_the_old_one_stays_in_history(
     catalog: Catalog, quotes: TableDefinition
 ) -> None:
-    first = merge(catalog, quotes, pa.concat_tables([bars(30), bars(30, symbol="BBB")]), commit_id="a")
+    first = merge(
+        catalog, quotes, pa.concat_tables([bars(30), bars(30, symbol="BBB")]), commit_id="a"
+    )
     fixed = bars(1, close=99.0, first=5)
     extra = bars(2, close=7.0, first=40)
     report = merge(catalog, quotes, pa.concat_tables([fixed, extra]), commit_id="b")
@@ -110,7 +115,9 @@ def test_writers_at_the_same_time_lose_nothing_and_double_nothing(
             for part in range(3):
                 own = bars(4, symbol=f"W{number}", first=part * 4)
                 shared = bars(10, symbol="SHARED", close=20.0)
-                merge(catalog, quotes, pa.concat_tables([own, shared]), commit_id=f"{number}-{part}")
+                merge(
+                    catalog, quotes, pa.concat_tables([own, shared]), commit_id=f"{number}-{part}"
+                )
         except BaseException as error:
             failures.append(error)
 
@@ -122,7 +129,9 @@ def test_writers_at_the_same_time_lose_nothing_and_double_nothing(
     assert not failures
     rows = read(catalog, quotes)
     assert len(rows) == len({row[:2] for row in rows}) == writers * 12 + 10
-    assert [close for symbol, _, close in rows if symbol == "SHARED"] == [20.0 + n for n in range(10)]
+    assert [close for symbol, _, close in rows if symbol == "SHARED"] == [
+        20.0 + n for n in range(10)
+    ]
 
 
 def test_duplicate_keys_unknown_columns_and_null_keys_are_refused(

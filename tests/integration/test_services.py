@@ -197,7 +197,9 @@ def test_a_service_that_does_not_start_shows_the_end_of_its_log(home: Path) -> N
     data.mkdir(parents=True)
     (data / "filerldb2").write_text("not a directory")
     with (
-        pytest.raises(ServiceError, match=r"(?s)seaweedfs ended with code .*The end of .*filerldb2"),
+        pytest.raises(
+            ServiceError, match=r"(?s)seaweedfs ended with code .*The end of .*filerldb2"
+        ),
         running(settings_of(home), needs=frozenset({LAKE})),
     ):
         raise AssertionError("it must not get here")
