@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lakehouse.forecasting import metrics, walkforward
 from lakehouse.forecasting.candidates import CANDIDATES
@@ -118,8 +117,7 @@ def develop(
 def serving_model(development: Development, kind: str, settings: ForecastSettings) -> Forecaster:
     """Fit a candidate on every row with a label, and calibrate it on the out-of-sample scores."""
     dataset, result = development.dataset, development.results[kind]
-    with threadpool_limits(1):
-        model = walkforward.fit(dataset, kind, dataset.targets, settings)
+    model = walkforward.fit(dataset, kind, dataset.targets, settings)
     return model.calibrate(scores(dataset.targets[result.rows], result.returns, result.scales))
 
 

@@ -89,9 +89,8 @@ def run_fold(task: FoldTask) -> FoldResult:
     """Fit on what was known before the fold's cutoff, forecast the window."""
     dataset = _load(task.path)
     window = task.fold.test_rows(dataset)
+    model = fit(dataset, task.kind, dataset.labels_before(task.fold.cutoff), task.settings)
     with threadpool_limits(1):
-        # One thread per fit: sums of floats then never depend on how many cores there are.
-        model = fit(dataset, task.kind, dataset.labels_before(task.fold.cutoff), task.settings)
         returns, scales = model.forecast(dataset.inputs.iloc[window])
     return FoldResult(
         task.kind,
@@ -114,7 +113,9 @@ def fit(dataset: Dataset, kind: str, labels: Floats, settings: ForecastSettings)
         min_history=settings.min_history_days,
         seed=settings.seed,
     )
-    return model.fit(dataset.inputs.iloc[:last], labels[:last])
+    # One thread per fit: sums of floats then never depend on how many cores there are.
+    with threadpool_limits(1):
+        return model.fit(dataset.inputs.iloc[:last], labels[:last])
 
 
 def run(

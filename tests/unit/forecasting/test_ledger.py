@@ -13,8 +13,8 @@ DAYS = np.array(["2024-05-06", "2024-05-07", "2024-05-10"], dtype="datetime64[D]
 
 def test_known_days_come_from_the_calendar_and_weekdays_follow() -> None:
     assert next_trading_days(date(2024, 5, 6), 5, DAYS) == [
-        date(2024, 5, 7), date(2024, 5, 10), date(2024, 5, 13), date(2024, 5, 14), date(2024, 5, 15),
-    ]  # fmt: skip
+        date(2024, 5, day) for day in (7, 10, 13, 14, 15)
+    ]
 
 
 def test_known_holidays_beyond_the_last_open_day_are_skipped() -> None:

@@ -50,7 +50,7 @@ def test_strict_turns_warnings_into_a_failure(strict: bool, code: int) -> None:
 def test_a_shifted_feature_drifts_and_the_others_do_not() -> None:
     random = np.random.default_rng(0)
     then = pd.DataFrame(random.normal(size=(2000, 3)), columns=["a", "b", "month"])
-    now = pd.DataFrame(random.normal(size=(300, 3)) + [0, 2, 5], columns=["a", "b", "month"])
+    now = pd.DataFrame(random.normal([0, 2, 5], size=(300, 3)), columns=["a", "b", "month"])
     rows = {row["feature"]: row for row in measure(then, now, SETTINGS)}
     assert set(rows) == {"a", "b"}
     assert rows["b"]["drifted"] and not rows["a"]["drifted"]

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,7 @@ def test_windows_follow_each_other_up_to_the_last_date(days, folds, embargo, gat
     found = plan(dates, settings)
     assert [fold.name for fold in found] == [*map(str, range(1, folds + 1)), GATE]
     assert found[-1].test_end == dates[-1]
-    for one, other in zip(found[:-1], found[1:], strict=True):
+    for one, other in pairwise(found):
         assert one.test_start <= one.test_end < other.test_start
         assert (other.test_start - one.test_end).days == 1
     for fold in found:
