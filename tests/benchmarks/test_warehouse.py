@@ -16,7 +16,7 @@ import pytest
 
 from catalog.connect import ensure_tables, open_catalog
 from catalog.merge import append
-from catalog.tables import QUOTES
+from catalog.tables import FORECASTS, QUOTES
 from lakehouse.services import running
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
@@ -24,6 +24,7 @@ from lakehouse.warehouse.transform import transform
 
 FULL = os.environ.get("WEEKAHEAD_BENCH_FULL") == "1"
 SYMBOLS, DAYS = (5000, 2500) if FULL else (200, 750)
+FORECAST_DAYS = 40
 FULL_BUILD_SECONDS = 300
 INCREMENT_SECONDS = 20
 QUERY_SECONDS = 0.1
@@ -41,10 +42,16 @@ WINDOWS = """
         w21 AS (PARTITION BY symbol ORDER BY trade_date ROWS BETWEEN 20 PRECEDING AND CURRENT ROW)
 """
 DASHBOARD = {
-    "one symbol's history": "SELECT trade_date, close, adjusted_close, volume "
-    "FROM marts.fct_quotes WHERE source = 'bench' AND symbol = 'S00007' ORDER BY trade_date",
-    "one symbol's features": "SELECT * FROM marts.fct_features "
-    "WHERE source = 'bench' AND symbol = 'S00007' ORDER BY trade_date DESC LIMIT 20",
+    "one symbol's history with forecasts": "SELECT trade_date, close, adjusted_close, volume, "
+    "f.point, f.lower_80, f.upper_80 FROM marts.fct_quotes AS q LEFT JOIN "
+    "(SELECT * FROM marts.fct_forecasts WHERE source = 'bench' AND symbol = 'S00007' "
+    "AND horizon = 5) AS f ON q.trade_date = f.target_date "
+    "WHERE source = 'bench' AND symbol = 'S00007' ORDER BY trade_date",
+    "all symbols by expected return": "SELECT symbol, expected_return, width_80 "
+    "FROM marts.fct_forecasts WHERE is_latest AND horizon = 5 "
+    "ORDER BY expected_return DESC LIMIT 100",
+    "coverage by volatility": "SELECT volatility_bucket, horizon, avg(is_within_80) "
+    "FROM marts.fct_forecast_accuracy GROUP BY ALL",
     "model by month": "SELECT model_version, horizon, month, relative_mae_drift, coverage_80 "
     "FROM marts.fct_model_performance ORDER BY ALL",
     "health": "SELECT metric, status, count(), max(value) FROM marts.fct_data_health GROUP BY ALL",
@@ -77,6 +84,37 @@ def bars(first: int, days: int, ingested: datetime) -> Iterator[pa.Table]:
         )
 
 
+def forecasts() -> pa.Table:
+    """Forecasts of the last days: a step of nothing, with wide bands."""
+    start = date(2015, 1, 1) + timedelta(days=DAYS - FORECAST_DAYS)
+    days = np.array([start + timedelta(days=day) for day in range(FORECAST_DAYS)], "datetime64[D]")
+    names = np.array([f"S{number:05d}" for number in range(SYMBOLS)])
+    as_of = np.repeat(days, SYMBOLS * 5)
+    horizon = np.tile(np.arange(1, 6), SYMBOLS * FORECAST_DAYS)
+    point = 100 + np.random.default_rng(1).normal(0, 1, len(as_of))
+    return pa.table(
+        {
+            "source": pa.repeat("bench", len(as_of)),
+            "symbol": np.tile(np.repeat(names, 5), FORECAST_DAYS),
+            "as_of_date": as_of,
+            "horizon": pa.array(horizon, pa.int32()),
+            "model_name": pa.repeat("bench", len(as_of)),
+            "model_version": pa.repeat("1", len(as_of)),
+            "target_date": as_of + horizon,
+            "last_close": pa.repeat(100.0, len(as_of)),
+            "point": point,
+            "lower_80": point - 5,
+            "upper_80": point + 5,
+            "lower_95": point - 9,
+            "upper_95": point + 9,
+            "simulated": pa.repeat(True, len(as_of)),
+            "made_at": pa.repeat(
+                pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")), len(as_of)
+            ),
+        }
+    )
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A stack of its own with the bench's bars in the lake."""
@@ -87,6 +125,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         ensure_tables(catalog)
         for number, table in enumerate(bars(0, DAYS, datetime.now(UTC))):
             append(catalog, QUOTES, table, commit_id=f"bench-{number}")
+        append(catalog, FORECASTS, forecasts(), commit_id="bench-forecasts")
         yield filled
 
 

@@ -4,7 +4,20 @@ with last_bars as (
         symbol,
         max(trade_date) as last_date
     from {{ ref('stg_quotes') }}
-    where close > 0
+    where
+        close > 0
+        -- Most symbols have no action: their bars need not be looked at.
+        and (source, symbol) in (
+            select
+                source,
+                symbol
+            from {{ ref('int_splits') }}
+            union all
+            select
+                source,
+                symbol
+            from {{ ref('int_dividends') }}
+        )
     group by source, symbol
 ),
 
