@@ -80,7 +80,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
             "-s3.autoCreateBucket=false",
             f"-s3.port={port['s3']}",
             f"-s3.port.grpc={port['s3.grpc']}",
-            f"-s3.localFilerSocket={home.run / 's3.sock'}",
+            f"-s3.localSocket={home.run / 's3.sock'}",
             f"-s3.port.iceberg={port['catalog']}",
             "-s3.port.lance=0",
             f"-tableBucket={TABLE_BUCKET}",

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
         env_prefix="WEEKAHEAD_",
         env_nested_delimiter="__",
         env_file=".env",
+        # A .env file often holds other programs' variables, too.
+        dotenv_filtering="match_prefix",
         toml_file=SETTINGS_FILE,
         extra="forbid",
         validate_default=True,
