@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from catalog.tables import SPLITS
 from lakehouse.errors import HomeError, WeekaheadError
+from lakehouse.landing.frames import to_frame
 from lakehouse.landing.landing import Landing, read_quotes, read_splits
 from lakehouse.landing.quality import Expectation
 from lakehouse.landing.state import rows_of
@@ -68,13 +69,7 @@ def fetch_and_load(
             quotes = quotes.filter(pc.less(quotes.column("trade_date"), day))
         if batch.expects_quotes and not quotes.num_rows:
             return complete
-        splits = pa.concat_tables(
-            [
-                read_splits(files["splits"]),
-                rows_of(landing.catalog, SPLITS, reader.name).select(SPLITS_SCHEMA.names),
-            ],
-            promote_options="permissive",
-        )
+        splits = _known_splits(landing, read_splits(files["splits"]))
         expected = Expectation(
             start=batch.start,
             end=batch.end,
@@ -87,6 +82,13 @@ def fetch_and_load(
         landing.judge(quotes, expected, settings.ingest.max_reject_share)
         pipeline.load()
     return complete
+
+
+def _known_splits(landing: Landing, arriving: pa.Table) -> pa.Table:
+    """The splits of the load and of the lake, one for each symbol and date."""
+    here = rows_of(landing.catalog, SPLITS, landing.source).select(SPLITS_SCHEMA.names)
+    both = to_frame(pa.concat_tables([arriving, here.cast(SPLITS_SCHEMA)]))
+    return both.unique(SPLITS.key, keep="first", maintain_order=True).to_arrow()
 
 
 def _pipeline(folder: Path, landing: Landing) -> "dlt.Pipeline":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dlt.extract import DltSource
 
 NOT_FOUND = 404
+TABLES = ("quotes", "splits", "dividends", "securities")
 INTERVAL = {"interval": "1d", "includePrePost": "false", "events": "div,splits"}
 
 
@@ -70,15 +71,19 @@ class YahooReader:
         def windows() -> Iterator[Window]:
             yield from batch.windows
 
-        @dlt.transformer(data_from=windows, table_name="quotes", parallelized=True)
-        def charts(window: Window) -> Iterator[Any]:
+        @dlt.transformer(data_from=windows, selected=False, parallelized=True)
+        def charts(window: Window) -> Iterator[Chart]:
             chart = self._guarded(window, log)
-            if chart is None:
-                return
-            for name in ("quotes", "splits", "dividends", "securities"):
+            if chart is not None:
+                yield chart
+
+        def table_of(name: str) -> Any:
+            def rows(chart: Chart) -> Iterator[pa.Table]:
                 table: pa.Table = getattr(chart, name)
                 if table.num_rows:
-                    yield dlt.mark.with_table_name(table, name)
+                    yield table
+
+            return dlt.transformer(rows, data_from=charts, name=name)
 
         @dlt.resource(name="calendar")
         def calendar() -> Iterator[pa.Table]:
@@ -90,7 +95,7 @@ class YahooReader:
 
         @dlt.source(name=self.name)
         def yahoo() -> list[Any]:
-            return [windows, charts, calendar]
+            return [windows, charts, *map(table_of, TABLES), calendar]
 
         return yahoo()
 

@@ -1,0 +1,165 @@
+"""A whole board, day by day: what is fetched, and at what price in requests."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from catalog.connect import open_catalog
+from lakehouse.errors import SourceUnavailable
+from lakehouse.landing.ingest import ingest
+from lakehouse.landing.request import Counts, IngestReport, IngestRequest
+from lakehouse.settings import Settings
+from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings
+from lakehouse.sources.sample.exchange import Bar, Exchange
+from lakehouse.sources.sample.replay import Params, ReplayHandler, serve, serve_handler
+
+TODAY = datetime.now(UTC).date()
+
+
+def weekdays(count: int) -> list[str]:
+    """The last so many weekdays before today."""
+    days = (TODAY - timedelta(days=number) for number in range(1, count * 2))
+    return sorted(day.isoformat() for day in days if day.weekday() < 5)[-count:]
+
+
+def series(days: list[str], price: float = 100.0) -> list[Bar]:
+    return [Bar(day, price, price + 1, price - 1, price + 0.5, 10) for day in days]
+
+
+def board_of(names: str | list[str], days: list[str]) -> Exchange:
+    mark = uuid4().hex[:6].upper()
+    return Exchange(bars={f"{mark}{name}": series(days) for name in names}, board=f"B{mark}")
+
+
+@contextmanager
+def settings_for(
+    lake: Settings, home: Path, base_url: str, board: str, **limits: object
+) -> Iterator[Settings]:
+    yield lake.model_copy(
+        update={
+            "home": home,
+            "moex": MoexSettings(base_url=base_url, board=board, dividends_per_run=3),
+            "http": HttpSettings(attempts=2, backoff_seconds=0.01, pause_seconds=0),
+            "ingest": IngestSettings(start=date.fromisoformat(weekdays(60)[0]), **limits),  # type: ignore[arg-type]
+        }
+    )
+
+
+def lake_keys(settings: Settings, board: str) -> set[tuple[str, str]]:
+    table = open_catalog(settings.catalog, settings.s3).load_table("raw.quotes")
+    rows = table.scan(f"board = '{board}'").to_arrow()
+    return {(row["symbol"], str(row["trade_date"])) for row in rows.to_pylist()}
+
+
+def keys(exchange: Exchange) -> set[tuple[str, str]]:
+    return {(symbol, bar.day) for symbol, bars in exchange.bars.items() for bar in bars}
+
+
+def read(lake: Settings, home: Path, exchange: Exchange) -> tuple[IngestReport, Settings]:
+    """Ingest a board as it is now."""
+    with (
+        serve(exchange) as base_url,
+        settings_for(lake, home, base_url, exchange.board) as settings,
+    ):
+        return ingest(settings, IngestRequest("moex", board=exchange.board)), settings
+
+
+def test_a_board_is_read_and_then_kept_up(lake: Settings, tmp_path: Path) -> None:
+    days = weekdays(60)
+    whole = board_of("ABC", days)
+    early = replace(whole, bars={name: series(days[:-2]) for name in whole.bars})
+    report, settings = read(lake, tmp_path, early)
+    assert report.tables["raw.quotes"] == Counts(new=3 * 58)
+    assert lake_keys(settings, whole.board) == keys(early)
+
+    report, settings = read(lake, tmp_path, whole)
+    assert report.tables["raw.quotes"].new == 6
+    assert report.exit_code == 0
+    assert lake_keys(settings, whole.board) == keys(whole)
+
+
+def test_a_symbol_that_is_met_for_the_first_time_brings_its_history(
+    lake: Settings, tmp_path: Path
+) -> None:
+    days = weekdays(60)
+    whole = board_of("AB", days)
+    first, second = whole.bars
+    read(lake, tmp_path, replace(whole, bars={first: whole.bars[first]}))
+    report, settings = read(lake, tmp_path, whole)
+    assert report.symbols[second].new == 60
+    assert lake_keys(settings, whole.board) == keys(whole)
+
+
+def test_requests_do_not_grow_with_the_number_of_symbols(lake: Settings, tmp_path: Path) -> None:
+    requests = []
+    for count in (5, 90):
+        exchange = board_of([f"{number:03}" for number in range(count)], weekdays(12))
+        read(lake, tmp_path, exchange)
+        report, _ = read(lake, tmp_path, exchange)
+        assert report.tables["raw.quotes"].new == 0
+        requests.append(report.requests)
+    assert requests[0] == requests[1]
+
+
+def test_nothing_after_a_failed_old_day_is_landed(lake: Settings, tmp_path: Path) -> None:
+    days = weekdays(60)
+    exchange = board_of("AB", days)
+    broken = {days[20]}
+
+    class Handler(ReplayHandler):
+        def answer(self, path: str, params: Params) -> object:  # type: ignore[override]
+            if params.get("date") in broken:
+                return {"history": "oops"}
+            return super().answer(path, params)
+
+    bound = type("Bound", (Handler,), {"exchange": exchange})
+    with (
+        serve_handler(bound) as base_url,
+        settings_for(lake, tmp_path, base_url, exchange.board) as settings,
+    ):
+        report = ingest(settings, IngestRequest("moex", board=exchange.board))
+        assert list(report.failed) == [days[20]]
+        expected = {key for key in keys(exchange) if key[1] < days[20]}
+        assert lake_keys(settings, exchange.board) == expected
+        broken.clear()
+        assert ingest(settings, IngestRequest("moex", board=exchange.board)).exit_code == 0
+        assert lake_keys(settings, exchange.board) == keys(exchange)
+
+
+def test_a_host_with_quotes_alone_will_do(lake: Settings, tmp_path: Path) -> None:
+    exchange = board_of("AB", weekdays(15))
+
+    class Handler(ReplayHandler):
+        def answer(self, path: str, params: Params) -> object:  # type: ignore[override]
+            return super().answer(path, params) if "/boards/" in path else None
+
+    bound = type("Bound", (Handler,), {"exchange": exchange})
+    with (
+        serve_handler(bound) as base_url,
+        settings_for(lake, tmp_path, base_url, exchange.board) as settings,
+    ):
+        report = ingest(settings, IngestRequest("moex", symbols=tuple(exchange.bars)))
+        assert report.exit_code == 0
+        assert lake_keys(settings, exchange.board) == keys(exchange)
+        assert any("splits" in warning for warning in report.warnings)
+        assert any("XMOS stands in" in warning for warning in report.warnings)
+        landed = report.tables["raw.calendar"]
+        assert landed.new + landed.corrected + landed.unchanged > 60
+
+
+def test_a_source_that_goes_away_keeps_what_was_read(lake: Settings, tmp_path: Path) -> None:
+    exchange = board_of("ABCDEF", weekdays(15))
+    first = sorted(exchange.bars)[:2]
+    with (
+        serve(exchange) as base_url,
+        settings_for(lake, tmp_path, base_url, exchange.board, batch_symbols=2) as settings,
+    ):
+        ingest(settings, IngestRequest("moex", symbols=tuple(first)))
+    with pytest.raises(SourceUnavailable):
+        ingest(settings, IngestRequest("moex", symbols=tuple(exchange.bars)))
+    assert {symbol for symbol, _ in lake_keys(settings, exchange.board)} == set(first)
