@@ -183,41 +183,44 @@ def _check(rule: Rule) -> Any:
 
 
 def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
-    """Bars whose close differs from the one before by more than the limit, splits considered."""
-    ordered = good.sort(KEY)
-    before = pl.col("close").shift(1)
-    jumps = (
-        ordered.with_columns(
-            _change=(pl.col("close") / before).log(), _since=pl.col("trade_date").shift(1)
-        )
-        .filter(
-            (pl.col("symbol") == ordered["symbol"].shift(1))
-            & (pl.col("_change").abs() > expected.jump_limit)
-        )
-        .with_row_index("_jump")
-    )
-    if not jumps.height:
-        return jumps.with_columns(rule=pl.lit(""), reason=pl.lit(""))
+    """Bars whose close moved by more than the limit since the one before, splits considered.
+
+    A split that the prices do not show is as suspicious as a jump without a split.
+    """
     splits = to_frame(expected.splits).select(
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
     )
-    explained = (
-        jumps.select("_jump", "symbol", "trade_date", "_since")
-        .join(splits, on="symbol")
+    ordered = good.sort(KEY)
+    change = (pl.col("close") / pl.col("close").shift(1)).log()
+    suspects = (
+        ordered.with_columns(_change=change, _since=pl.col("trade_date").shift(1))
         .filter(
-            (pl.col("ex_date") > pl.col("_since")) & (pl.col("ex_date") <= pl.col("trade_date"))
+            (pl.col("symbol") == ordered["symbol"].shift(1))
+            & (
+                (pl.col("_change").abs() > expected.jump_limit)
+                | pl.col("symbol").is_in(splits["symbol"].unique().to_list())
+            )
         )
-        .group_by("_jump")
+        .with_row_index("_number")
+    )
+    between = (pl.col("ex_date") > pl.col("_since")) & (pl.col("ex_date") <= pl.col("trade_date"))
+    explained = (
+        suspects.select("_number", "symbol", "trade_date", "_since")
+        .join(splits, on="symbol")
+        .filter(between)
+        .group_by("_number")
         .agg(pl.col("_ratio").sum())
     )
-    change = pl.col("_change") + pl.col("_ratio").fill_null(0.0)
-    percent = ((change.exp() - 1) * 100).round(1).cast(pl.String)
+    unexplained = pl.col("_change") + pl.col("_ratio").fill_null(0.0)
+    percent = ((unexplained.exp() - 1) * 100).round(1).cast(pl.String)
+    moved = "kept, but the close moved by " + percent + " % and no split explains it"
+    unseen = "kept, but the prices do not show the split: adjusted, the close moved by " + percent
     return (
-        jumps.join(explained, on="_jump", how="left", maintain_order="left")
-        .filter(change.abs() > expected.jump_limit)
+        suspects.join(explained, on="_number", how="left", maintain_order="left")
+        .filter(unexplained.abs() > expected.jump_limit)
         .with_columns(
             rule=pl.lit(JUMP),
-            reason="kept, but the close moved by " + percent + " % and no split explains it",
+            reason=pl.when(pl.col("_ratio").is_null()).then(moved).otherwise(unseen + " %"),
         )
     )
 

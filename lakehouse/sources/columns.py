@@ -75,4 +75,6 @@ def _all_typed(values: Values, kind: pa.DataType) -> pa.Array:
 def _date(value: Any) -> date:
     if isinstance(value, date):
         return value
-    return date.fromisoformat(str(value)[:10])
+    if not isinstance(value, str):
+        raise TypeError("a number is not a date")
+    return date.fromisoformat(value[:10])
