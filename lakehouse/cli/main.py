@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from lakehouse import __version__
-from lakehouse.cli import models, services, show, sql, stages
+from lakehouse.cli import models, report, services, show, sql, stages
 from lakehouse.errors import WeekaheadError
 
 HELP = """Forecast stock prices a week ahead on an open lakehouse.
@@ -42,8 +42,9 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-for command in (*stages.COMMANDS, *models.COMMANDS, *sql.COMMANDS, *services.COMMANDS):
-    cli.add_command(command)
+for module in (stages, models, sql, report, services):
+    for command in module.COMMANDS:
+        cli.add_command(command)
 
 
 def main() -> None:

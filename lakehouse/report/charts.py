@@ -1,0 +1,142 @@
+"""The report's charts; colours that stay apart for colour-blind readers (Okabe and Ito, 2008)."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.report.data import ReportData, Rows
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+BLACK, BLUE, SKY, ORANGE, GREEN, PURPLE = (
+    "#222222",
+    "#0072B2",
+    "#56B4E9",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+)
+LAYOUT: dict[str, Any] = {
+    "template": "plotly_white",
+    "margin": {"l": 55, "r": 20, "t": 40, "b": 40},
+    "height": 340,
+    "legend": {"orientation": "h", "y": -0.18},
+    "font": {"family": "system-ui, sans-serif", "size": 13},
+}
+
+
+def of(rows: Rows, source: str, symbol: str) -> Rows:
+    """The rows of one symbol."""
+    return [row for row in rows if (row["source"], row["symbol"]) == (source, symbol)]
+
+
+def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
+    """The last closes, the forecast, and its 80 and 95 % bands."""
+    from plotly import graph_objects as go
+
+    bars = sorted(of(data.recent, source, symbol), key=lambda row: row["trade_date"])
+    rows = of(data.forecasts, source, symbol)
+    figure = go.Figure()
+    start = [(rows[0]["as_of_date"], rows[0]["last_close"])] if rows else []
+    for level, colour in ((95, "rgba(86,180,233,0.25)"), (80, "rgba(0,114,178,0.30)")):
+        upper = start + [(row["target_date"], row[f"upper_{level}"]) for row in rows]
+        lower = start + [(row["target_date"], row[f"lower_{level}"]) for row in rows]
+        outline = upper + lower[::-1]
+        figure.add_scatter(
+            x=[day for day, _ in outline],
+            y=[value for _, value in outline],
+            mode="lines",
+            fill="toself",
+            fillcolor=colour,
+            line={"width": 0},
+            name=f"{level} % interval",
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        x=[row["trade_date"] for row in bars],
+        y=[row["adjusted_close"] for row in bars],
+        line={"color": BLACK, "width": 1.5},
+        name="close (adjusted)",
+    )
+    points = start + [(row["target_date"], row["point"]) for row in rows]
+    figure.add_scatter(
+        x=[day for day, _ in points],
+        y=[value for _, value in points],
+        mode="lines+markers",
+        line={"color": ORANGE, "width": 2},
+        name="forecast",
+    )
+    title = f"{symbol}: last {len(bars)} closes and five days ahead"
+    return figure.update_layout(**LAYOUT, title=title, yaxis_title="price")
+
+
+def history_chart(data: ReportData, source: str, symbol: str) -> "Figure":
+    """Weekly closes, as traded and adjusted, on a logarithmic axis, with the splits marked."""
+    from plotly import graph_objects as go
+
+    rows = of(data.history, source, symbol)
+    figure = go.Figure()
+    for column, name, colour in (
+        ("as_traded", "as traded", PURPLE),
+        ("adjusted", "adjusted for splits", BLUE),
+    ):
+        figure.add_scatter(
+            x=[row["week"] for row in rows],
+            y=[row[column] for row in rows],
+            name=name,
+            line={"color": colour, "width": 1.2},
+        )
+    for row in rows:
+        if row["has_split"]:
+            figure.add_vline(x=str(row["week"]), line={"color": BLACK, "dash": "dot", "width": 1})
+    title = f"{symbol}: the whole history (dotted: split)"
+    return figure.update_layout(
+        **LAYOUT, title=title, yaxis_title="price, log scale", yaxis_type="log"
+    )
+
+
+def error_chart(data: ReportData) -> "Figure":
+    """Walk-forward error of each candidate relative to the last price, by horizon."""
+    from plotly import graph_objects as go
+
+    figure = go.Figure()
+    colours = (BLACK, BLUE, ORANGE, GREEN, PURPLE, SKY)
+    for number, row in enumerate(data.candidates):
+        values = [row.get(f"mae_vs_last_price_h{horizon}", math.nan) for horizon in range(1, 6)]
+        figure.add_scatter(
+            x=list(range(1, 6)),
+            y=values,
+            mode="lines+markers",
+            name=row["kind"],
+            line={"color": colours[number % len(colours)]},
+        )
+    return figure.update_layout(
+        **LAYOUT,
+        title="Walk-forward error relative to the last price (below 1 is better)",
+        xaxis_title="trading days ahead",
+        xaxis_dtick=1,
+        yaxis_title="relative mean absolute error",
+    )
+
+
+def coverage_chart(rows: Rows, title: str) -> "Figure":
+    """Share of outcomes inside the intervals, by horizon, against the nominal level."""
+    from plotly import graph_objects as go
+
+    figure = go.Figure()
+    for level, colour in ((80, BLUE), (95, GREEN)):
+        figure.add_scatter(
+            x=[row["horizon"] for row in rows],
+            y=[row[f"coverage_{level}"] for row in rows],
+            mode="lines+markers",
+            name=f"{level} % interval",
+            line={"color": colour},
+        )
+        figure.add_hline(y=level / 100, line={"color": colour, "dash": "dot", "width": 1})
+    return figure.update_layout(
+        **LAYOUT,
+        title=title,
+        xaxis_title="trading days ahead",
+        xaxis_dtick=1,
+        yaxis={"title": "share inside", "tickformat": ".0%"},
+    )

@@ -1,0 +1,130 @@
+"""What the report shows, read from the marts as the reader."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.errors import NotEnoughData
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+Rows = list[dict[str, Any]]
+SYMBOLS = 30
+RECENT_BARS = 60
+
+SYMBOL_LIST = """
+SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
+ORDER BY source, symbol LIMIT {limit:UInt32}
+"""
+RECENT = """
+SELECT source, symbol, trade_date, adjusted_close FROM marts.fct_quotes
+WHERE adjusted_close IS NOT NULL AND (source, symbol) IN (
+    SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
+    ORDER BY source, symbol LIMIT {limit:UInt32}
+)
+ORDER BY source, symbol, trade_date DESC LIMIT {bars:UInt32} BY source, symbol
+"""
+HISTORY = """
+SELECT source, symbol, toMonday(trade_date) AS week,
+    argMax(close, trade_date) AS as_traded, argMax(adjusted_close, trade_date) AS adjusted,
+    max(is_split) AS has_split
+FROM marts.fct_quotes
+WHERE close IS NOT NULL AND (source, symbol) IN (
+    SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
+    ORDER BY source, symbol LIMIT {limit:UInt32}
+)
+GROUP BY source, symbol, week ORDER BY source, symbol, week
+"""
+FORECASTS = """
+SELECT * FROM marts.fct_forecasts WHERE is_latest
+ORDER BY source, symbol, horizon LIMIT {rows:UInt32}
+"""
+REALISED = """
+SELECT is_simulated, horizon, count() AS forecasts, uniqExact(as_of_date) AS dates,
+    sum(abs_error) / sum(abs_error_last_price) AS vs_last_price,
+    sum(abs_error) / sum(abs_error_drift) AS vs_drift,
+    avg(is_within_80) AS coverage_80, avg(is_within_95) AS coverage_95,
+    avg(is_direction_right) AS hit_rate, avg(is_up) AS up_share
+FROM marts.fct_forecast_accuracy
+GROUP BY is_simulated, horizon ORDER BY is_simulated, horizon
+"""
+GATE = """
+SELECT decided_at, challenger_kind, serving_version, reason
+FROM marts.fct_gate_decisions ORDER BY decided_at DESC LIMIT 10
+"""
+HEALTH = """
+SELECT metric, source, subject, day, value, status, detail FROM marts.fct_data_health
+WHERE metric NOT IN ('bars', 'bars_loaded') ORDER BY status = 'ok', metric, source, subject, day
+LIMIT 200
+"""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page; rows are dictionaries by column."""
+
+    symbols: Rows
+    recent: Rows
+    history: Rows
+    forecasts: Rows
+    realised: Rows
+    gate: Rows
+    health: Rows
+    snapshots: dict[str, int | None]
+    champion: str = ""
+    candidates: Rows = field(default_factory=list)
+
+
+def read(settings: Settings) -> ReportData:
+    """Read the marts, the lake's snapshots and the last training's figures.
+
+    Raises:
+        NotEnoughData: There are no forecasts yet.
+    """
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    from catalog.connect import open_catalog
+    from catalog.snapshots import current_snapshots
+    from lakehouse.warehouse.client import connect
+
+    with connect(settings, role="reader") as client:
+        try:
+            forecasts = _rows(client, FORECASTS, rows=SYMBOLS * 20)
+        except ClickHouseError as error:
+            raise _nothing_yet() from error
+        if not forecasts:
+            raise _nothing_yet()
+        champion, candidates = _training(settings)
+        return ReportData(
+            symbols=_rows(client, SYMBOL_LIST, limit=SYMBOLS),
+            recent=_rows(client, RECENT, limit=SYMBOLS, bars=RECENT_BARS),
+            history=_rows(client, HISTORY, limit=SYMBOLS),
+            forecasts=forecasts,
+            realised=_rows(client, REALISED),
+            gate=_rows(client, GATE),
+            health=_rows(client, HEALTH),
+            snapshots=current_snapshots(open_catalog(settings.catalog, settings.s3)),
+            champion=champion,
+            candidates=candidates,
+        )
+
+
+def _rows(client: "Client", statement: str, **parameters: int) -> Rows:
+    return list(client.query(statement, parameters=parameters).named_results())
+
+
+def _training(settings: Settings) -> tuple[str, Rows]:
+    """What serves, and every candidate's walk-forward figures, best first."""
+    from lakehouse.forecasting import registry, tracking, training_log
+
+    client = tracking.connect(settings)
+    version = registry.require_champion(client, settings)
+    run_id = version.tags.get("weekahead.training_run", "")
+    candidates = training_log.read_candidates(client, settings, run_id) if run_id else ()
+    rows = [{"kind": candidate.kind, **candidate.figures} for candidate in candidates]
+    return f"version {version.version} ({registry.version_kind(version)})", rows
+
+
+def _nothing_yet() -> NotEnoughData:
+    return NotEnoughData("There are no forecasts to report on yet: run 'weekahead run' first.")

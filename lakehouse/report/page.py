@@ -1,0 +1,71 @@
+"""Writing the page."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse.report import charts
+from lakehouse.report.data import SYMBOLS, ReportData, read
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+def write_report(settings: Settings, path: Path) -> Path:
+    """Write the report as one file that needs nothing else, not even a network.
+
+    Args:
+        settings: With the addresses of running services.
+        path: The HTML file; it is replaced.
+
+    Returns:
+        The file's absolute path.
+
+    Raises:
+        NotEnoughData: There are no forecasts yet.
+        OSError: The file cannot be written.
+    """
+    page = render(read(settings))
+    path.write_text(page, encoding="utf-8")
+    return path.absolute()
+
+
+def render(data: ReportData) -> str:
+    """The page as text; everything that comes from outside is escaped."""
+    from jinja2 import Environment, PackageLoader
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("lakehouse.report", "."), autoescape=True, trim_blocks=True
+    )
+    realised = [
+        (name, [row for row in data.realised if bool(row["is_simulated"]) == simulated])
+        for name, simulated in (("Made at the time", False), ("Simulated for the past", True))
+    ]
+    return environment.get_template("page.html.j2").render(
+        data=data,
+        made_at=datetime.now(UTC),
+        script=get_plotlyjs(),
+        limit=SYMBOLS,
+        symbol_charts=[
+            (
+                row["symbol"],
+                _json(charts.forecast_chart(data, row["source"], row["symbol"])),
+                _json(charts.history_chart(data, row["source"], row["symbol"])),
+            )
+            for row in data.symbols
+        ],
+        by_symbol=[charts.of(data.forecasts, row["source"], row["symbol"]) for row in data.symbols],
+        error_chart=_json(charts.error_chart(data)) if data.candidates else None,
+        realised=[
+            (name, rows, _json(charts.coverage_chart(rows, f"{name}: coverage")))
+            for name, rows in realised
+            if rows
+        ],
+    )
+
+
+def _json(figure: "Figure") -> str:
+    # Inside a script element, "</script>" in a title would end it.
+    return str(figure.to_json()).replace("<", "\\u003c")
