@@ -1,0 +1,266 @@
+"""Training, forecasting, scoring and reproducing on real services, with the sample's bars."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import boto3
+import pyarrow as pa
+import pytest
+
+from catalog.connect import ensure_tables, load_table, open_catalog
+from catalog.maintenance import maintain
+from catalog.merge import merge
+from catalog.snapshots import tags
+from catalog.tables import BY_NAME, FEATURE_DRIFT, FORECASTS, GATE_DECISIONS, QUOTES, SPLITS
+from lakehouse.errors import UnknownSymbol, UsageError
+from lakehouse.forecasting import registry, tracking
+from lakehouse.forecasting.inference import PredictionReport, predict
+from lakehouse.forecasting.reproduce import reproduce
+from lakehouse.forecasting.scoring import score
+from lakehouse.forecasting.training import TrainingReport, train
+from lakehouse.settings import Settings
+
+SYMBOLS = {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
+LAST_DAY = dt.date(2013, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A stack of its own, because these tests change the lake's past."""
+    from lakehouse.landing.ingest import ingest
+    from lakehouse.landing.request import IngestRequest
+    from lakehouse.services import running
+    from lakehouse.warehouse.transform import transform
+
+    own = Settings(
+        home=tmp_path_factory.mktemp("forecasting"),
+        forecast={"folds": 2, "backfill_refit_days": 21},
+        _env_file=None,
+    )
+    with running(own) as settings:
+        ensure_tables(open_catalog(settings.catalog, settings.s3))
+        ingest(settings, IngestRequest(source="sample"))
+        transform(settings)
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def training(home: Settings) -> TrainingReport:
+    return train(home)
+
+
+@pytest.fixture(scope="module")
+def again(home: Settings, training: TrainingReport) -> TrainingReport:
+    return train(home, force=True)
+
+
+@pytest.fixture(scope="module")
+def prediction(home: Settings, training: TrainingReport) -> PredictionReport:
+    return predict(home)
+
+
+def rows(settings: Settings, definition) -> list[dict]:
+    catalog = open_catalog(settings.catalog, settings.s3)
+    return load_table(catalog, definition).scan().to_arrow().to_pylist()
+
+
+def test_nothing_serves_before_training(home: Settings) -> None:
+    with pytest.raises(UsageError, match="weekahead train"):
+        predict(home)
+
+
+def test_dry_run_decides_and_changes_nothing(home: Settings) -> None:
+    report = train(home, dry_run=True)
+    assert report.dry_run and report.run_id is None and report.champion_version is None
+    assert registry.champion(tracking.connect(home), home) is None
+    (decision,) = rows(home, GATE_DECISIONS)
+    assert decision["dry_run"] and not decision["promoted"]
+    assert decision["reason"] == report.reason
+
+
+def test_training_registers_a_champion_that_never_loses_much(
+    home: Settings, training: TrainingReport
+) -> None:
+    client = tracking.connect(home)
+    version = registry.require_champion(client, home)
+    assert str(version.version) == training.champion_version
+    assert registry.version_kind(version) == training.champion_kind
+    figures = {found.kind: found.figures for found in training.candidates}[training.champion_kind]
+    for h in range(1, 6):
+        assert figures[f"mae_vs_last_price_h{h}"] <= 1.002
+        assert figures[f"coverage_80_h{h}"] == pytest.approx(0.80, abs=0.03)
+        assert figures[f"coverage_95_h{h}"] == pytest.approx(0.95, abs=0.02)
+
+
+def test_runs_hold_what_it_takes_to_judge_them(home: Settings, training: TrainingReport) -> None:
+    client = tracking.connect(home)
+    files = {found.path for found in client.list_artifacts(training.run_id)}
+    assert {"metrics.csv", "validation_scheme.csv", "validation_scheme.png"} <= files
+    run = client.get_run(training.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["folds"] == "2"
+    assert str(training.snapshots["raw.quotes"]) in run.data.tags["weekahead.snapshots"]
+    (dataset,) = run.inputs.dataset_inputs
+    assert str(training.snapshots["raw.quotes"]) in dataset.dataset.source
+    assert len(training.candidates) == 6
+
+
+def test_artifacts_are_in_the_object_store_with_a_signature(
+    home: Settings, training: TrainingReport
+) -> None:
+    from mlflow.models import get_model_info
+
+    store = boto3.client(
+        "s3",
+        endpoint_url=home.s3.endpoint,
+        aws_access_key_id=home.s3.access_key,
+        aws_secret_access_key=home.s3.secret_key.get_secret_value(),
+        region_name=home.s3.region,
+    )
+    listed = store.list_objects_v2(Bucket=home.s3.artifacts_bucket, Prefix="mlflow/")
+    keys = [item["Key"] for item in listed["Contents"]]
+    assert any(key.endswith("model.skops") for key in keys)
+    assert not any(key.endswith((".pkl", ".pickle")) for key in keys)
+    tracking.connect(home)
+    info = get_model_info(f"models:/{home.mlflow.model_name}@{registry.ALIAS}")
+    assert "volatility_21" in info.signature.inputs.input_names()
+    assert "upper_95_5" in info.signature.outputs.input_names()
+
+
+def test_snapshots_that_a_version_saw_are_tagged(home: Settings, training: TrainingReport) -> None:
+    catalog = open_catalog(home.catalog, home.s3)
+    name = f"{home.mlflow.model_name}-v{training.champion_version}"
+    for table, snapshot in training.snapshots.items():
+        if snapshot is not None:
+            assert tags(load_table(catalog, BY_NAME[table]))[name] == snapshot
+
+
+def test_unchanged_training_is_skipped(home: Settings, training: TrainingReport) -> None:
+    again = train(home)
+    assert again.skipped
+    assert again.champion_version == training.champion_version
+    assert again.data_digest == training.data_digest
+    assert {c.kind: c.figures for c in again.candidates} == {
+        c.kind: c.figures for c in training.candidates
+    }
+
+
+def test_champion_forecasts_every_symbol_and_horizon(
+    home: Settings, training: TrainingReport, prediction: PredictionReport
+) -> None:
+    assert (prediction.forecasts, prediction.new, prediction.stale) == (25, 25, ())
+    ledger = rows(home, FORECASTS)
+    assert {(row["symbol"], row["horizon"]) for row in ledger} == {
+        (symbol, horizon) for symbol in SYMBOLS for horizon in range(1, 6)
+    }
+    for row in ledger:
+        assert row["as_of_date"] == LAST_DAY < row["target_date"]
+        assert row["model_version"] == training.champion_version
+        assert row["feature_snapshot"] == training.snapshots["raw.quotes"]
+        assert not row["simulated"]
+        edges = [row[n] for n in ("lower_95", "lower_80", "point", "upper_80", "upper_95")]
+        assert edges == sorted(edges)
+    apple = [row for row in ledger if row["symbol"] == "AAPL"]
+    assert {row["last_close"] for row in apple} == {430.47}
+
+
+def test_forecasting_again_adds_nothing(home: Settings, prediction: PredictionReport) -> None:
+    before = rows(home, FORECASTS)
+    assert predict(home).new == 0
+    assert rows(home, FORECASTS) == before
+
+
+def test_unknown_symbol_is_named(home: Settings, prediction: PredictionReport) -> None:
+    with pytest.raises(UnknownSymbol, match="NOPE"):
+        predict(home, symbols=("AAPL", "NOPE"))
+
+
+def test_backfill_is_simulated_idempotent_and_scored(
+    home: Settings, prediction: PredictionReport
+) -> None:
+    span = (dt.date(2012, 11, 1), dt.date(2013, 1, 31))
+    first = predict(home, as_of=span)
+    assert first.simulated and first.new == first.forecasts > 5 * 5 * 55
+    assert predict(home, as_of=span).new == 0
+    for row in rows(home, FORECASTS):
+        if row["simulated"]:
+            trained = dt.date.fromisoformat(row["model_version"][-10:])
+            assert trained <= row["as_of_date"]
+    report = score(home)
+    judged = [row for row in report.performance if row.simulated]
+    assert {row.horizon for row in judged} == {1, 2, 3, 4, 5}
+    assert sum(row.forecasts for row in judged) == first.forecasts
+    for row in judged:
+        assert 0.9 < row.relative_mae_last_price < 1.1
+        assert row.coverage_95 > row.coverage_80 > 0.6
+    assert len(report.drift) > 20
+    measured = len(rows(home, FEATURE_DRIFT))
+    assert measured == len(report.drift)
+    assert score(home, strict=True).exit_code == (1 if report.warnings else 0)
+    assert len(rows(home, FEATURE_DRIFT)) == measured
+
+
+def test_challenger_on_the_same_data_does_not_replace_the_champion(
+    home: Settings, training: TrainingReport, again: TrainingReport
+) -> None:
+    assert again.action == "keep"
+    assert again.champion_version == training.champion_version
+    assert again.challenger_version not in (None, training.champion_version)
+    client = tracking.connect(home)
+    version = registry.get_version(client, home, again.challenger_version)
+    assert version.tags["weekahead.gate"] == "rejected"
+    assert version.tags["weekahead.gate_reason"] == again.reason
+
+
+def test_rollback_and_back_again(
+    home: Settings, training: TrainingReport, again: TrainingReport
+) -> None:
+    client = tracking.connect(home)
+    other = again.challenger_version
+    registry.promote(client, home, other)
+    assert registry.rollback(home).serves == training.champion_version
+    with pytest.raises(UsageError, match="No version served before"):
+        registry.rollback(home)
+    with pytest.raises(UsageError, match="has no version 99"):
+        registry.rollback(home, "99")
+    assert registry.rollback(home, other).replaced == training.champion_version
+    assert registry.rollback(home, training.champion_version).serves == training.champion_version
+
+
+def test_reproduced_after_a_correction_a_late_split_and_maintenance(
+    home: Settings, training: TrainingReport
+) -> None:
+    from lakehouse.warehouse.client import connect
+
+    catalog = open_catalog(home.catalog, home.s3)
+    key = {"source": "sample", "symbol": "IBM"}
+    corrected = {"trade_date": dt.date(2005, 6, 1), "open": 1.0, "high": 9.0, "low": 1.0}
+    bar = pa.Table.from_pylist([key | corrected | {"close": 7.0, "volume": 1}])
+    split = pa.Table.from_pylist(
+        [key | {"ex_date": dt.date(2006, 6, 1), "ratio_before": 1.0, "ratio_after": 3.0}]
+    )
+    assert merge(catalog, QUOTES, bar, commit_id="correction").corrected == 1
+    assert merge(catalog, SPLITS, split, commit_id="late split").new == 1
+    for definition in (QUOTES, SPLITS):
+        maintain(
+            catalog,
+            home.s3,
+            definition,
+            keep=dt.timedelta(0),
+            orphan_age=dt.timedelta(0),
+            small_files=4,
+        )
+
+    report = reproduce(home, training.champion_version)
+    assert report.differences == ()
+    assert report.identical and report.exit_code == 0
+    assert report.data_digest == training.data_digest
+    assert report.figures > 50
+    with connect(home, "admin") as warehouse:
+        left = warehouse.query("SELECT name FROM system.databases WHERE name LIKE 'scratch%'")
+        assert left.result_rows == []
+
+
+def test_unknown_version_cannot_be_reproduced(home: Settings, training: TrainingReport) -> None:
+    with pytest.raises(UsageError, match="has no version 99"):
+        reproduce(home, "99")
