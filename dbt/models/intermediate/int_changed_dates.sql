@@ -24,7 +24,16 @@ bars as (
     from {{ ref('fct_quotes') }} as q
     inner join {{ ref('int_rebuild') }} as r
         on q.source = r.source and q.symbol = r.symbol
-    where q.is_traded and r.has_new_features and q.trade_date >= r.features_from
+    where
+        q.is_traded
+        and r.has_new_features
+        and q.trade_date >= r.features_from
+        -- The earliest date on its own lets whole years be skipped.
+        and q.trade_date >= (
+            select min(features_from)
+            from {{ ref('int_rebuild') }}
+            where has_new_features
+        )
 ),
 
 events as (
