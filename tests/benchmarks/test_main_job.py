@@ -1,7 +1,7 @@
 """The main job on the sample: seconds of the first and second run, share of each stage, memory.
 
 The times are printed, not asserted: they belong to the machine. What is asserted is that the second
-run, which has nothing to do, costs a fraction of the first, and the memory of all processes together.
+run, which has nothing to do, costs a fraction of the first, and the memory of all processes.
 """
 
 import os
@@ -55,10 +55,8 @@ def measured_run(home: Path) -> tuple[float, float, list[tuple[float, str]]]:
     started = time.monotonic()
     watcher.start()
     assert command.stderr is not None
-    lines = []
-    for line in command.stderr:
-        if found := re.match(r"\s*([\d.]+)s (.*)", line):
-            lines.append((float(found[1]), found[2]))
+    told = (re.match(r"\s*([\d.]+)s (.*)", line) for line in command.stderr)
+    lines = [(float(found[1]), found[2]) for found in told if found]
     assert command.wait() == 0
     seconds = time.monotonic() - started
     watcher.join()
