@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 MAX_FAILURES_SHOWN = 5
+QUIET_STATUSES = ("pass", "success", "no-op")
 MAX_ROWS_SHOWN = 3
 LEDGER = "source:ml+"
 
@@ -264,7 +265,9 @@ def _listener(progress: Progress | None) -> Callable[[Any], None]:
     def listen(event: Any) -> None:
         if progress and event.info.name == "NodeFinished":
             node = event.data.node_info
-            progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
+            # Every model as it is done, but of tests and seeds only what needs a look.
+            if node.resource_type == "model" or node.node_status not in QUIET_STATUSES:
+                progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
 
     return listen
 
