@@ -78,11 +78,6 @@ def changed_sources(settings: Settings, snapshots: Snapshots | None = None) -> s
     return {name for name, id_ in snapshots.items() if last.snapshots.get(name) != id_}
 
 
-def needs_transform(settings: Settings, snapshots: Snapshots) -> bool:
-    """Whether ``changed_sources`` finds any."""
-    return bool(changed_sources(settings, snapshots))
-
-
 def transform(
     settings: Settings,
     *,

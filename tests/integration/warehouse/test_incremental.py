@@ -10,7 +10,7 @@ from catalog.connect import open_catalog
 from catalog.snapshots import current_snapshots
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
-from lakehouse.warehouse.transform import needs_transform, transform
+from lakehouse.warehouse.transform import changed_sources, transform
 from tests.integration.warehouse.market import Market
 
 SCRATCH = {layer: f"scratch_{layer}" for layer in ("staging", "intermediate", "marts")}
@@ -101,5 +101,5 @@ def test_features_do_not_change_with_what_comes_later(
 def test_an_unchanged_lake_needs_no_build(stack: Settings) -> None:
     transform(stack)
     snapshots = current_snapshots(open_catalog(stack.catalog, stack.s3))
-    assert not needs_transform(stack, snapshots)
-    assert needs_transform(stack, snapshots | {"raw.quotes": 1})
+    assert changed_sources(stack, snapshots) == set()
+    assert changed_sources(stack, snapshots | {"raw.quotes": 1}) == {"raw.quotes"}
