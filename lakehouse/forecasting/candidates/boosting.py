@@ -19,14 +19,18 @@ class Boosting(Candidate):
 
     kind = "boosting"
 
+    def __init__(self, *, horizon: int = 1, seed: int = 0, iterations: int | None = None) -> None:
+        super().__init__(horizon=horizon, seed=seed)
+        self.iterations = iterations
+
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Choose the number of trees, then fit on all rows."""
         self.remember(X, y)
         target = self.standardised(X, y)
         matrix = observed(self.matrix(X))
         earlier, later = inner_split(X, horizon=self.horizon)
-        self.iterations_ = 1
-        if min(earlier.sum(), later.sum()) >= LEAST_ROWS:
+        self.iterations_ = self.iterations or 1
+        if self.iterations is None and min(earlier.sum(), later.sum()) >= LEAST_ROWS:
             model = booster(self.seed, int(earlier.sum()))
             model.fit(observed(matrix[earlier]), target[earlier])
             errors = [

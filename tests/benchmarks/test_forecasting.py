@@ -1,0 +1,177 @@
+"""What training costs at scale, and one boosting beside mlforecast's.
+
+Scaled down by default; ``WEEKAHEAD_BENCH_FULL=1`` takes 500 symbols over 5 years (625,000 rows).
+mlforecast pins older libraries, so it runs in an environment of its own, which uv makes.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from lakehouse.forecasting.dataset import Dataset
+from lakehouse.settings.forecast import ForecastSettings
+
+FULL = os.environ.get("WEEKAHEAD_BENCH_FULL") == "1"
+SYMBOLS = 500 if FULL else 50
+DAYS = 1250
+FEATURES = 30
+TRAINING_SECONDS = 600
+MEMORY_GIB = 4.0
+# Both sides: 30 features, five direct horizons, 30 trees of 8 leaves, on one thread.
+MLFORECAST = """
+import json, sys, time
+import pandas as pd
+from mlforecast import MLForecast
+from mlforecast.lag_transforms import RollingMean, RollingStd
+from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
+
+frame = pd.read_parquet(sys.argv[1])
+rows = len(frame)
+with threadpool_limits(1):
+    started = time.perf_counter()
+    model = HistGradientBoostingRegressor(learning_rate=0.1, max_iter=30, max_leaf_nodes=8,
+        min_samples_leaf=rows // 100, l2_regularization=1.0, early_stopping=False, random_state=0)
+    transforms = {1: [t(w) for w in (3, 5, 10, 21, 42, 63, 126) for t in (RollingMean, RollingStd)]}
+    found = MLForecast(models=[model], freq="B", lags=list(range(1, 17)), lag_transforms=transforms)
+    found.fit(frame, max_horizon=5)
+    forecasts = found.predict(5)
+    seconds = time.perf_counter() - started
+print(json.dumps({"seconds": seconds, "forecasts": len(forecasts)}))
+"""
+
+
+def made_up(symbols: int, days: int) -> Dataset:
+    """Random walks with as many features as the warehouse makes; built fast, not meaningful."""
+    random = np.random.default_rng(0)
+    returns = random.standard_t(5, (days, symbols)) * random.uniform(0.01, 0.03, symbols)
+    log = returns.cumsum(axis=0)
+    dates = pd.bdate_range("2019-01-01", periods=days).to_numpy()
+    shape = (days * symbols,)
+    frame = pd.DataFrame(
+        {
+            "source": "test",
+            "symbol": np.tile([f"S{number:03d}" for number in range(symbols)], days),
+            "trade_date": np.repeat(dates, symbols),
+            "close": 100 * np.exp(log).reshape(shape),
+            "bar_number": np.repeat(np.arange(1, days + 1), symbols),
+            "volatility_21": pd.DataFrame(returns).rolling(21).std().to_numpy().reshape(shape),
+        }
+    )
+    for window in range(1, FEATURES):
+        lagged = np.full_like(log, np.nan)
+        lagged[window:] = log[window:] - log[:-window]
+        frame[f"ret_{window}"] = lagged.reshape(shape)
+    targets = np.full((days, symbols, 5), np.nan)
+    target_dates = np.full((days, symbols, 5), np.datetime64("NaT"), dtype="datetime64[D]")
+    for h in range(1, 6):
+        targets[:-h, :, h - 1] = log[h:] - log[:-h]
+        target_dates[:-h, :, h - 1] = dates[h:, None].astype("datetime64[D]")
+    return Dataset(frame, targets.reshape(-1, 5), target_dates.reshape(-1, 5))
+
+
+@contextmanager
+def timed(results: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    results[name] = time.perf_counter() - started
+
+
+def train_all(folder: str, answer: Connection) -> None:
+    """Every candidate over every window, in a process of its own so that its memory is its own."""
+    from lakehouse.forecasting.development import develop, serving_model
+
+    settings = ForecastSettings()
+    seconds: dict[str, float] = {}
+    dataset = made_up(SYMBOLS, DAYS)
+    with timed(seconds, "seconds"):
+        development = develop(dataset, settings, workspace=Path(folder))
+        serving_model(development, development.challenger, settings)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    answer.send({"rows": len(dataset.frame), "peak_gib": peak} | seconds)
+
+
+def test_training_all_candidates(tmp_path: Path) -> None:
+    here, there = get_context("spawn").Pipe()
+    process = get_context("spawn").Process(target=train_all, args=(str(tmp_path), there))
+    process.start()
+    there.close()
+    result = here.recv()
+    process.join()
+    rate = result["rows"] / result["seconds"]
+    print(
+        f"\ntraining {result['rows']:,} rows, six candidates, six windows: "
+        f"{result['seconds']:.1f} s ({rate:,.0f} rows/s), peak {result['peak_gib']:.2f} GiB"
+    )
+    assert result["seconds"] < TRAINING_SECONDS
+    assert result["peak_gib"] < MEMORY_GIB
+
+
+def test_boosting_is_no_slower_than_mlforecast(tmp_path: Path) -> None:
+    from lakehouse.forecasting import walkforward
+    from lakehouse.forecasting.candidates.boosting import ITERATIONS, Boosting
+
+    dataset = made_up(SYMBOLS, DAYS)
+    latest = dataset.inputs.tail(SYMBOLS)
+    seconds: dict[str, float] = {}
+    with timed(seconds, "same"), threadpool_limits(1):
+        for h in range(5):
+            known = np.isfinite(dataset.targets[:, h]) & (dataset.frame.bar_number > 60)
+            model = Boosting(horizon=h + 1, iterations=ITERATIONS)
+            model.fit(dataset.inputs[known], dataset.targets[known, h])
+            assert model.predict(latest).shape == (SYMBOLS,)
+    with timed(seconds, "served"):
+        served = walkforward.fit(dataset, "boosting", dataset.targets, ForecastSettings())
+        assert served.predict(latest).shape == (SYMBOLS, 25)
+
+    series = pd.DataFrame(
+        {
+            "unique_id": dataset.frame["symbol"].astype(object),
+            "ds": dataset.frame["trade_date"],
+            "y": np.log(dataset.frame["close"]),
+        }
+    ).sort_values(["unique_id", "ds"], ignore_index=True)
+    series.to_parquet(tmp_path / "series.parquet", index=False)
+    python = mlforecast_environment()
+    (tmp_path / "run.py").write_text(MLFORECAST)
+    output = subprocess.run(
+        [python, tmp_path / "run.py", tmp_path / "series.parquet"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    theirs = json.loads(output.splitlines()[-1])
+    assert theirs["forecasts"] == 5 * SYMBOLS
+    print(
+        f"\nboosting on {len(series):,} rows, {FEATURES} features, five horizons, fit and predict: "
+        f"ours {seconds['same']:.2f} s, mlforecast {theirs['seconds']:.2f} s (with its features); "
+        f"as served, the number of trees being chosen first: {seconds['served']:.2f} s"
+    )
+    assert seconds["same"] <= theirs["seconds"]
+
+
+def mlforecast_environment() -> Path:
+    """A Python that has mlforecast; made at the first use."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "weekahead"
+    python = cache / "mlforecast-1.1" / "bin" / "python"
+    if not python.exists():
+        import sklearn
+
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        target = python.parent.parent
+        packages = ["mlforecast==1.1.0", f"scikit-learn=={sklearn.__version__}", "pyarrow"]
+        subprocess.run(["uv", "venv", "--quiet", "--python", version, target], check=True)
+        subprocess.run(["uv", "pip", "install", "-q", "-p", python, *packages], check=True)
+    return python
