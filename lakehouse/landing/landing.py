@@ -1,7 +1,7 @@
 """Putting what was fetched into the lake: check, count, merge."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from lakehouse.landing.request import Counts
 from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
 
 REASONS_SHOWN = 3
+ROWS_AT_ONCE = 1_000_000
 
 
 @dataclass
@@ -70,29 +71,26 @@ class Landing:
             else:
                 self._land_reference(definition, pq.read_table(path))
 
-    def land_quotes(self, verdict: Verdict, *, record: bool = True) -> MergeReport:
+    def land_quotes(self, verdict: Verdict, *, record: bool = True) -> None:
         """Merge accepted bars and record the rest, unless that has been done before."""
         if record:
             remarks = pa.concat_tables([verdict.rejected, verdict.flagged])
             record_rejects(self.catalog, remarks, self.load_id)
-        report = self._merge(
-            QUOTES,
-            verdict.accepted,
-            rejected=verdict.rejected.num_rows,
-            flagged=verdict.flagged.num_rows,
-        )
-        self._count_symbols(verdict, report)
-        return report
+        self._count(QUOTES, rejected=verdict.rejected.num_rows, flagged=verdict.flagged.num_rows)
+        self._count_symbols(verdict.rejected, "rejected")
+        self._count_symbols(verdict.flagged, "flagged")
+        for part in _parts(verdict.accepted):
+            report = self._merge(QUOTES, part)
+            self._count_merged(part, report)
 
     def _land_reference(self, definition: TableDefinition, rows: pa.Table) -> None:
         kept, conflicts = _one_per_key(rows, definition)
         if conflicts.num_rows:
             record_rejects(self.catalog, conflicts, self.load_id)
-        self._merge(definition, kept, rejected=conflicts.num_rows)
+        self._count(definition, rejected=conflicts.num_rows)
+        self._merge(definition, kept)
 
-    def _merge(
-        self, definition: TableDefinition, rows: pa.Table, *, rejected: int = 0, flagged: int = 0
-    ) -> MergeReport:
+    def _merge(self, definition: TableDefinition, rows: pa.Table) -> MergeReport:
         now = pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC"))
         stamped = rows.append_column(
             "load_id", pa.repeat(pa.scalar(self.load_id, pa.string()), rows.num_rows)
@@ -100,26 +98,44 @@ class Landing:
         report = merge(
             self.catalog, definition, stamped, commit_id=f"{self.load_id}/{definition.name}"
         )
-        counts = Counts(report.new, report.corrected, report.unchanged, rejected, flagged)
-        self.tables[definition.name] = self.tables.get(definition.name, Counts()) + counts
+        self._count(
+            definition, new=report.new, corrected=report.corrected, unchanged=report.unchanged
+        )
         self.snapshots[definition.name] = report.snapshot_id
         return report
 
-    def _count_symbols(self, verdict: Verdict, report: MergeReport) -> None:
-        arrived = _by_symbol(verdict.accepted)
-        new = _by_symbol(report.new_keys)
-        corrected = _by_symbol(report.corrected_keys)
-        rejected = _by_symbol(verdict.rejected)
-        flagged = _by_symbol(verdict.flagged)
-        for symbol in arrived.keys() | rejected.keys():
-            counts = Counts(
-                new=new[symbol],
-                corrected=corrected[symbol],
-                unchanged=arrived[symbol] - new[symbol] - corrected[symbol],
-                rejected=rejected[symbol],
-                flagged=flagged[symbol],
-            )
-            self.symbols[symbol] = self.symbols.get(symbol, Counts()) + counts
+    def _count(self, definition: TableDefinition, **numbers: int) -> None:
+        counted = self.tables.get(definition.name, Counts())
+        self.tables[definition.name] = counted + Counts(**numbers)
+
+    def _count_symbols(self, rows: pa.Table | None, kind: str) -> Counter[str]:
+        numbers = _by_symbol(rows)
+        for symbol, number in numbers.items():
+            counted = self.symbols.get(symbol, Counts())
+            self.symbols[symbol] = counted + Counts(**{kind: number})
+        return numbers
+
+    def _count_merged(self, rows: pa.Table, report: MergeReport) -> None:
+        changed = self._count_symbols(report.new_keys, "new")
+        changed += self._count_symbols(report.corrected_keys, "corrected")
+        for symbol, number in _by_symbol(rows).items():
+            counted = self.symbols.get(symbol, Counts())
+            self.symbols[symbol] = counted + Counts(unchanged=number - changed[symbol])
+
+
+def _parts(rows: pa.Table) -> Iterator[pa.Table]:
+    """A large load year by year, as the table is partitioned, so that memory stays bounded.
+
+    The years come in order: after a kill in between, the lake ends where the load was cut off, and
+    the next ingest goes on from there.
+    """
+    if rows.num_rows <= ROWS_AT_ONCE:
+        yield rows
+        return
+    frame = to_frame(rows)
+    years = frame["trade_date"].dt.year()
+    for year in years.unique().sort():
+        yield frame.filter(years == year).to_arrow()
 
 
 def read_quotes(paths: Sequence[Path]) -> pa.Table:
