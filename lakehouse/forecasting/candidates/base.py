@@ -15,6 +15,8 @@ CLIP = 5.0
 LEAST_VOLATILITY_SHARE = 0.1
 LEAST_ROWS_FOR_ELASTICITY = 500
 REFERENCE_VOLATILITY = 0.02
+# Quantile of the volatilities that stands in for a missing one.
+YOUNG = 0.95
 
 
 class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,6 +50,10 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.typical_volatility_ = (
             float(np.median(volatility[usable])) if usable.any() else REFERENCE_VOLATILITY
         )
+        # A symbol too young to have a volatility is rarely a calm one.
+        self.young_volatility_ = (
+            float(np.quantile(volatility[usable], YOUNG)) if usable.any() else REFERENCE_VOLATILITY
+        )
         self.elasticity_ = _elasticity(volatility[usable], y[usable])
 
     def volatility(self, X: pd.DataFrame) -> Floats:
@@ -59,7 +65,7 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         trained at different times can be pooled.
         """
         daily = X[VOLATILITY].to_numpy(dtype="float64")
-        daily = np.where(np.isfinite(daily), daily, self.typical_volatility_)
+        daily = np.where(np.isfinite(daily), daily, self.young_volatility_)
         daily = np.maximum(daily, LEAST_VOLATILITY_SHARE * self.typical_volatility_)
         expected = REFERENCE_VOLATILITY * (daily / REFERENCE_VOLATILITY) ** self.elasticity_
         scale: Floats = expected * np.sqrt(self.horizon)

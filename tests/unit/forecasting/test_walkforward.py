@@ -1,0 +1,38 @@
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+
+from lakehouse.forecasting import walkforward
+from lakehouse.forecasting.dataset import Dataset, unique_dates
+from lakehouse.forecasting.validation import plan
+
+
+def serially(function, items):
+    return [function(item) for item in items]
+
+
+def in_another_process(function, items):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(function, items))
+
+
+def test_where_tasks_run_does_not_matter(noise: Dataset, settings, tmp_path) -> None:
+    folds = plan(unique_dates(noise), settings)
+    kinds = ("drift", "ridge", "boosting")
+    runs = [
+        walkforward.run(noise, folds, kinds, settings, workspace=tmp_path, execute=execute)
+        for execute in (None, serially, in_another_process)
+    ]
+    for kind in kinds:
+        bits = {(run[kind].returns.tobytes(), run[kind].bounds.tobytes()) for run in runs}
+        assert len(bits) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_first_window_has_no_intervals_and_later_ones_do(noise, settings, tmp_path) -> None:
+    folds = plan(unique_dates(noise), settings)
+    result = walkforward.run(noise, folds, ["drift"], settings, workspace=tmp_path)["drift"]
+    assert np.isnan(result.bounds[result.folds == 0]).all()
+    assert np.isfinite(result.bounds[result.folds > 0]).all()
+    np.testing.assert_array_equal(result.gate_model.bounds_, result.bounds[-1])
