@@ -17,7 +17,9 @@ def test_the_command_line_beats_the_environment_beats_dotenv_beats_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path("weekahead.toml").write_text("[http]\nattempts = 2\nparallel = 2\npause_seconds = 2\n")
-    Path(".env").write_text("WEEKAHEAD_HTTP__PARALLEL=3\nWEEKAHEAD_HTTP__PAUSE_SECONDS=3\nOTHER=x\n")
+    Path(".env").write_text(
+        "WEEKAHEAD_HTTP__PARALLEL=3\nWEEKAHEAD_HTTP__PAUSE_SECONDS=3\nOTHER=x\n"
+    )
     monkeypatch.setenv("WEEKAHEAD_HTTP__PAUSE_SECONDS", "4")
     http = load_settings().http
     assert (http.attempts, http.parallel, http.pause_seconds) == (2, 3, 4.0)
