@@ -301,7 +301,11 @@ def _twin_forecast(
     if missing or twin.horizons != development.dataset.targets.shape[1]:
         return None, f"features or horizons changed ({', '.join(missing) or 'horizons'})"
     window = development.gate.test_rows(development.dataset)
-    return twin.forecast(inputs.iloc[window][twin.columns_])[0], ""
+    try:
+        return twin.forecast(inputs.iloc[window][twin.columns_])[0], ""
+    except AttributeError as error:
+        # Stored by an earlier version of the candidates, which knew other attributes.
+        return None, f"it was stored by other code ({error})"
 
 
 def _unchanged(

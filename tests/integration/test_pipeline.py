@@ -273,6 +273,14 @@ def pids(home: Path) -> dict[str, int]:
     return {name: entry["pid"] for name, entry in state.items()}
 
 
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_for(command: subprocess.Popen[str], text: str) -> None:
     assert command.stderr is not None
     seen = []
@@ -301,7 +309,7 @@ def test_a_killed_service_fails_the_run_clearly(
     _, err = command.communicate(timeout=300)
     assert command.returncode == 1, err
     assert "error:" in err
-    assert not any(psutil.pid_exists(pid) for pid in pids(killed_home).values())
+    assert not any(alive(pid) for pid in pids(killed_home).values())
 
 
 def test_the_run_after_the_kills_ends_in_the_same_state(
@@ -328,7 +336,7 @@ def test_ctrl_c_stops_everything_and_loses_nothing(tmp_path: Path) -> None:
     _, err = command.communicate(timeout=60)
     assert command.returncode == 130
     assert "Interrupted" in err
-    assert not any(psutil.pid_exists(pid) for pid in pids(home).values())
+    assert not any(alive(pid) for pid in pids(home).values())
 
 
 def test_two_runs_at_once_leave_one_copy(tmp_path: Path) -> None:
