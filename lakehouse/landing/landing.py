@@ -9,6 +9,7 @@ from threading import Lock
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
@@ -132,10 +133,9 @@ def _parts(rows: pa.Table) -> Iterator[pa.Table]:
     if rows.num_rows <= ROWS_AT_ONCE:
         yield rows
         return
-    frame = to_frame(rows)
-    years = frame["trade_date"].dt.year()
-    for year in years.unique().sort():
-        yield frame.filter(years == year).to_arrow()
+    years = pc.year(rows.column("trade_date"))
+    for year in sorted(pc.unique(years).to_pylist()):
+        yield rows.filter(pc.equal(years, year))
 
 
 def read_quotes(paths: Sequence[Path]) -> pa.Table:
