@@ -50,6 +50,8 @@ for module in (stages, models, sql, report, services):
 def main() -> None:
     """Run the command line; every expected failure is one message and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    # A shell starts background jobs with the interrupt ignored; ours have services to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
