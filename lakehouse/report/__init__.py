@@ -1,4 +1,4 @@
-"""One HTML file that shows forecasts, how good they are, and the health of the data."""
+"""One self-contained HTML file: forecasts, how good they are, and the data's health."""
 
 from lakehouse.report.page import write_report
 
