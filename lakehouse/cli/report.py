@@ -11,21 +11,20 @@ from lakehouse.cli import show
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default="weekahead-report.html",
+    default=Path("weekahead-report.html"),
     show_default=True,
-    help="The file to write; an older one is replaced.",
+    help="The file to write.",
 )
 def report(output: Path) -> None:
-    """Write one HTML file: prices and forecasts, how good they are, data health.
+    """Write one HTML file: forecasts, how good they are, and the data's health.
 
-    The file needs nothing else and no network: open it in any browser, or mail it.
+    It needs nothing else, not even a network, and may be sent to anybody.
     """
     from lakehouse.cli.context import services_up
     from lakehouse.report import write_report
 
-    with services_up() as settings:
-        path = write_report(settings, output)
-    show.line(str(path))
+    with services_up(quiet=True) as settings:
+        show.line(str(write_report(settings, output)))
 
 
 COMMANDS = (report,)

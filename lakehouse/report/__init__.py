@@ -1,4 +1,4 @@
-"""One self-contained HTML file: forecasts, how good they are, and the data's health."""
+"""One HTML file that shows forecasts, how good they are, and the health of the data."""
 
 from lakehouse.report.page import write_report
 

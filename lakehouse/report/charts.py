@@ -1,123 +1,142 @@
-"""Charts of one symbol, as Plotly figures in plain values."""
+"""The report's charts; colours that stay apart for colour-blind readers (Okabe and Ito, 2008)."""
 
-import json
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
+from lakehouse.report.data import ReportData, Rows
 
-from lakehouse.report.marts import Row
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
-# Okabe and Ito's palette, which colour-blind people can tell apart.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#8a8f98"
-BAND_80, BAND_95 = "rgba(213,94,0,0.30)", "rgba(213,94,0,0.14)"
-
-_LAYOUT: dict[str, Any] = {
+BLACK, BLUE, SKY, ORANGE, GREEN, PURPLE = (
+    "#222222",
+    "#0072B2",
+    "#56B4E9",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+)
+LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
-    "margin": {"l": 56, "r": 16, "t": 12, "b": 36},
-    "height": 380,
-    "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1f2430"},
-    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-    "hovermode": "x unified",
+    "margin": {"l": 55, "r": 20, "t": 40, "b": 40},
+    "height": 340,
+    "legend": {"orientation": "h", "y": -0.18},
+    "font": {"family": "system-ui, sans-serif", "size": 13},
 }
 
 
-def forecast_chart(bars: list[Row], forecasts: list[Row], currency: str) -> dict[str, Any]:
-    """Adjusted closes and the five-day forecast with its 80 and 95 % intervals.
+def of(rows: Rows, source: str, symbol: str) -> Rows:
+    """The rows of one symbol."""
+    return [row for row in rows if (row["source"], row["symbol"]) == (source, symbol)]
 
-    Args:
-        bars: Recent bars, oldest first.
-        forecasts: The symbol's latest forecasts by horizon; may be empty. Their prices are of the
-            as-of date and are brought into today's shares by ``split_factor``.
-        currency: Unit of the price axis.
-    """
+
+def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
+    """The last closes, the forecast, and its 80 and 95 % bands."""
+    from plotly import graph_objects as go
+
+    bars = sorted(of(data.recent, source, symbol), key=lambda row: row["trade_date"])
+    rows = of(data.forecasts, source, symbol)
     figure = go.Figure()
-    dated = [row for row in forecasts if row["target_date"] is not None]
-    if dated:
-        _bands(figure, dated)
-    figure.add_scatter(
-        x=[bar["trade_date"].isoformat() for bar in bars],
-        y=[bar["adjusted_close"] for bar in bars],
-        name="adjusted close",
-        mode="lines",
-        line={"color": BLUE, "width": 2},
-    )
-    figure.update_layout(**_LAYOUT)
-    figure.update_yaxes(title=f"price, {currency}")
-    return _plain(figure)
-
-
-def history_chart(weeks: list[Row], splits: list[Row], currency: str) -> dict[str, Any]:
-    """Weekly closes as traded and adjusted over the whole history, with the splits marked."""
-    figure = go.Figure()
-    days = [row["day"].isoformat() for row in weeks]
-    for name, column, color in (("as traded", "traded", GREY), ("adjusted", "adjusted", BLUE)):
+    start = [(rows[0]["as_of_date"], rows[0]["last_close"])] if rows else []
+    for level, colour in ((95, "rgba(86,180,233,0.25)"), (80, "rgba(0,114,178,0.30)")):
+        upper = start + [(row["target_date"], row[f"upper_{level}"]) for row in rows]
+        lower = start + [(row["target_date"], row[f"lower_{level}"]) for row in rows]
+        outline = upper + lower[::-1]
         figure.add_scatter(
-            x=days,
-            y=[row[column] for row in weeks],
-            name=name,
+            x=[day for day, _ in outline],
+            y=[value for _, value in outline],
             mode="lines",
-            line={"color": color, "width": 1.6, "dash": "dot" if column == "traded" else "solid"},
-        )
-    for split in splits:
-        day = split["trade_date"].isoformat()
-        figure.add_shape(
-            type="line",
-            x0=day,
-            x1=day,
-            y0=0,
-            y1=1,
-            yref="paper",
-            line={"color": ORANGE, "width": 1},
-        )
-        figure.add_annotation(
-            x=day,
-            y=1,
-            yref="paper",
-            text=f"split {split['split_ratio']:g}",
-            showarrow=False,
-            xanchor="left",
-            yanchor="top",
-            font={"color": ORANGE},
-        )
-    figure.update_layout(**_LAYOUT)
-    figure.update_yaxes(title=f"price, {currency} (log scale)", type="log")
-    return _plain(figure)
-
-
-def _bands(figure: go.Figure, forecasts: list[Row]) -> None:
-    first = forecasts[0]
-    factor = first["split_factor"]
-    days = [first["as_of_date"].isoformat(), *(row["target_date"].isoformat() for row in forecasts)]
-
-    def prices(column: str) -> list[float | None]:
-        values = [first["last_close"], *(row[column] for row in forecasts)]
-        return [None if value is None else value * factor for value in values]
-
-    for level, color in ((95, BAND_95), (80, BAND_80)):
-        edge = {"mode": "lines", "line": {"width": 0}, "hovertemplate": "%{y:.2f}"}
-        figure.add_scatter(
-            x=days, y=prices(f"lower_{level}"), name=f"lower {level} %", showlegend=False, **edge
-        )
-        figure.add_scatter(
-            x=days,
-            y=prices(f"upper_{level}"),
+            fill="toself",
+            fillcolor=colour,
+            line={"width": 0},
             name=f"{level} % interval",
-            fill="tonexty",
-            fillcolor=color,
-            **edge,
+            hoverinfo="skip",
         )
     figure.add_scatter(
-        x=days,
-        y=prices("point"),
-        name="forecast",
+        x=[row["trade_date"] for row in bars],
+        y=[row["adjusted_close"] for row in bars],
+        line={"color": BLACK, "width": 1.5},
+        name="close (adjusted)",
+    )
+    points = start + [(row["target_date"], row["point"]) for row in rows]
+    figure.add_scatter(
+        x=[day for day, _ in points],
+        y=[value for _, value in points],
         mode="lines+markers",
-        line={"color": ORANGE, "width": 2, "dash": "dash"},
-        marker={"size": 5},
+        line={"color": ORANGE, "width": 2},
+        name="forecast",
+    )
+    title = f"{symbol}: last {len(bars)} closes and five days ahead"
+    return figure.update_layout(**LAYOUT, title=title, yaxis_title="price")
+
+
+def history_chart(data: ReportData, source: str, symbol: str) -> "Figure":
+    """Weekly closes, as traded and adjusted, on a logarithmic axis, with the splits marked."""
+    from plotly import graph_objects as go
+
+    rows = of(data.history, source, symbol)
+    figure = go.Figure()
+    for column, name, colour in (
+        ("as_traded", "as traded", PURPLE),
+        ("adjusted", "adjusted for splits", BLUE),
+    ):
+        figure.add_scatter(
+            x=[row["week"] for row in rows],
+            y=[row[column] for row in rows],
+            name=name,
+            line={"color": colour, "width": 1.2},
+        )
+    for row in rows:
+        if row["has_split"]:
+            figure.add_vline(x=str(row["week"]), line={"color": BLACK, "dash": "dot", "width": 1})
+    title = f"{symbol}: the whole history (dotted: split)"
+    return figure.update_layout(
+        **LAYOUT, title=title, yaxis_title="price, log scale", yaxis_type="log"
     )
 
 
-def _plain(figure: go.Figure) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(figure.to_json())
-    # The template repeats Plotly's defaults in every figure; the page says it once.
-    del plain["layout"]["template"]
-    return plain
+def error_chart(data: ReportData) -> "Figure":
+    """Walk-forward error of each candidate relative to the last price, by horizon."""
+    from plotly import graph_objects as go
+
+    figure = go.Figure()
+    colours = (BLACK, BLUE, ORANGE, GREEN, PURPLE, SKY)
+    for number, row in enumerate(data.candidates):
+        values = [row.get(f"mae_vs_last_price_h{horizon}", math.nan) for horizon in range(1, 6)]
+        figure.add_scatter(
+            x=list(range(1, 6)),
+            y=values,
+            mode="lines+markers",
+            name=row["kind"],
+            line={"color": colours[number % len(colours)]},
+        )
+    return figure.update_layout(
+        **LAYOUT,
+        title="Walk-forward error relative to the last price (below 1 is better)",
+        xaxis_title="trading days ahead",
+        xaxis_dtick=1,
+        yaxis_title="relative mean absolute error",
+    )
+
+
+def coverage_chart(rows: Rows, title: str) -> "Figure":
+    """Share of outcomes inside the intervals, by horizon, against the nominal level."""
+    from plotly import graph_objects as go
+
+    figure = go.Figure()
+    for level, colour in ((80, BLUE), (95, GREEN)):
+        figure.add_scatter(
+            x=[row["horizon"] for row in rows],
+            y=[row[f"coverage_{level}"] for row in rows],
+            mode="lines+markers",
+            name=f"{level} % interval",
+            line={"color": colour},
+        )
+        figure.add_hline(y=level / 100, line={"color": colour, "dash": "dot", "width": 1})
+    return figure.update_layout(
+        **LAYOUT,
+        title=title,
+        xaxis_title="trading days ahead",
+        xaxis_dtick=1,
+        yaxis={"title": "share inside", "tickformat": ".0%"},
+    )
