@@ -33,6 +33,7 @@ class Champion:
         returns: What its twin, fitted without the gate's window, forecasts for that window; None
             when it cannot be compared.
         problem: Why it cannot be compared.
+        broken: The stored model does not run with the present code or features.
     """
 
     version: str
@@ -40,6 +41,7 @@ class Champion:
     trained_until: date
     returns: Floats | None
     problem: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,9 @@ def decide(
     if champion_loss is None and champion.kind not in losses:
         reason = f"{told}; the champion's candidate is gone, so drift serves"
         return Decision("promote", challenger, DEFAULT, reason, comparisons)
+    if champion.broken:
+        reason = f"{told}; its recipe ({champion.kind}) is fitted anew"
+        return Decision("refresh", challenger, champion.kind, reason, comparisons)
     if settings.refresh_days and new_days >= settings.refresh_days:
         reason = f"{told}; champion v{champion.version} ({champion.kind}) is {new_days} trading "
         reason += "days old: its recipe is fitted anew"

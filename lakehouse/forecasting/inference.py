@@ -10,7 +10,10 @@ import pandas as pd
 import pyarrow as pa
 
 from catalog.connect import open_catalog
+from lakehouse.errors import DataError
 from lakehouse.forecasting import ledger, registry, tracking, warehouse_data
+from lakehouse.forecasting.dataset import Floats
+from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.settings import Settings
 
@@ -97,7 +100,7 @@ def predict(
     )
     rows = ledger.price_rows(
         frame,
-        model.predict(frame[model.columns_]),
+        _forecast(model, frame, str(version.version)),
         origin,
         open_days=open_days,
         closed_days=closed_days,
@@ -116,6 +119,16 @@ def predict(
         stale=stale,
         seconds=time.monotonic() - started,
     )
+
+
+def _forecast(model: Forecaster, frame: pd.DataFrame, version: str) -> Floats:
+    try:
+        return model.predict(frame[model.columns_])
+    except (AttributeError, KeyError) as error:
+        raise DataError(
+            f"v{version} was trained by other code or on other features and does not run any more "
+            f"({error}): run 'weekahead train', or roll back to a version that does."
+        ) from error
 
 
 def fresh_rows(frame: pd.DataFrame, stale_days: int) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -4,24 +4,19 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from catalog.connect import open_catalog
-from catalog.merge import append
 from catalog.snapshots import tag_snapshot
-from catalog.tables import BY_NAME, GATE_DECISIONS
-from lakehouse.errors import WeekaheadError
+from catalog.tables import BY_NAME
 from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
-from lakehouse.forecasting.dataset import Floats, unique_dates
 from lakehouse.forecasting.development import Development, develop, serving_model
-from lakehouse.forecasting.gate import Champion, Decision, decide, loss
+from lakehouse.forecasting.gate import Decision
 from lakehouse.forecasting.progress import Progress, silent
+from lakehouse.forecasting.promotion import judge, present_champion, record_decision
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.forecasting.training_log import Candidate
 from lakehouse.forecasting.walkforward import Execute
@@ -116,14 +111,22 @@ def train(
     development = develop(
         dataset, settings.forecast, workspace=workspace, execute=execute, progress=say
     )
-    champion = _champion(client, settings, development)
+    champion = present_champion(client, settings, development)
     decision = judge(development, champion, settings)
     say(f"gate: {decision.reason}")
     outcome = _Outcome()
     digest = dataset.digest()
     if not dry_run:
         outcome = _record(client, settings, development, decision, built, key, digest, say)
-    _log_decision(settings, development, decision, champion, outcome, dry_run=dry_run)
+    record_decision(
+        settings,
+        development,
+        decision,
+        champion,
+        run_id=outcome.run_id,
+        versions=outcome.versions,
+        dry_run=dry_run,
+    )
     kept = champion.version if champion else None
     return TrainingReport(
         skipped=False,
@@ -142,26 +145,6 @@ def train(
         data_digest=digest,
         rows=len(dataset.frame),
         seconds=round(time.monotonic() - started, 3),
-    )
-
-
-def judge(development: Development, champion: Champion | None, settings: Settings) -> Decision:
-    """Let the gate decide about a development's challenger."""
-    losses = development.gate_losses()
-    champion_loss = None
-    new_days = 0
-    if champion is not None:
-        new_days = int(
-            np.count_nonzero(
-                unique_dates(development.dataset) > np.datetime64(champion.trained_until, "D")
-            )
-        )
-        if champion.returns is not None:
-            window = development.gate.test_rows(development.dataset)
-            actual = development.dataset.targets[window]
-            champion_loss = loss(actual, champion.returns, development.dataset.dates[window])
-    return decide(
-        development.challenger, losses, champion, champion_loss, new_days, settings.forecast
     )
 
 
@@ -269,45 +252,6 @@ def _describe(
     }
 
 
-def _champion(
-    client: "MlflowClient", settings: Settings, development: Development
-) -> Champion | None:
-    """The present champion, with what its twin says of the gate's window."""
-    version = registry.champion(client, settings)
-    if version is None:
-        return None
-    returns, problem = _twin_forecast(client, version, development)
-    return Champion(
-        str(version.version),
-        registry.version_kind(version),
-        date.fromisoformat(version.tags[f"{TAG}trained_until"]),
-        returns,
-        problem,
-    )
-
-
-def _twin_forecast(
-    client: "MlflowClient", version: Any, development: Development
-) -> tuple[Floats | None, str]:
-    cutoff = date.fromisoformat(version.tags[f"{TAG}gate_cutoff"])
-    if cutoff > development.gate.cutoff:
-        return None, f"it has seen the window (its own gate began after {cutoff})"
-    inputs = development.dataset.inputs
-    try:
-        twin = registry.load_twin(client, version)
-    except WeekaheadError as error:
-        return None, str(error)
-    missing = sorted(set(twin.columns_) - set(inputs.columns))
-    if missing or twin.horizons != development.dataset.targets.shape[1]:
-        return None, f"features or horizons changed ({', '.join(missing) or 'horizons'})"
-    window = development.gate.test_rows(development.dataset)
-    try:
-        return twin.forecast(inputs.iloc[window][twin.columns_])[0], ""
-    except AttributeError as error:
-        # Stored by an earlier version of the candidates, which knew other attributes.
-        return None, f"it was stored by other code ({error})"
-
-
 def _unchanged(
     client: "MlflowClient", settings: Settings, run_id: str, snapshots: dict[str, int | None]
 ) -> TrainingReport | None:
@@ -346,51 +290,3 @@ def _figures(development: Development) -> tuple[Candidate, ...]:
         for kind in development.results
     ]
     return tuple(sorted(found, key=lambda candidate: candidate.selection))
-
-
-def _log_decision(
-    settings: Settings,
-    development: Development,
-    decision: Decision,
-    champion: Champion | None,
-    outcome: _Outcome,
-    *,
-    dry_run: bool,
-) -> None:
-    """Append the gate's decision to the lake, from where it reaches the dashboards."""
-    numbers = {comparison.against: comparison for comparison in decision.comparisons}
-
-    def relative(name: str) -> float | None:
-        return numbers[name].relative_mae if name in numbers else None
-
-    now = datetime.now(UTC)
-    serving = outcome.versions.get(decision.serves) if decision.changes else None
-    row = {
-        "decided_at": now,
-        "model_name": settings.mlflow.model_name,
-        "challenger_version": outcome.versions.get(decision.challenger),
-        "challenger_kind": decision.challenger,
-        "champion_version": champion.version if champion else None,
-        "serving_version": serving or (champion.version if champion else None),
-        "promoted": decision.changes and not dry_run,
-        "dry_run": dry_run,
-        "reason": decision.reason,
-        "relative_mae_last_price": relative("last_price"),
-        "relative_mae_drift": relative("drift"),
-        "relative_mae_champion": relative("champion"),
-        "p_value": max((c.p_value for c in decision.comparisons), default=None),
-        "window_start": development.gate.test_start,
-        "window_end": development.gate.test_end,
-    }
-    append(
-        open_catalog(settings.catalog, settings.s3),
-        GATE_DECISIONS,
-        pa.Table.from_pylist([row], schema=_decision_schema()),
-        commit_id=f"gate-{outcome.run_id or pd.Timestamp(now).isoformat()}",
-    )
-
-
-def _decision_schema() -> pa.Schema:
-    from pyiceberg.io.pyarrow import schema_to_pyarrow
-
-    return schema_to_pyarrow(GATE_DECISIONS.schema, include_field_ids=False)

@@ -12,7 +12,7 @@ from catalog.maintenance import maintain
 from catalog.merge import merge
 from catalog.snapshots import tags
 from catalog.tables import BY_NAME, FEATURE_DRIFT, FORECASTS, GATE_DECISIONS, QUOTES, SPLITS
-from lakehouse.errors import UnknownSymbol, UsageError
+from lakehouse.errors import DataError, UnknownSymbol, UsageError
 from lakehouse.forecasting import registry, tracking
 from lakehouse.forecasting.inference import PredictionReport, predict
 from lakehouse.forecasting.reproduce import reproduce
@@ -264,3 +264,20 @@ def test_reproduced_after_a_correction_a_late_split_and_maintenance(
 def test_unknown_version_cannot_be_reproduced(home: Settings, training: TrainingReport) -> None:
     with pytest.raises(UsageError, match="has no version 99"):
         reproduce(home, "99")
+
+
+def test_champion_stored_by_other_code_is_a_clear_error(
+    home: Settings, training: TrainingReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lakehouse.forecasting.candidates.drift import Drift
+
+    client = tracking.connect(home)
+    registry.require_champion(client, home)
+
+    def needs_more(self, X):
+        return self.attribute_of_a_later_version_
+
+    with monkeypatch.context() as later:
+        later.setattr(Drift, "predict", needs_more)
+        with pytest.raises(DataError, match="weekahead train"):
+            predict(home)

@@ -79,6 +79,13 @@ def test_champion_that_cannot_be_compared_is_named() -> None:
     assert "features changed" in decision.reason
 
 
+def test_champion_that_does_not_run_any_more_is_fitted_anew() -> None:
+    found = losses(ridge=1.1)
+    broken = Champion("3", "drift", date(2024, 1, 1), None, "other code", broken=True)
+    decision = decide("ridge", found, broken, None, 0, SETTINGS)
+    assert (decision.action, decision.serves) == ("refresh", "drift")
+
+
 def test_loss_weighs_horizons_alike() -> None:
     dates = np.array(["2024-01-01", "2024-01-01"], dtype="datetime64[D]")
     actual = np.array([[1.0, np.sqrt(2)], [3.0, np.nan]])
