@@ -18,8 +18,7 @@ WEEKAHEAD = Path(sys.executable).parent / "weekahead"
 MEMORY_LIMIT_GB = 4.0
 # The last line of progress that each stage prints.
 STAGES = {
-    "start services": "starting",
-    "ingest": r"[A-Z]+: [\d,]+ bars",
+    "services and ingest": r"[A-Z]+: [\d,]+ bars",
     "transform": r"(model|test) |transform: nothing",
     "train": r"train: |gate: ",
     "predict": r"predict: ",
