@@ -30,12 +30,18 @@ def of(rows: Rows, source: str, symbol: str) -> Rows:
     return [row for row in rows if (row["source"], row["symbol"]) == (source, symbol)]
 
 
+def _adjusted(row: dict[str, Any]) -> dict[str, Any]:
+    prices = ("last_close", "point", "lower_80", "upper_80", "lower_95", "upper_95")
+    return row | {name: row[name] * row["split_factor"] for name in prices}
+
+
 def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
     """The last closes, the forecast, and its 80 and 95 % bands."""
     from plotly import graph_objects as go
 
     bars = sorted(of(data.recent, source, symbol), key=lambda row: row["trade_date"])
-    rows = of(data.forecasts, source, symbol)
+    # The ledger is in prices of the as-of date; the line is adjusted for the splits since then.
+    rows = [_adjusted(row) for row in of(data.forecasts, source, symbol)]
     figure = go.Figure()
     start = [(rows[0]["as_of_date"], rows[0]["last_close"])] if rows else []
     for level, colour in ((95, "rgba(86,180,233,0.25)"), (80, "rgba(0,114,178,0.30)")):

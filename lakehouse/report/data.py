@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import NotEnoughData
+from lakehouse.errors import NotEnoughData, ServiceError
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,13 +37,19 @@ WHERE close IS NOT NULL AND (source, symbol) IN (
 GROUP BY source, symbol, week ORDER BY source, symbol, week
 """
 FORECASTS = """
-SELECT * FROM marts.fct_forecasts WHERE is_latest
+SELECT f.source AS source, f.symbol AS symbol, as_of_date, target_date, horizon, last_close,
+    point, lower_80, upper_80, lower_95, upper_95, q.split_factor AS split_factor
+FROM marts.fct_forecasts AS f
+INNER JOIN marts.fct_quotes AS q
+    ON f.source = q.source AND f.symbol = q.symbol AND f.as_of_date = q.trade_date
+WHERE is_latest AND point IS NOT NULL AND lower_80 IS NOT NULL AND upper_80 IS NOT NULL
+    AND lower_95 IS NOT NULL AND upper_95 IS NOT NULL
 ORDER BY source, symbol, horizon LIMIT {rows:UInt32}
 """
 REALISED = """
 SELECT is_simulated, horizon, count() AS forecasts, uniqExact(as_of_date) AS dates,
-    sum(abs_error) / sum(abs_error_last_price) AS vs_last_price,
-    sum(abs_error) / sum(abs_error_drift) AS vs_drift,
+    sum(abs_error) / nullIf(sum(abs_error_last_price), 0) AS vs_last_price,
+    sum(abs_error) / nullIf(sum(abs_error_drift), 0) AS vs_drift,
     avg(is_within_80) AS coverage_80, avg(is_within_95) AS coverage_95,
     avg(is_direction_right) AS hit_rate, avg(is_up) AS up_share
 FROM marts.fct_forecast_accuracy
@@ -51,12 +57,12 @@ GROUP BY is_simulated, horizon ORDER BY is_simulated, horizon
 """
 GATE = """
 SELECT decided_at, challenger_kind, serving_version, reason
-FROM marts.fct_gate_decisions ORDER BY decided_at DESC LIMIT 10
+FROM marts.fct_gate_decisions WHERE NOT is_dry_run ORDER BY decided_at DESC LIMIT 10
 """
 HEALTH = """
 SELECT metric, source, subject, day, value, status, detail FROM marts.fct_data_health
 WHERE metric NOT IN ('bars', 'bars_loaded') ORDER BY status = 'ok', metric, source, subject, day
-LIMIT 200
+LIMIT 20 BY metric
 """
 
 
@@ -92,7 +98,10 @@ def read(settings: Settings) -> ReportData:
         try:
             forecasts = _rows(client, FORECASTS, rows=SYMBOLS * 20)
         except ClickHouseError as error:
-            raise _nothing_yet() from error
+            # Without a first build there is no such table, or the reader has no right to it.
+            if any(code in str(error) for code in ("UNKNOWN_TABLE", "UNKNOWN_DATABASE")):
+                raise _nothing_yet() from error
+            raise ServiceError(f"ClickHouse could not answer for the report: {error}") from error
         if not forecasts:
             raise _nothing_yet()
         champion, candidates = _training(settings)

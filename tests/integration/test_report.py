@@ -85,7 +85,7 @@ def test_text_from_outside_cannot_become_markup() -> None:
         "target_date": "2024-01-03",
     }
     numbers = dict.fromkeys(
-        ("last_close", "point", "lower_80", "upper_80", "lower_95", "upper_95"), 1.0
+        ("split_factor", "last_close", "point", "lower_80", "upper_80", "lower_95", "upper_95"), 1.0
     )
     page = render(
         ReportData(
