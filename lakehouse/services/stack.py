@@ -51,18 +51,19 @@ def running(
         SettingsError: Only one half of an address pair is set.
     """
     home = open_home(settings.home, min_free_mb=settings.services.min_free_disk_mb)
-    secrets = load_secrets(home)
-    services = _wanted(settings, home, secrets, needs)
     with (home.run / "lease.lock").open("a") as lease:
         with exclusive(home.run / "start.lock"):
             fcntl.flock(lease, fcntl.LOCK_SH)
+            # Under the lock: the first commands on a new home must agree on the secrets.
+            secrets = load_secrets(home)
+            services = _wanted(settings, home, secrets, needs)
             try:
                 state = _start_missing(services, settings, home, lease, progress)
                 state = {service.name: state[service.name] for service in services}
                 _allow_reader_once(home, settings, secrets, state)
             except BaseException:
                 if _only_holder(lease):
-                    stop_all(home)
+                    _stop_all(home)
                 raise
         try:
             with ExitStack() as scope:
@@ -72,17 +73,14 @@ def running(
         finally:
             with exclusive(home.run / "start.lock"):
                 if _only_holder(lease):
-                    stop_all(home)
+                    _stop_all(home)
 
 
-def stop_all(home: Home) -> list[str]:
-    """Stop every service that was started from this home; returns their names."""
-    known = _load_state(home.run / "services.json")
-    alive = [name for name, service in known.items() if service.process() is not None]
+def _stop_all(home: Home) -> None:
+    """Stop every service that was started from this home."""
     # The warehouse reads the lake: stop in the reverse order of starting.
-    for service in reversed(known.values()):
+    for service in reversed(_load_state(home.run / "services.json").values()):
         stop(service)
-    return alive
 
 
 def _wanted(
