@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pyiceberg.catalog import Catalog
 
 from catalog.connect import load_table
-from catalog.settings import CatalogSettings, S3Settings
+from catalog.settings import CatalogSettings, S3Settings, client_credential
 from catalog.tables import TABLES, TableDefinition
 
 EXPERIMENTAL_SETTINGS = {"allow_database_iceberg": "1"}
@@ -36,16 +36,11 @@ def lake_database(
     """
     uri = f"{(catalog.uri or '').rstrip('/')}/v1"
     access, secret = _reader_keys(s3)
-    credential = (
-        catalog.reader_credential.get_secret_value()
-        if catalog.reader_credential
-        else f"{access}:{secret}"
-    )
     options = {
         "catalog_type": "rest",
         "warehouse": catalog.warehouse,
         "storage_endpoint": s3.endpoint or "",
-        "catalog_credential": credential,
+        "catalog_credential": client_credential(catalog, s3, read_only=True),
         "oauth_server_uri": f"{uri}/oauth/tokens",
         "auth_scope": "catalog",
     }

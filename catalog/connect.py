@@ -13,7 +13,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import Table
 
 from catalog.errors import CatalogUnavailable
-from catalog.settings import CatalogSettings, S3Settings
+from catalog.settings import CatalogSettings, S3Settings, client_credential
 from catalog.tables import TABLES, TableDefinition
 
 TABLE_PROPERTIES = {
@@ -55,10 +55,7 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
         "s3.region": s3.region,
     }
     if catalog.type == "rest":
-        credential = catalog.reader_credential if read_only else catalog.credential
-        properties["credential"] = (
-            credential.get_secret_value() if credential else f"{access}:{secret.get_secret_value()}"
-        )
+        properties["credential"] = client_credential(catalog, s3, read_only=read_only)
     else:
         properties["hive.hive2-compatible"] = "true"
     try:
@@ -74,14 +71,15 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
 
 def ensure_tables(catalog: Catalog) -> None:
     """Create the namespaces and tables that are missing."""
-    for namespace in sorted({definition.name.split(".")[0] for definition in TABLES}):
+    namespaces = sorted({definition.name.split(".")[0] for definition in TABLES})
+    for namespace in namespaces:
         # A second writer may create the same at the same time; both want the same outcome.
         if not catalog.namespace_exists(namespace):
             with suppress(NamespaceAlreadyExistsError):
                 catalog.create_namespace(namespace)
     existing = {
         f"{namespace}.{name}"
-        for namespace in ("raw", "ml")
+        for namespace in namespaces
         for _, name in catalog.list_tables(namespace)
     }
     for definition in TABLES:

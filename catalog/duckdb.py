@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.errors import CatalogUnavailable
-from catalog.settings import CatalogSettings, S3Settings
+from catalog.settings import CatalogSettings, S3Settings, client_credential
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,10 +61,8 @@ def _attach(
 ) -> None:
     scheme, _, address = (s3.endpoint or "").partition("://")
     secret = s3.reader_secret_key.get_secret_value()
-    credential = catalog.reader_credential
-    client_id, _, client_secret = (
-        credential.get_secret_value() if credential else f"{s3.reader_access_key}:{secret}"
-    ).partition(":")
+    credential = client_credential(catalog, s3, read_only=True)
+    client_id, _, client_secret = credential.partition(":")
     connection.execute(
         "CREATE SECRET store (TYPE s3, PROVIDER config, "
         f"KEY_ID {_quote(s3.reader_access_key)}, SECRET {_quote(secret)}, "

@@ -24,6 +24,7 @@ from pyiceberg.table import Table
 from pyiceberg.transforms import MonthTransform
 
 from catalog.connect import load_table
+from catalog.merge import sorted_by_key
 from catalog.settings import S3Settings
 from catalog.tables import TableDefinition
 
@@ -115,7 +116,7 @@ def _compact(catalog: Catalog, definition: TableDefinition, small_files: int) ->
         rows_of = _partition_filter(definition, value)
         rows = table.scan(row_filter=rows_of).to_arrow()
         if definition.key:
-            rows = rows.sort_by([(name, "ascending") for name in definition.key])
+            rows = sorted_by_key(rows, definition)
         try:
             table.overwrite(rows, overwrite_filter=rows_of)
         except CommitFailedException:

@@ -177,10 +177,10 @@ def _plan(table: Table, definition: TableDefinition, rows: pa.Table) -> _Plan:
 
     def write(summary: dict[str, str]) -> None:
         if not changed.num_rows:
-            table.append(_sorted(fresh, definition), snapshot_properties=summary)
+            table.append(sorted_by_key(fresh, definition), snapshot_properties=summary)
             return
         table.overwrite(
-            _sorted(_rewritten(current, fresh, changed, definition), definition),
+            sorted_by_key(_rewritten(current, fresh, changed, definition), definition),
             overwrite_filter=_span(changed, definition),
             snapshot_properties=summary,
         )
@@ -261,7 +261,8 @@ def _span(rows: pa.Table, definition: TableDefinition) -> BooleanExpression:
     )
 
 
-def _sorted(rows: pa.Table, definition: TableDefinition) -> pa.Table:
+def sorted_by_key(rows: pa.Table, definition: TableDefinition) -> pa.Table:
+    """Rows in the order in which files hold them."""
     # Sorted files let readers skip row groups. The order is not declared in the table's metadata,
     # because an engine that cannot honour a declared order refuses to touch the table.
     return rows.sort_by([(name, "ascending") for name in definition.key])

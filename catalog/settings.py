@@ -44,3 +44,16 @@ class CatalogSettings(Section):
     reader_credential: SecretStr | None = Field(
         None, description="The same for readers; default: the read-only S3 key pair."
     )
+
+
+def client_credential(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool) -> str:
+    """The OAuth2 credential ``id:secret`` of a client: the configured one, or its S3 key pair."""
+    configured = catalog.reader_credential if read_only else catalog.credential
+    if configured:
+        return configured.get_secret_value()
+    access, secret = (
+        (s3.reader_access_key, s3.reader_secret_key)
+        if read_only
+        else (s3.access_key, s3.secret_key)
+    )
+    return f"{access}:{secret.get_secret_value()}"

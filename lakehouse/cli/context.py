@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from lakehouse.cli import show
 from lakehouse.services import DATA, running
@@ -10,9 +9,8 @@ from lakehouse.settings import Settings, load_settings
 
 
 @contextmanager
-def services_up(*needs: str, quiet: bool = False, **overrides: Any) -> Iterator[Settings]:
+def services_up(*needs: str, quiet: bool = False) -> Iterator[Settings]:
     """Load the settings and have the services running; without names, lake and warehouse."""
-    settings = load_settings(**overrides)
     progress = None if quiet else show.progress
-    with running(settings, needs=frozenset(needs) or DATA, progress=progress) as filled:
+    with running(load_settings(), needs=frozenset(needs) or DATA, progress=progress) as filled:
         yield filled

@@ -31,9 +31,7 @@ class _Progress(logging.Handler):
 
 def log_to_terminal() -> None:
     """Show what the flows log as progress."""
-    log = logging.getLogger("weekahead")
-    log.setLevel(logging.INFO)
-    log.addHandler(_Progress())
+    logging.getLogger("weekahead").addHandler(_Progress())
 
 
 def error(message: str) -> None:

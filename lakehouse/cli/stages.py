@@ -5,7 +5,6 @@ the same name is for schedules and deployments.
 """
 
 from datetime import date
-from typing import Any
 
 import click
 
@@ -37,13 +36,12 @@ def run(
     from lakehouse.cli.results import show_run
     from lakehouse.services import DATA, PREFECT
 
-    request = _request(source, symbols, board, start, end)
     with services_up(*DATA, PREFECT):
         from flows.pipeline import run_here
 
         show.log_to_terminal()
         report = run_here(
-            source=request.source,
+            source=source,
             symbols=list(symbols) if symbols else None,
             board=board,
             start=start,
@@ -77,10 +75,11 @@ def ingest(
     from lakehouse import stages
     from lakehouse.cli.context import services_up
     from lakehouse.cli.results import show_ingest
+    from lakehouse.landing.request import IngestRequest
     from lakehouse.services import LAKE
 
-    request = _request(source, symbols, board, start, end)
     with services_up(LAKE) as settings:
+        request = IngestRequest(source or settings.ingest.source, symbols, board, start, end)
         report = stages.ingest(settings, request, show.progress)
     if machine:
         show.as_json(report.to_dict())
@@ -154,19 +153,6 @@ def predict(
         show.as_json(report.to_dict())
     else:
         show_forecasts(report)
-
-
-def _request(
-    source: str | None,
-    symbols: tuple[str, ...] | None,
-    board: str | None,
-    start: date | None,
-    end: date | None,
-) -> Any:
-    from lakehouse.landing.request import IngestRequest
-    from lakehouse.settings import load_settings
-
-    return IngestRequest(source or load_settings().ingest.source, symbols, board, start, end)
 
 
 COMMANDS = (run, ingest, transform, train, predict)

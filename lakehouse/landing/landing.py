@@ -140,14 +140,17 @@ def _parts(rows: pa.Table) -> Iterator[pa.Table]:
 
 def read_quotes(paths: Sequence[Path]) -> pa.Table:
     """All bars of a load."""
-    tables = [pq.read_table(path, schema=QUOTES_SCHEMA) for path in paths]
-    return pa.concat_tables(tables) if tables else QUOTES_SCHEMA.empty_table()
+    return _read(paths, QUOTES_SCHEMA)
 
 
 def read_splits(paths: Sequence[Path]) -> pa.Table:
     """All splits of a load."""
-    tables = [pq.read_table(path, schema=SPLITS_SCHEMA) for path in paths]
-    return pa.concat_tables(tables) if tables else SPLITS_SCHEMA.empty_table()
+    return _read(paths, SPLITS_SCHEMA)
+
+
+def _read(paths: Sequence[Path], schema: pa.Schema) -> pa.Table:
+    tables = [pq.read_table(path, schema=schema) for path in paths]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def _by_symbol(rows: pa.Table | None) -> Counter[str]:

@@ -17,25 +17,31 @@ SYMBOL_LIST = """
 SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
 ORDER BY source, symbol LIMIT {limit:UInt32}
 """
-RECENT = """
+RECENT = (
+    """
 SELECT source, symbol, trade_date, adjusted_close FROM marts.fct_quotes
 WHERE adjusted_close IS NOT NULL AND (source, symbol) IN (
-    SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
-    ORDER BY source, symbol LIMIT {limit:UInt32}
+    """
+    + SYMBOL_LIST
+    + """
 )
 ORDER BY source, symbol, trade_date DESC LIMIT {bars:UInt32} BY source, symbol
 """
-HISTORY = """
+)
+HISTORY = (
+    """
 SELECT source, symbol, toMonday(trade_date) AS week,
     argMax(close, trade_date) AS as_traded, argMax(adjusted_close, trade_date) AS adjusted,
     max(is_split) AS has_split
 FROM marts.fct_quotes
 WHERE close IS NOT NULL AND (source, symbol) IN (
-    SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
-    ORDER BY source, symbol LIMIT {limit:UInt32}
+    """
+    + SYMBOL_LIST
+    + """
 )
 GROUP BY source, symbol, week ORDER BY source, symbol, week
 """
+)
 FORECASTS = """
 SELECT f.source AS source, f.symbol AS symbol, as_of_date, target_date, horizon, last_close,
     point, lower_80, upper_80, lower_95, upper_95, q.split_factor AS split_factor

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.request import urlopen
 
+from lakehouse.environment import temporary_environment
 from lakehouse.services.home import Home
 from lakehouse.services.process import HOST, Service
 
@@ -65,16 +66,8 @@ def pointed_to(ports: dict[str, int], secrets: dict[str, str]) -> Iterator[None]
         # Threads of dlt and dbt report progress, too, and do not know the flow's run.
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
+    with temporary_environment(ours):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _answers(ports: dict[str, int]) -> bool:

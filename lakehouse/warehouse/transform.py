@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.connect import open_catalog
 from catalog.snapshots import current_snapshots
+from lakehouse.environment import temporary_environment
 from lakehouse.errors import TransformError
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import Role, account, connect, server_address
@@ -235,16 +235,8 @@ def dbt_environment(
     for table, id_ in snapshots.items():
         # Empty means: as it is now. It also hides a variable of the caller's own.
         wanted[f"WEEKAHEAD_SNAPSHOT_{table.replace('.', '_').upper()}"] = str(id_ or "")
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
+    with temporary_environment(wanted):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def log_path(settings: Settings) -> Path:

@@ -8,32 +8,14 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
 
-from catalog.connect import TABLE_PROPERTIES, open_catalog
+from catalog.connect import open_catalog
 from catalog.errors import SchemaMismatch
 from catalog.merge import MergeReport, append, merge
 from catalog.snapshots import tag_snapshot, tags
-from catalog.tables import QUOTES, REJECTS, TableDefinition
+from catalog.tables import REJECTS, TableDefinition
 from lakehouse.settings import Settings
 
 START = dt.date(2019, 12, 20)
-
-
-@pytest.fixture
-def catalog(lake: Settings) -> Catalog:
-    return open_catalog(lake.catalog, lake.s3)
-
-
-@pytest.fixture
-def quotes(catalog: Catalog) -> TableDefinition:
-    """A table of its own like raw.quotes, so that tests do not see each other's rows."""
-    name = f"raw.quotes_{uuid.uuid4().hex[:8]}"
-    catalog.create_table(
-        name,
-        schema=QUOTES.schema,
-        partition_spec=QUOTES.partition,
-        properties=TABLE_PROPERTIES,
-    )
-    return TableDefinition(name, QUOTES.schema, QUOTES.key, QUOTES.partition, QUOTES.date_column)
 
 
 def bars(days: int, *, symbol: str = "AAA", close: float = 10.0, first: int = 0) -> pa.Table:

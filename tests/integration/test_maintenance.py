@@ -2,35 +2,18 @@
 
 import datetime as dt
 import threading
-import uuid
 
 import pyarrow as pa
-import pytest
 from pyiceberg.catalog import Catalog
 
-from catalog.connect import TABLE_PROPERTIES, open_catalog
 from catalog.maintenance import MaintenanceReport, maintain
 from catalog.merge import merge
 from catalog.snapshots import tag_snapshot
-from catalog.tables import QUOTES, TableDefinition
+from catalog.tables import TableDefinition
 from lakehouse.settings import Settings
 
 START = dt.date(2020, 11, 1)
 NOW = dt.timedelta(0)
-
-
-@pytest.fixture
-def catalog(lake: Settings) -> Catalog:
-    return open_catalog(lake.catalog, lake.s3)
-
-
-@pytest.fixture
-def quotes(catalog: Catalog) -> TableDefinition:
-    name = f"raw.kept_{uuid.uuid4().hex[:8]}"
-    catalog.create_table(
-        name, schema=QUOTES.schema, partition_spec=QUOTES.partition, properties=TABLE_PROPERTIES
-    )
-    return TableDefinition(name, QUOTES.schema, QUOTES.key, QUOTES.partition, QUOTES.date_column)
 
 
 def add_day(catalog: Catalog, quotes: TableDefinition, number: int) -> int | None:

@@ -1,0 +1,29 @@
+"""Fixtures for tests that write to the lake by themselves."""
+
+import uuid
+
+import pytest
+from pyiceberg.catalog import Catalog
+
+from catalog.connect import TABLE_PROPERTIES, open_catalog
+from catalog.tables import QUOTES, TableDefinition
+from lakehouse.settings import Settings
+
+
+@pytest.fixture
+def catalog(lake: Settings) -> Catalog:
+    """The lake's catalog, opened for writing."""
+    return open_catalog(lake.catalog, lake.s3)
+
+
+@pytest.fixture
+def quotes(catalog: Catalog) -> TableDefinition:
+    """A table of its own like raw.quotes, so that tests do not see each other's rows."""
+    name = f"raw.quotes_{uuid.uuid4().hex[:8]}"
+    catalog.create_table(
+        name,
+        schema=QUOTES.schema,
+        partition_spec=QUOTES.partition,
+        properties=TABLE_PROPERTIES,
+    )
+    return TableDefinition(name, QUOTES.schema, QUOTES.key, QUOTES.partition, QUOTES.date_column)
