@@ -17,7 +17,8 @@ TAG = "weekahead."
 def connect(settings: Settings) -> "MlflowClient":
     """Point MLflow at the configured server or database, and its artifacts at the object store.
 
-    MLflow reads the object store's address and keys from the environment, so they are set there.
+    MLflow reads the object store's address from the environment, and the keys from boto3's default
+    session, so they are set there.
 
     Raises:
         ServiceError: MLflow does not answer.
@@ -71,11 +72,17 @@ def last_run(client: "MlflowClient", settings: Settings, training_key: str) -> s
 
 
 def _environment(settings: Settings) -> None:
+    import boto3
+
+    # A default session keeps the first keys it finds in the environment; set here, they are those
+    # of these settings, whatever this process worked with before, and no child inherits them.
+    boto3.setup_default_session(
+        aws_access_key_id=settings.s3.access_key,
+        aws_secret_access_key=settings.s3.secret_key.get_secret_value(),
+        region_name=settings.s3.region,
+    )
     if settings.s3.endpoint:
         os.environ["MLFLOW_S3_ENDPOINT_URL"] = settings.s3.endpoint
-    os.environ["AWS_ACCESS_KEY_ID"] = settings.s3.access_key
-    os.environ["AWS_SECRET_ACCESS_KEY"] = settings.s3.secret_key.get_secret_value()
-    os.environ["AWS_DEFAULT_REGION"] = settings.s3.region
     # MLflow would load any pickle that it finds; models are only ever read by registry.load.
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
