@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run report test test-slow check format bench docs clean
+.PHONY: help run report test check format bench docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,22 +20,26 @@ report: .venv/.synced ## Write weekahead-report.html: forecasts, how good they a
 test: .venv/.synced ## Install what is needed and run all tests (real services, about 15 minutes)
 	@$(RUN) pytest
 
-check: .venv/.synced ## Formatting, lint, types, SQL style
+check: .venv/.synced ## Formatting, lint, types, SQL style, links of the documentation
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@$(RUN) sqlfluff lint --processes 2 --disable-progress-bar dbt
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
 
 format: .venv/.synced ## Format the code and mend what the linters can
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 	@$(RUN) sqlfluff fix --disable-progress-bar dbt
 
+docs: .venv/.synced ## Build the documentation site in site/ (index.html)
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
+
 bench: .venv/.synced ## Measure stages, speed and memory (tests/benchmarks)
 	@$(RUN) pytest tests/benchmarks -s
 
 clean: ## Remove the environment and caches; .weekahead/ (your data) stays
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site
 
 # The environment follows the lock file; a change of either makes it anew.
 .venv/.synced: uv.lock pyproject.toml | $(UV)
