@@ -1,8 +1,9 @@
 """The whole pipeline as one Prefect flow."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import flow
 from prefect.events.worker import EventsWorker
@@ -16,6 +17,7 @@ from lakehouse.landing.request import IngestReport
 from lakehouse.warehouse.transform import TransformReport
 
 FLUSH_SECONDS = 5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,10 @@ def pipeline(
     return PipelineReport(ingested, transformed, trained, predicted, scored)
 
 
-def run_here(**parameters: Any) -> PipelineReport:
-    """Run the pipeline in this process, and deliver its logs before the server may go away."""
+def run_here(wanted: Callable[..., T], **parameters: Any) -> T:
+    """Run a flow in this process, and deliver its logs before the server may go away."""
     try:
-        report: PipelineReport = pipeline(**parameters)
-        return report
+        return wanted(**parameters)
     finally:
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=FLUSH_SECONDS)

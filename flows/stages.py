@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows import artifacts
+from flows.fan_out import executor
 from lakehouse import stages
 from lakehouse.errors import RetriableError
 from lakehouse.forecasting.inference import PredictionReport
@@ -94,7 +95,13 @@ def transform(full_refresh: bool = False) -> TransformReport | None:
 @task(name="train candidates")
 def _train(force: bool, dry_run: bool) -> TrainingReport:
     with _settings() as settings:
-        return stages.train(settings, log.info, force=force, dry_run=dry_run)
+        return stages.train(
+            settings,
+            log.info,
+            force=force,
+            dry_run=dry_run,
+            execute=executor(settings.forecast),
+        )
 
 
 @flow(name="train", description="Walk-forward validation, registration and the gate.")
@@ -115,7 +122,13 @@ def _predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None
 ) -> PredictionReport:
     with _settings() as settings:
-        return stages.predict(settings, log.info, as_of=as_of, symbols=symbols)
+        return stages.predict(
+            settings,
+            log.info,
+            as_of=as_of,
+            symbols=symbols,
+            execute=executor(settings.forecast),
+        )
 
 
 @flow(name="predict", description="Five-day forecasts with intervals into the ledger.")

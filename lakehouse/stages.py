@@ -4,7 +4,7 @@ A stage does not do again what has not changed, so each may be repeated at any t
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,15 @@ def predict(
     *,
     as_of: date | tuple[date, date] | None = None,
     symbols: tuple[str, ...] | None = None,
+    execute: Callable[..., list[Any]] | None = None,
 ) -> "PredictionReport":
     """Forecast every symbol from its latest bar and keep the forecasts in the ledger."""
     from lakehouse.forecasting.inference import predict as forecast
 
-    return forecast(settings, as_of=as_of, symbols=symbols, progress=progress)
+    # A back-fill trains, too.
+    turn = _alone(settings, "train", progress) if as_of else nullcontext()
+    with turn:
+        return forecast(settings, as_of=as_of, symbols=symbols, execute=execute, progress=progress)
 
 
 def score(settings: Settings, progress: Progress, *, strict: bool = False) -> "ScoreReport":

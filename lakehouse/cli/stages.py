@@ -37,10 +37,11 @@ def run(
     from lakehouse.services import DATA, PREFECT
 
     with services_up(*DATA, PREFECT):
-        from flows.pipeline import run_here
+        from flows.pipeline import pipeline, run_here
 
         show.log_to_terminal()
         report = run_here(
+            pipeline,
             source=source,
             symbols=list(symbols) if symbols else None,
             board=board,
@@ -111,13 +112,28 @@ def transform(full_refresh: bool, force: bool, machine: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Decide, but promote nothing.")
 @options.as_json
 def train(force: bool, dry_run: bool, machine: bool) -> None:
-    """Validate the candidates, register the best, and let the gate decide what serves."""
-    from lakehouse import stages
+    """Validate the candidates, register the best, and let the gate decide what serves.
+
+    Candidates and folds run on threads of this process; with the setting forecast.runner = "dask"
+    they run on a Dask cluster: a local one, or the one at forecast.dask_address.
+    """
     from lakehouse.cli.context import services_up
     from lakehouse.cli.results import show_training
+    from lakehouse.services import DATA, PREFECT
+    from lakehouse.settings import load_settings
 
-    with services_up() as settings:
-        report = stages.train(settings, show.progress, force=force, dry_run=dry_run)
+    if load_settings().forecast.runner == "dask":
+        with services_up(*DATA, PREFECT):
+            from flows import stages as flows
+            from flows.pipeline import run_here
+
+            show.log_to_terminal()
+            report = run_here(flows.train, force=force, dry_run=dry_run)
+    else:
+        from lakehouse import stages
+
+        with services_up() as settings:
+            report = stages.train(settings, show.progress, force=force, dry_run=dry_run)
     if machine:
         show.as_json(report.to_dict())
     else:
