@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from catalog.maintenance import MaintenanceReport
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
@@ -132,6 +133,25 @@ def scored(report: ScoreReport) -> None:
     if report.warnings:
         lines = "\n".join(f"- {warning}" for warning in report.warnings)
         create_markdown_artifact(lines, key="score-warnings", description="Outside the limits")
+
+
+def maintained(reports: Sequence[MaintenanceReport]) -> None:
+    """The lake before and after."""
+    _table(
+        "maintain-tables",
+        [
+            {
+                "table": report.table,
+                "files": f"{report.before.files} → {report.after.files}",
+                "KiB": f"{report.before.bytes // 1024} → {report.after.bytes // 1024}",
+                "snapshots": f"{report.before.snapshots} → {report.after.snapshots}",
+                "orphans deleted": report.orphans_deleted,
+                "skipped": report.skipped,
+            }
+            for report in reports
+        ],
+        "Before → after.",
+    )
 
 
 def _table(key: str, rows: Sequence[dict[str, Any]], description: str) -> None:

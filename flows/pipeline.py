@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, TypeVar
 
 from prefect import flow
@@ -10,6 +9,14 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 
 from flows import stages
+from flows.parameters import (
+    BoardParameter,
+    EndParameter,
+    ForceParameter,
+    SourceParameter,
+    StartParameter,
+    SymbolsParameter,
+)
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
@@ -47,12 +54,12 @@ class PipelineReport:
     description="From quotes to kept forecasts: ingest, transform, train, predict, score.",
 )
 def pipeline(
-    source: str | None = None,
-    symbols: list[str] | None = None,
-    board: str | None = None,
-    start: date | None = None,
-    end: date | None = None,
-    force: bool = False,
+    source: SourceParameter = None,
+    symbols: SymbolsParameter = None,
+    board: BoardParameter = None,
+    start: StartParameter = None,
+    end: EndParameter = None,
+    force: ForceParameter = False,
 ) -> PipelineReport:
     """Run every stage, each on what the one before has made.
 

@@ -4,15 +4,26 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, task
 from prefect.client.schemas.objects import State, TaskRun
+from pydantic import Field
 
+from catalog.maintenance import MaintenanceReport
 from flows import artifacts
 from flows.fan_out import executor
+from flows.parameters import (
+    BoardParameter,
+    EndParameter,
+    ForceParameter,
+    SourceParameter,
+    StartParameter,
+    SymbolsParameter,
+)
+from flows.writers import writing
 from lakehouse import stages
-from lakehouse.errors import RetriableError
+from lakehouse.errors import RetriableError, UsageError
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
@@ -28,7 +39,7 @@ log.setLevel(logging.INFO)
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
-    with running(load_settings(), progress=log.info) as settings:
+    with writing(), running(load_settings(), progress=log.info) as settings:
         yield settings
 
 
@@ -46,11 +57,11 @@ def _land(request: IngestRequest) -> IngestReport:
 
 @flow(name="ingest", description="Quotes and corporate actions from a source into the lake.")
 def ingest(
-    source: str | None = None,
-    symbols: list[str] | None = None,
-    board: str | None = None,
-    start: date | None = None,
-    end: date | None = None,
+    source: SourceParameter = None,
+    symbols: SymbolsParameter = None,
+    board: BoardParameter = None,
+    start: StartParameter = None,
+    end: EndParameter = None,
 ) -> IngestReport:
     """Bring quotes into the lake.
 
@@ -81,7 +92,11 @@ def _build(full_refresh: bool) -> TransformReport | None:
 
 
 @flow(name="transform", description="Marts and features in ClickHouse from the lake, with dbt.")
-def transform(full_refresh: bool = False) -> TransformReport | None:
+def transform(
+    full_refresh: Annotated[
+        bool, Field(title="Full refresh", description="Build everything anew.")
+    ] = False,
+) -> TransformReport | None:
     """Build what has changed.
 
     Args:
@@ -105,7 +120,12 @@ def _train(force: bool, dry_run: bool) -> TrainingReport:
 
 
 @flow(name="train", description="Walk-forward validation, registration and the gate.")
-def train(force: bool = False, dry_run: bool = False) -> TrainingReport:
+def train(
+    force: ForceParameter = False,
+    dry_run: Annotated[
+        bool, Field(title="Dry run", description="Decide, but promote nothing.")
+    ] = False,
+) -> TrainingReport:
     """Train the candidates and let the gate decide.
 
     Args:
@@ -133,15 +153,27 @@ def _predict(
 
 @flow(name="predict", description="Five-day forecasts with intervals into the ledger.")
 def predict(
-    as_of: date | tuple[date, date] | None = None, symbols: list[str] | None = None
+    as_of: Annotated[
+        date | None,
+        Field(title="As of", description="Forecast as of this date; empty: the latest bar."),
+    ] = None,
+    until: Annotated[
+        date | None,
+        Field(title="Until", description="With 'As of': each date from that one to this one."),
+    ] = None,
+    symbols: SymbolsParameter = None,
 ) -> PredictionReport:
     """Forecast with the champion.
 
     Args:
-        as_of: Forecast as of this date, or each date of this range; default: the latest bar.
+        as_of: Forecast as of this date; default: the latest bar.
+        until: With ``as_of``: each date of this range.
         symbols: Only these symbols.
     """
-    report = _predict(as_of, tuple(symbols) if symbols else None)
+    if until and not as_of:
+        raise UsageError("'Until' needs 'As of': the first date of the range.")
+    dates = (as_of, until) if as_of and until else as_of
+    report = _predict(dates, tuple(symbols) if symbols else None)
     artifacts.predicted(report)
     return report
 
@@ -153,7 +185,11 @@ def _score(strict: bool) -> ScoreReport:
 
 
 @flow(name="score", description="Past forecasts against what happened, and feature drift.")
-def score(strict: bool = False) -> ScoreReport:
+def score(
+    strict: Annotated[
+        bool, Field(title="Strict", description="Count warnings as a failure.")
+    ] = False,
+) -> ScoreReport:
     """Score the ledger.
 
     Args:
@@ -162,3 +198,17 @@ def score(strict: bool = False) -> ScoreReport:
     report = _score(strict)
     artifacts.scored(report)
     return report
+
+
+@task(name="maintain the lake", retries=1, retry_delay_seconds=60)
+def _maintain() -> list[MaintenanceReport]:
+    with _settings() as settings:
+        return stages.maintain(settings, log.info)
+
+
+@flow(name="maintain", description="Compaction, expiry of snapshots, removal of orphan files.")
+def maintain() -> list[MaintenanceReport]:
+    """Keep the lake small; what a model was trained on stays."""
+    reports = _maintain()
+    artifacts.maintained(reports)
+    return reports

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
+    from catalog.maintenance import MaintenanceReport
     from lakehouse.forecasting.inference import PredictionReport
     from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
@@ -99,6 +100,33 @@ def score(settings: Settings, progress: Progress, *, strict: bool = False) -> "S
     # Scoring brings the accuracy marts up to date, and two builds exclude each other.
     with _alone(settings, "transform", progress):
         return compare(settings, strict=strict, progress=progress)
+
+
+def maintain(settings: Settings, progress: Progress) -> "list[MaintenanceReport]":
+    """Compact, expire and clean every table of the lake, within the settings maintenance.*."""
+    from datetime import timedelta
+
+    from catalog.connect import ensure_tables, open_catalog
+    from catalog.maintenance import maintain as clean
+    from catalog.tables import TABLES
+
+    catalog = open_catalog(settings.catalog, settings.s3)
+    ensure_tables(catalog)
+    limits = settings.maintenance
+    reports = []
+    for definition in TABLES:
+        progress(f"maintain {definition.name}")
+        reports.append(
+            clean(
+                catalog,
+                settings.s3,
+                definition,
+                keep=timedelta(days=limits.keep_days),
+                orphan_age=timedelta(hours=limits.orphan_age_hours),
+                small_files=limits.small_files,
+            )
+        )
+    return reports
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Commands about upkeep: the lake, the quarantine, the dbt documentation."""
 
-from datetime import timedelta
-
 import click
 
 from lakehouse.cli import options, show
@@ -15,29 +13,12 @@ def maintain(machine: bool) -> None:
     Snapshots that a model was trained on are tagged and stay. Safe beside a running ingest. The
     settings maintenance.* say what is old.
     """
-    from catalog.connect import ensure_tables, open_catalog
-    from catalog.maintenance import maintain as clean
-    from catalog.tables import TABLES
+    from lakehouse import stages
     from lakehouse.cli.context import services_up
     from lakehouse.services import LAKE
 
-    reports = []
     with services_up(LAKE) as settings:
-        catalog = open_catalog(settings.catalog, settings.s3)
-        ensure_tables(catalog)
-        limits = settings.maintenance
-        for definition in TABLES:
-            show.progress(f"maintain {definition.name}")
-            reports.append(
-                clean(
-                    catalog,
-                    settings.s3,
-                    definition,
-                    keep=timedelta(days=limits.keep_days),
-                    orphan_age=timedelta(hours=limits.orphan_age_hours),
-                    small_files=limits.small_files,
-                )
-            )
+        reports = stages.maintain(settings, show.progress)
     if machine:
         show.as_json([report.to_dict() for report in reports])
         return

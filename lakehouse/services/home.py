@@ -24,6 +24,10 @@ SECRET_NAMES = (
     "clickhouse_writer",
     "clickhouse_reader",
     "prefect",
+    "mlflow_admin",
+    "mlflow_session",
+    "stack_mark",
+    "supervisor",
 )
 
 

@@ -22,7 +22,7 @@ from lakehouse.settings.clickhouse import ClickHouseSettings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.settings.maintenance import MaintenanceSettings
 from lakehouse.settings.mlflow import MlflowSettings
-from lakehouse.settings.services import ServicesSettings
+from lakehouse.settings.services import PrefectSettings, ServicesSettings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings, YahooSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     s3: S3Settings = Field(default_factory=S3Settings)
     clickhouse: ClickHouseSettings = Field(default_factory=ClickHouseSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+    prefect: PrefectSettings = Field(default_factory=PrefectSettings)
     services: ServicesSettings = Field(default_factory=ServicesSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     moex: MoexSettings = Field(default_factory=MoexSettings)
@@ -74,6 +75,12 @@ class Settings(BaseSettings):
         """The dbt project: beside the packages in a checkout, inside them in a wheel."""
         checkout = PROJECT_ROOT / "dbt"
         return checkout if checkout.is_dir() else PROJECT_ROOT / "lakehouse" / "_dbt"
+
+    @property
+    def deploy_dir(self) -> Path:
+        """Deployments, requirements, assets: likewise beside the packages or inside them."""
+        checkout = PROJECT_ROOT / "deploy"
+        return checkout if checkout.is_dir() else PROJECT_ROOT / "lakehouse" / "_deploy"
 
     @property
     def mlflow_uri(self) -> str:

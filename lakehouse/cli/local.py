@@ -1,0 +1,80 @@
+"""The local stack: up, down, status."""
+
+import click
+
+from lakehouse.cli import options, show
+
+
+@click.command()
+@click.option("--with", "parts", metavar="A,B", help="Optional parts: superset, airflow.")
+@options.as_json
+def up(parts: str | None, machine: bool) -> None:
+    r"""Start everything in the background: lake, warehouse, MLflow, Prefect server and worker.
+
+    Repeating it starts only what is missing; what crashes is started again by itself. Other
+    commands use these services while they are up. Ports stay the same from one start to the next.
+
+    \b
+      weekahead up
+      weekahead up --with superset,airflow
+      weekahead down
+    """
+    from lakehouse.services import local
+    from lakehouse.settings import load_settings
+
+    wanted = [part.strip() for part in (parts or "").split(",") if part.strip()]
+    found = local.up(load_settings(), wanted, show.progress)
+    _show(found, machine=machine)
+
+
+@click.command()
+def down() -> None:
+    """Stop everything that `weekahead up` has started; data and ports are kept."""
+    from lakehouse.services import local
+    from lakehouse.settings import load_settings
+
+    was_up = local.down(load_settings(), show.progress)
+    show.line("The local stack is down." if was_up else "The local stack was not up.")
+
+
+@click.command()
+@options.as_json
+def status(machine: bool) -> int:
+    """Show the services of the local stack: state, address, login, ports, memory.
+
+    The exit code is 0 when all are ready, 1 when one is not or the stack is down.
+    """
+    from lakehouse.services import local
+    from lakehouse.settings import load_settings
+
+    found = local.status(load_settings())
+    _show(found, machine=machine)
+    return 0 if found and all(service.state == "ready" for service in found) else 1
+
+
+def _show(found: list, machine: bool) -> None:  # type: ignore[type-arg]
+    if machine:
+        show.as_json([service.to_dict() for service in found])
+        return
+    if not found:
+        show.line("The local stack is down; `weekahead up` starts it.")
+        return
+    show.table(
+        None,
+        ["service", "state", "address", "port", "MiB", "login: user, file: name"],
+        [
+            (
+                service.name,
+                service.state,
+                service.page,
+                next(iter(service.ports.values()), ""),
+                service.memory_mb,
+                service.login,
+            )
+            for service in found
+        ],
+        left=3,
+    )
+
+
+COMMANDS = (up, down, status)
