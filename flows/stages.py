@@ -86,9 +86,9 @@ def ingest(
 
 
 @task(name="build marts with dbt")
-def _build(full_refresh: bool) -> TransformReport | None:
+def _build(full_refresh: bool, force: bool) -> TransformReport | None:
     with _settings() as settings:
-        return stages.transform(settings, log.info, full_refresh=full_refresh)
+        return stages.transform(settings, log.info, full_refresh=full_refresh, force=force)
 
 
 @flow(name="transform", description="Marts and features in ClickHouse from the lake, with dbt.")
@@ -96,13 +96,17 @@ def transform(
     full_refresh: Annotated[
         bool, Field(title="Full refresh", description="Build everything anew.")
     ] = False,
+    force: Annotated[
+        bool, Field(title="Force", description="Build although nothing has changed.")
+    ] = False,
 ) -> TransformReport | None:
     """Build what has changed.
 
     Args:
         full_refresh: Build everything anew.
+        force: Build although nothing has changed.
     """
-    report = _build(full_refresh)
+    report = _build(full_refresh, force)
     artifacts.transformed(report)
     return report
 

@@ -2,11 +2,12 @@
 
 import click
 
-from lakehouse.cli import options, show
+from lakehouse.cli import options, remote, show
 
 
 @click.command()
 @options.as_json
+@remote.option("maintain")
 def maintain(machine: bool) -> None:
     """Keep the lake small: compact small files, expire old snapshots, delete orphan files.
 

@@ -8,13 +8,14 @@ from datetime import date
 
 import click
 
-from lakehouse.cli import options, show
+from lakehouse.cli import options, remote, show
 
 
 @click.command()
 @options.quotes
 @click.option("--force", is_flag=True, help="Train although nothing has changed.")
 @options.as_json
+@remote.option("weekahead")
 def run(
     source: str | None,
     symbols: tuple[str, ...] | None,
@@ -31,6 +32,7 @@ def run(
     \b
       weekahead run
       weekahead run --source yahoo --symbols AAPL,MSFT --start 2015-01-01
+      weekahead run --remote                 by the worker of the local stack
     """
     from lakehouse.cli.context import services_up
     from lakehouse.cli.results import show_run
@@ -59,6 +61,7 @@ def run(
 @click.command()
 @options.quotes
 @options.as_json
+@remote.option("ingest")
 def ingest(
     source: str | None,
     symbols: tuple[str, ...] | None,
@@ -93,6 +96,7 @@ def ingest(
 @click.option("--full-refresh", is_flag=True, help="Build everything anew.")
 @click.option("--force", is_flag=True, help="Build although nothing has changed.")
 @options.as_json
+@remote.option("transform")
 def transform(full_refresh: bool, force: bool, machine: bool) -> None:
     """Build the marts and features in ClickHouse with dbt, and test them."""
     from lakehouse import stages
@@ -111,6 +115,7 @@ def transform(full_refresh: bool, force: bool, machine: bool) -> None:
 @click.option("--force", is_flag=True, help="Train although nothing has changed.")
 @click.option("--dry-run", is_flag=True, help="Decide, but promote nothing.")
 @options.as_json
+@remote.option("train")
 def train(force: bool, dry_run: bool, machine: bool) -> None:
     """Validate the candidates, register the best, and let the gate decide what serves.
 
@@ -149,6 +154,7 @@ def train(force: bool, dry_run: bool, machine: bool) -> None:
 )
 @click.option("--symbols", type=options.SymbolsType(), help="Only these symbols.")
 @options.as_json
+@remote.option("predict")
 def predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, machine: bool
 ) -> None:

@@ -298,7 +298,8 @@ def _servers(stack: Stack) -> list[Service]:
 
 
 def _workers(stack: Stack) -> list[Service]:
-    return [prefect.worker(stack.filled, stack.home)]
+    filled = stack.filled
+    return [prefect.worker(filled, stack.home), prefect.reaper(filled)]
 
 
 def _report(stack: Stack, modules: dict[str, Part]) -> list[Status]:

@@ -116,6 +116,19 @@ def worker(settings: Settings, home: Home) -> Service:
     )
 
 
+def reaper(settings: Settings) -> Service:
+    """Describe the little process that marks runs whose process was killed."""
+    return Service(
+        name="reaper",
+        ports={},
+        command=lambda _: [
+            *(sys.executable, "-m", "lakehouse.services.reaper", settings.prefect.work_pool)
+        ],
+        ready=lambda _: True,
+        environment=client_environment(settings),
+    )
+
+
 def client_environment(settings: Settings) -> dict[str, str]:
     """Variables that point a process to the server of these settings."""
     found = dict(CLIENT_SETTINGS)

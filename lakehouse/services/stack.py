@@ -117,6 +117,11 @@ def load_local(home: Home) -> Local:
     )
 
 
+def local_stack(settings: Settings) -> Local:
+    """The local stack of these settings' home."""
+    return load_local(open_home(settings.home))
+
+
 def _await_local(
     services: list[Service], ports: dict[str, dict[str, int]], settings: Settings
 ) -> None:
