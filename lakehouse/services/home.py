@@ -28,6 +28,8 @@ SECRET_NAMES = (
     "mlflow_session",
     "stack_mark",
     "supervisor",
+    "airflow",
+    "airflow_key",
 )
 
 

@@ -1,0 +1,3 @@
+"""Airflow starts Prefect deployments and follows their runs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,18 @@
+"""What moved between Airflow 3.0 and 3.3, imported from one place."""
+
+try:  # 3.1 and later
+    from airflow.sdk import BaseHook
+except ImportError:
+    from airflow.hooks.base import BaseHook
+
+try:  # 3.2 and later
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+except ImportError:
+    from airflow.exceptions import AirflowException, AirflowFailException
+
+try:  # 3.2 and later
+    from airflow.sdk import CronTriggerTimetable
+except ImportError:
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+__all__ = ["AirflowException", "AirflowFailException", "BaseHook", "CronTriggerTimetable"]

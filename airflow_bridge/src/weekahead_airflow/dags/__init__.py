@@ -1,0 +1,1 @@
+"""DAG files; point a DAG bundle of Airflow at this folder."""

@@ -1,0 +1,77 @@
+"""After each trading day: quotes, marts, forecasts and scores, each by its Prefect deployment."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, Param
+
+from weekahead_airflow.compat import CronTriggerTimetable
+from weekahead_airflow.deadline import late_after
+from weekahead_airflow.pipeline import (
+    DEFAULT_ARGS,
+    INGEST,
+    PREDICT,
+    SCORE,
+    TIMEZONE,
+    TRANSFORM,
+)
+
+with DAG(
+    dag_id="weekahead_daily",
+    description="Quotes, marts, forecasts and scores of the day, through Prefect",
+    doc_md=__doc__,
+    # Two hours after the close: sources publish the day's last bars with a delay.
+    schedule=CronTriggerTimetable("0 18 * * 1-5", timezone=TIMEZONE),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    # Two writers at once would only wait for each other.
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    render_template_as_native_obj=True,
+    tags=["weekahead", "prefect"],
+    params={
+        "source": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "sample", "moex", "yahoo"],
+            title="Source",
+            description="Where quotes come from; empty: as the deployment is set.",
+        ),
+        "symbols": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Symbols",
+            description="Only these; empty: all of the source.",
+        ),
+        "start": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="From",
+            description="First trading date to fetch; empty: go on where the last load ended.",
+        ),
+        "end": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="To",
+            description="Last trading date to fetch; empty: the latest.",
+        ),
+        "full_refresh": Param(
+            False, type="boolean", title="Build all marts anew", description="Slow; seldom needed."
+        ),
+    },
+    **late_after(timedelta(hours=3)),
+) as dag:
+    ingest = INGEST.task(
+        {
+            "source": "{{ params.source }}",
+            "symbols": "{{ params.symbols }}",
+            "start": "{{ params.start }}",
+            "end": "{{ params.end }}",
+        }
+    )
+    transform = TRANSFORM.task({"full_refresh": "{{ params.full_refresh }}"})
+    predict = PREDICT.task({"symbols": "{{ params.symbols }}"})
+    score = SCORE.task({})
+    ingest >> transform >> predict >> score

@@ -1,0 +1,40 @@
+"""Each weekend: fresh marts, then candidates are trained and have to beat the champion."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, Param
+
+from weekahead_airflow.compat import CronTriggerTimetable
+from weekahead_airflow.deadline import late_after
+from weekahead_airflow.pipeline import DEFAULT_ARGS, TIMEZONE, TRAIN, TRANSFORM
+
+with DAG(
+    dag_id="weekahead_weekly_training",
+    description="Training and the promotion gate, through Prefect",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("0 8 * * 6", timezone=TIMEZONE),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    render_template_as_native_obj=True,
+    tags=["weekahead", "prefect"],
+    params={
+        "force": Param(
+            False,
+            type="boolean",
+            title="Train anyway",
+            description="Also if neither data nor code have changed.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Promote nothing",
+            description="Train and judge, but leave the champion in place.",
+        ),
+    },
+    **late_after(timedelta(hours=6)),
+) as dag:
+    transform = TRANSFORM.task({})
+    train = TRAIN.task({"force": "{{ params.force }}", "dry_run": "{{ params.dry_run }}"})
+    transform >> train

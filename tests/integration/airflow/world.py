@@ -1,0 +1,140 @@
+"""A real Airflow beside a real Prefect, as the tests see them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from lakehouse.services import airflow
+from lakehouse.services.home import Home
+from lakehouse.services.process import Running, Service, start
+
+HERE = Path(__file__).parent
+START_SECONDS = 180.0
+
+
+@dataclass
+class World:
+    """Both systems, and what the tests do with them."""
+
+    home: Home
+    prefect_url: str
+    airflow_url: str
+    secrets: dict[str, str]
+    services: dict[str, Service] = field(default_factory=dict)
+    ports: dict[str, dict[str, int]] = field(default_factory=dict)
+    processes: dict[str, Running] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        log = self.home.logs / f"{name}.log"
+        service = self.services[name]
+        self.processes[name] = start(service, self.ports[name], log, timeout=START_SECONDS)
+
+    def kill(self, name: str) -> None:
+        """As kill -9 of the process and all that it has started."""
+        process = self.processes.pop(name).process()
+        assert process is not None
+        family = [process, *process.children(recursive=True)]
+        for each in family:
+            each.kill()
+        psutil.wait_procs(family, 10)
+
+    def prefect(self, method: str, path: str, body: Any = None) -> Any:
+        response = httpx.request(
+            method,
+            f"{self.prefect_url}{path}",
+            json=body,
+            auth=("weekahead", self.secrets["prefect"]),
+            timeout=30,
+        )
+        response.raise_for_status()
+        return response.json()
+
+    def airflow(self, method: str, path: str, body: Any = None) -> Any:
+        response = httpx.request(
+            method,
+            f"{self.airflow_url}/api/v2{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {self.token()}"},
+            timeout=30,
+        )
+        assert response.is_success, response.text
+        return response.json() if response.content else None
+
+    def token(self) -> str:
+        body = {"username": airflow.USER, "password": self.secrets["airflow"]}
+        answer = httpx.post(f"{self.airflow_url}/auth/token", json=body, timeout=30)
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
+
+    def trigger(self, dag_id: str, **conf: Any) -> str:
+        body = {"logical_date": None, "conf": conf}
+        return str(self.airflow("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def task(self, dag_id: str, run_id: str, task_id: str = "run") -> dict[str, Any]:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        found: dict[str, Any] = self.airflow("GET", path)
+        return found
+
+    def mark_failed(self, dag_id: str, run_id: str) -> None:
+        """As the button in Airflow does."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/run"
+        self.airflow("PATCH", path, {"new_state": "failed"})
+
+    def cancel_in_prefect(self, flow_run_id: str) -> None:
+        """As the button in Prefect does."""
+        state = {"type": "CANCELLING", "message": "Cancelled by hand"}
+        self.prefect("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state})
+
+    def task_log(self, dag_id: str, run_id: str, try_number: int = 1) -> str:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/run/logs/{try_number}"
+        return str(self.airflow("GET", f"{path}?full_content=true"))
+
+    def runs(self, run_id: str) -> list[dict[str, Any]]:
+        """The Prefect runs that an Airflow run has started."""
+        everything = self.prefect("POST", "/flow_runs/filter", {"sort": "START_TIME_DESC"})
+        return [run for run in everything if run["labels"].get("airflow.run_id") == run_id]
+
+    def await_task(
+        self, dag_id: str, run_id: str, *states: str, task_id: str = "run", timeout: float = 90
+    ) -> dict[str, Any]:
+        return await_that(
+            lambda: (
+                found if (found := self.task(dag_id, run_id, task_id))["state"] in states else None
+            ),
+            f"{dag_id} {run_id} {task_id} in {states}",
+            timeout,
+        )
+
+    def await_run(self, run_id: str, *states: str, timeout: float = 60) -> dict[str, Any]:
+        return await_that(
+            lambda: next((run for run in self.runs(run_id) if run["state_type"] in states), None),
+            f"a Prefect run of {run_id} in {states}",
+            timeout,
+        )
+
+
+def await_that(condition: Callable[[], Any], what: str, timeout: float) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.5)
+    return found
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=3).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def has_worker(world: World) -> bool:
+    try:
+        return bool(world.prefect("POST", "/work_pools/light/workers/filter", {}))
+    except httpx.HTTPError:
+        return False
