@@ -25,9 +25,7 @@ PARAMETERS = {
 
 def address(url: str = URL, password: str = PASSWORD) -> str:
     """The value of an environment variable that defines the connection."""
-    return json.dumps(
-        {"conn_type": "prefect", "host": url, "login": USER, "password": password}
-    )
+    return json.dumps({"conn_type": "prefect", "host": url, "login": USER, "password": password})
 
 
 @pytest.fixture(scope="session", autouse=True)

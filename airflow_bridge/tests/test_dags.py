@@ -97,5 +97,5 @@ def test_connection_type_is_known_to_airflow():
 
     providers = ProvidersManager()
     assert "weekahead-airflow-bridge" in providers.providers
-    assert "weekahead_airflow.hook.PrefectHook" == providers.hooks["prefect"].hook_class_name
+    assert providers.hooks["prefect"].hook_class_name == "weekahead_airflow.hook.PrefectHook"
     assert "weekahead_airflow.operator.PrefectRunLink" in providers.extra_links_class_names

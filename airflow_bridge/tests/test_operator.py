@@ -16,9 +16,7 @@ def attempt(**given):
 
 
 def start(ti, **options):
-    operator = PrefectDeploymentOperator(
-        task_id="t", deployment="free/free", retries=2, **options
-    )
+    operator = PrefectDeploymentOperator(task_id="t", deployment="free/free", retries=2, **options)
     return operator._start(PrefectHook(), ti)["id"]
 
 
