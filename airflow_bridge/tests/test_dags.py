@@ -13,11 +13,12 @@ def bag_of(folder, dag=None):
     """The DAGs of a folder, or one made here, known to the database as dag.test() wants it."""
     try:
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    except ImportError:  # Airflow 3.0 and 3.1: dag.test() does it by itself
-        from airflow.models.dagbag import DagBag
-
-        return DagBag(folder)
-    bag = DagBag(folder, bundle_name="dags-folder")
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag, sync_bag_to_db
+    try:
+        bag = DagBag(folder, bundle_name="dags-folder")
+    except TypeError:  # Airflow 3.1
+        bag = DagBag(folder)
     if dag is not None:
         bag.dags[dag.dag_id] = dag
     sync_bag_to_db(bag, "dags-folder", None)

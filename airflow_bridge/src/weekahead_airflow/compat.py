@@ -1,9 +1,4 @@
-"""What moved between Airflow 3.0 and 3.3, imported from one place."""
-
-try:  # 3.1 and later
-    from airflow.sdk import BaseHook
-except ImportError:
-    from airflow.hooks.base import BaseHook
+"""What moved between Airflow 3.1 and 3.3, imported from one place."""
 
 try:  # 3.2 and later
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -15,4 +10,4 @@ try:  # 3.2 and later
 except ImportError:
     from airflow.timetables.trigger import CronTriggerTimetable
 
-__all__ = ["AirflowException", "AirflowFailException", "BaseHook", "CronTriggerTimetable"]
+__all__ = ["AirflowException", "AirflowFailException", "CronTriggerTimetable"]

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import httpx
+from airflow.sdk import BaseHook
 from tenacity import (
     Retrying,
     before_sleep_log,
@@ -15,7 +16,6 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from weekahead_airflow.compat import BaseHook
 from weekahead_airflow.connection import PrefectConnection
 from weekahead_airflow.errors import PrefectMissing, PrefectRefusal, PrefectUnreachable
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
 
 from weekahead_airflow import states
 from weekahead_airflow.connection import PrefectConnection
@@ -70,10 +69,7 @@ class PrefectRunTrigger(BaseTrigger):
             await self._cancel(client)
 
     async def _connection(self) -> PrefectConnection:
-        find = getattr(PrefectHook, "aget_connection", None) or sync_to_async(
-            PrefectHook.get_connection
-        )
-        return PrefectConnection.of(await find(self.conn_id))
+        return PrefectConnection.of(await PrefectHook.aget_connection(self.conn_id))
 
     async def _outcome(self, client: httpx.AsyncClient) -> dict[str, str]:
         history = states.History()
