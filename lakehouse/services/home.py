@@ -30,6 +30,8 @@ SECRET_NAMES = (
     "supervisor",
     "airflow",
     "airflow_key",
+    "superset_secret_key",
+    "superset_admin",
 )
 
 

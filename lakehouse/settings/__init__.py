@@ -24,6 +24,7 @@ from lakehouse.settings.maintenance import MaintenanceSettings
 from lakehouse.settings.mlflow import MlflowSettings
 from lakehouse.settings.services import PrefectSettings, ServicesSettings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings, YahooSettings
+from lakehouse.settings.superset import SupersetSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     maintenance: MaintenanceSettings = Field(default_factory=MaintenanceSettings)
     forecast: ForecastSettings = Field(default_factory=ForecastSettings)
+    superset: SupersetSettings = Field(default_factory=SupersetSettings)
 
     @classmethod
     def settings_customise_sources(

@@ -16,6 +16,7 @@ from lakehouse.environment import temporary_environment
 from lakehouse.errors import TransformError
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import Role, account, connect, server_address
+from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
 from lakehouse.warehouse.setup import LAYERS, prepare
 from lakehouse.warehouse.state import Build, Snapshots, last_build, record_build, wanted_build
 
@@ -109,8 +110,9 @@ def transform(
         CatalogUnavailable: The catalog does not answer.
     """
     started = time.monotonic()
+    catalog = open_catalog(settings.catalog, settings.s3)
     if snapshots is None:
-        snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
+        snapshots = current_snapshots(catalog)
     prepare(settings)
     layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
     # The writer's rights end at the warehouse's own databases.
@@ -120,6 +122,7 @@ def transform(
         for database in (databases or {}).values():
             client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         _drop_orphans(client, layers)
+        record_lake_snapshots(client, catalog, layers["intermediate"])
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
         result = _invoke(settings, role, snapshots, databases, select, full_refresh, progress)

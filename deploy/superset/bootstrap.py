@@ -1,0 +1,155 @@
+"""Bring Superset's state up to date: schema, roles, the administrator, the assets.
+
+Runs in Superset's environment, before its server starts. Each ``superset`` command would spend
+seven seconds on imports, so this does in one process what ``db upgrade``, ``init``,
+``fab create-admin`` and ``POST /api/v1/assets/import/`` do. Passwords come from the environment.
+
+==============================  ==========================================================
+WAREHOUSE_URI                   ``clickhousedb://reader@host:8123/marts``, no password
+WAREHOUSE_PASSWORD              the reader's
+SUPERSET_ADMIN_USER, …PASSWORD  the administrator; made at the first start
+==============================  ==========================================================
+
+What people make themselves stays. The assets of the repository overwrite their earlier versions
+only when they have changed there, so that an edit made in Superset lives until it is exported.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from assets import DATABASE_FILE, bundle, fingerprint
+
+log = logging.getLogger("bootstrap")
+
+
+def main(*, force: bool = False) -> None:
+    """Upgrade, then import what is new."""
+    from superset.app import create_app
+
+    app = create_app()
+    with app.app_context():
+        _upgrade()
+        admin = _administrator()
+        contents = bundle(os.environ["WAREHOUSE_URI"])
+        password = os.environ["WAREHOUSE_PASSWORD"]
+        mark = fingerprint({**contents, "password": password})
+        if force or _imported() != mark:
+            _import(contents, password, admin)
+            _remember(mark)
+        if app.config["PUBLIC_ROLE_LIKE"]:
+            _let_everybody_read()
+
+
+def _upgrade() -> None:
+    """The database's schema and the roles, when this version has not made them yet."""
+    from flask_migrate import upgrade
+    from sqlalchemy import inspect
+    from superset import appbuilder, security_manager
+    from superset.extensions import db
+
+    if inspect(db.engine).has_table("slices") and _current():
+        return
+    migrations = Path(sys.modules["superset"].__file__ or "").parent / "migrations"
+    upgrade(directory=str(migrations))
+    appbuilder.add_permissions(update_perms=True)
+    security_manager.sync_role_definitions()
+    db.session.commit()
+
+
+def _current() -> bool:
+    """Whether the schema is the newest."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from superset.extensions import db
+
+    migrations = Path(sys.modules["superset"].__file__ or "").parent / "migrations"
+    with db.engine.connect() as connection:
+        heads = MigrationContext.configure(connection).get_current_heads()
+    return set(heads) == set(ScriptDirectory(str(migrations)).get_heads())
+
+
+def _administrator():
+    """The administrator; the password follows the environment."""
+    from superset import security_manager
+    from superset.extensions import db
+
+    name = os.environ.get("SUPERSET_ADMIN_USER", "admin")
+    password = os.environ["SUPERSET_ADMIN_PASSWORD"]
+    user = security_manager.find_user(username=name)
+    if user is None:
+        user = security_manager.add_user(
+            username=name,
+            first_name="weekahead",
+            last_name="admin",
+            email=f"{name}@localhost",
+            role=security_manager.find_role("Admin"),
+            password=password,
+        )
+        if not user:
+            raise SystemExit(f"The administrator {name!r} could not be made; the log says why.")
+        db.session.commit()
+    return user
+
+
+def _import(contents: dict[str, str], password: str, admin) -> None:
+    from superset.commands.importers.v1.assets import ImportAssetsCommand
+    from superset.utils.core import override_user
+
+    with override_user(admin):
+        ImportAssetsCommand(contents, passwords={DATABASE_FILE: password}).run()
+    log.info("imported %d asset files", len(contents) - 1)
+
+
+def _let_everybody_read() -> None:
+    """The role of people without an account sees the marts, and nothing else."""
+    from superset import security_manager
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    role = security_manager.find_role("Public")
+    for database in db.session.query(Database).all():
+        right = security_manager.add_permission_view_menu("database_access", database.perm)
+        security_manager.add_permission_role(role, right)
+    db.session.commit()
+
+
+def _imported() -> str | None:
+    """The fingerprint of the last import, from Superset's own key-value store."""
+    from superset.daos.key_value import KeyValueDAO
+
+    return KeyValueDAO.get_value(_resource(), _key(), _codec())
+
+
+def _remember(mark: str) -> None:
+    from superset.daos.key_value import KeyValueDAO
+    from superset.extensions import db
+
+    KeyValueDAO.upsert_entry(_resource(), mark, _codec(), _key())
+    db.session.commit()
+
+
+def _resource():
+    from superset.key_value.types import KeyValueResource
+
+    return KeyValueResource.APP
+
+
+def _codec():
+    from superset.key_value.types import JsonKeyValueCodec
+
+    return JsonKeyValueCodec()
+
+
+def _key():
+    from uuid import NAMESPACE_URL, uuid5
+
+    return uuid5(NAMESPACE_URL, "weekahead/assets")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    main(force="--force" in sys.argv[1:])

@@ -1,0 +1,135 @@
+"""Superset's configuration: everything that differs comes from the environment.
+
+Loaded through ``SUPERSET_CONFIG_PATH``, by ``weekahead up --with superset`` and in a container
+alike.
+
+==========================  ==========================================================
+SUPERSET_SECRET_KEY         required; signs sessions and encrypts the stored passwords
+SUPERSET_DATABASE_URI       required; where Superset keeps its own state
+SUPERSET_PUBLIC             1 lets people without an account read the dashboards
+SUPERSET_HTTPS              1 when Superset is reached over https only
+SUPERSET_REDIS_URL          a Redis for Celery: turns alerts and scheduled reports on
+SUPERSET_SMTP_HOST, …       the mail server of those (docs/dashboards.md)
+==========================  ==========================================================
+"""
+
+import os
+from copy import deepcopy
+
+from superset.config import TALISMAN_CONFIG as _DEFAULT_TALISMAN
+from superset.constants import CHANGE_ME_SECRET_KEY
+
+_KNOWN_SECRETS = {
+    CHANGE_ME_SECRET_KEY,
+    # From Superset's own examples and images: anybody can sign a session with these.
+    "TEST_NON_DEV_SECRET",
+    "thisISaSECRET_1234",
+    "YOUR_OWN_RANDOM_GENERATED_SECRET_KEY",
+    "\\2\\1thisismyscretkey\\1\\2\\e\\y\\y\\h",
+    "changeme",
+}
+_SHORTEST_SECRET = 32
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "").lower() in {"1", "true", "yes"}
+
+
+SECRET_KEY = os.environ.get("SUPERSET_SECRET_KEY", "")
+if SECRET_KEY in _KNOWN_SECRETS or len(SECRET_KEY) < _SHORTEST_SECRET:
+    raise SystemExit(
+        "Refusing to start: SUPERSET_SECRET_KEY is missing, publicly known or shorter than "
+        f"{_SHORTEST_SECRET} characters. Make one with: openssl rand -base64 42"
+    )
+SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_DATABASE_URI"]
+
+# --- what a browser may do -------------------------------------------------------------------
+# Nothing from outside: the front end would otherwise ask for a tracking pixel, fonts and maps.
+TALISMAN_ENABLED = True
+TALISMAN_CONFIG = deepcopy(_DEFAULT_TALISMAN)
+TALISMAN_CONFIG["content_security_policy"] |= {
+    "img-src": ["'self'", "blob:", "data:"],
+    "connect-src": ["'self'"],
+    "style-src": ["'self'", "'unsafe-inline'"],
+    "font-src": ["'self'", "data:"],
+    "frame-ancestors": ["'self'"],
+}
+WTF_CSRF_ENABLED = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = _flag("SUPERSET_HTTPS")
+ENABLE_PROXY_FIX = _flag("SUPERSET_HTTPS")
+
+# Off by default: the role's rights to the marts are given by bootstrap.py.
+PUBLIC_ROLE_LIKE = "Public" if _flag("SUPERSET_PUBLIC") else None
+
+# --- what a chart may ask for ----------------------------------------------------------------
+ROW_LIMIT = 10_000
+SQL_MAX_ROW = 100_000
+DISPLAY_MAX_ROW = 10_000
+SAMPLES_ROW_LIMIT = 1_000
+SQLLAB_ASYNC_TIME_LIMIT_SEC = 60
+SUPERSET_WEBSERVER_TIMEOUT = 60
+PREVENT_UNSAFE_DB_CONNECTIONS = True
+
+# --- how it looks ----------------------------------------------------------------------------
+APP_NAME = "weekahead"
+_OKABE_ITO = [
+    "#0072B2",  # blue
+    "#D55E00",  # vermilion
+    "#009E73",  # bluish green
+    "#E69F00",  # orange
+    "#56B4E9",  # sky blue
+    "#CC79A7",  # reddish purple
+    "#000000",
+    "#F0E442",  # yellow
+]
+EXTRA_CATEGORICAL_COLOR_SCHEMES = [
+    {
+        "id": "okabe_ito",
+        "label": "Okabe-Ito (readable with any colour vision)",
+        "description": "Okabe and Ito, Color Universal Design, 2008",
+        "isDefault": True,
+        "colors": _OKABE_ITO,
+    }
+]
+
+# --- caches: in this process, because the marts are fast and there may be no Redis --------------
+_REDIS_URL = os.environ.get("SUPERSET_REDIS_URL")
+_CACHE = (
+    {"CACHE_TYPE": "RedisCache", "CACHE_REDIS_URL": _REDIS_URL}
+    if _REDIS_URL
+    else {"CACHE_TYPE": "SimpleCache", "CACHE_THRESHOLD": 500}
+)
+CACHE_CONFIG = {**_CACHE, "CACHE_KEY_PREFIX": "superset_", "CACHE_DEFAULT_TIMEOUT": 300}
+# A chart shows what the marts hold, at most a minute late.
+DATA_CACHE_CONFIG = {**_CACHE, "CACHE_KEY_PREFIX": "superset_data_", "CACHE_DEFAULT_TIMEOUT": 60}
+
+# --- alerts and reports ------------------------------------------------------------------------
+# They need Celery and a broker, which the local stack does not start.
+FEATURE_FLAGS = {
+    "ALERT_REPORTS": bool(_REDIS_URL),
+    # All charts load at once: printing a dashboard, or a tall screen, shows no empty boxes.
+    "DASHBOARD_VIRTUALIZATION": False,
+    "DRILL_BY": True,
+    "DRILL_TO_DETAIL": True,
+}
+if _REDIS_URL:
+    CELERY_CONFIG = {
+        "broker_url": _REDIS_URL,
+        "result_backend": _REDIS_URL,
+        "imports": ("superset.tasks.scheduler",),
+        "beat_schedule": {
+            "reports.scheduler": {"task": "reports.scheduler", "schedule": 60.0},
+            "reports.prune_log": {"task": "reports.prune_log", "schedule": 86_400.0},
+        },
+    }
+    # A trial run writes what would be sent into the log.
+    ALERT_REPORTS_NOTIFICATION_DRY_RUN = not os.environ.get("SUPERSET_SMTP_HOST")
+    SMTP_HOST = os.environ.get("SUPERSET_SMTP_HOST", "localhost")
+    SMTP_PORT = int(os.environ.get("SUPERSET_SMTP_PORT", "587"))
+    SMTP_STARTTLS = True
+    SMTP_SSL_SERVER_AUTH = True
+    SMTP_USER = os.environ.get("SUPERSET_SMTP_USER", "")
+    SMTP_PASSWORD = os.environ.get("SUPERSET_SMTP_PASSWORD", "")
+    SMTP_MAIL_FROM = os.environ.get("SUPERSET_SMTP_FROM", "weekahead@localhost")

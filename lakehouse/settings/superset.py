@@ -1,0 +1,25 @@
+"""The dashboards."""
+
+from pydantic import Field, SecretStr
+
+from catalog.settings import Section
+
+
+class SupersetSettings(Section):
+    """Superset, in an environment of its own, on loopback."""
+
+    port: int = Field(
+        0, ge=0, le=65535, description="Port of Superset; 0 takes a free one and keeps it."
+    )
+    database_uri: SecretStr | None = Field(
+        None,
+        description=(
+            "Where Superset keeps its own state, such as postgresql://user:password@host/superset; "
+            "unset means a SQLite file below the home."
+        ),
+    )
+    admin_user: str = Field("admin", min_length=1, description="Account that is made at first.")
+    public: bool = Field(
+        False, description="Whether the dashboards can be read without an account."
+    )
+    threads: int = Field(8, ge=1, le=64, description="Requests answered at the same time.")

@@ -1,0 +1,71 @@
+"""The lake's commits, written down in the warehouse: dashboards read the marts and nothing else.
+
+The engine's own list of snapshots is hidden from the account that builds the marts, and ends where
+snapshots expire.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from catalog.connect import load_table
+from catalog.merge import CORRECTED_ROWS, NEW_ROWS
+from catalog.tables import TABLES
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+TABLE = "`{database}`.lake_snapshots"
+COLUMNS = {
+    "table_name": "LowCardinality(String)",
+    "snapshot_id": "Int64",
+    "committed_at": "DateTime64(3, 'UTC')",
+    "operation": "LowCardinality(String)",
+    "new_rows": "Nullable(Int64)",
+    "corrected_rows": "Nullable(Int64)",
+    "total_rows": "Nullable(Int64)",
+    "total_files": "Nullable(Int64)",
+    "total_bytes": "Nullable(Int64)",
+    "seen_at": "DateTime64(6, 'UTC')",
+}
+SUMMARY = (NEW_ROWS, CORRECTED_ROWS, "total-records", "total-data-files", "total-files-size")
+
+
+def record_lake_snapshots(client: "Client", catalog: Catalog, database: str) -> None:
+    """Bring the list of the lake's snapshots up to date; expired ones stay in it.
+
+    Args:
+        client: May write to the database.
+        catalog: The lake.
+        database: Where the table lives.
+    """
+    table = TABLE.format(database=database)
+    columns = ", ".join(f"{name} {type_}" for name, type_ in COLUMNS.items())
+    client.command(
+        f"CREATE TABLE IF NOT EXISTS {table} ({columns}) "
+        "ENGINE = ReplacingMergeTree(seen_at) ORDER BY (table_name, snapshot_id) "
+        "COMMENT 'Commits to the tables of the lake; fct_lake_snapshots reads it.'"
+    )
+    now = datetime.now(UTC)
+    rows = [
+        [definition.name, *snapshot, now]
+        for definition in TABLES
+        for snapshot in _snapshots(load_table(catalog, definition))
+    ]
+    if rows:
+        client.insert(table, rows, column_names=list(COLUMNS))
+
+
+def _snapshots(table: Table) -> Iterator[list[Any]]:
+    for snapshot in table.snapshots():
+        summary = snapshot.summary
+        said = [summary.get(name) if summary else None for name in SUMMARY]
+        yield [
+            snapshot.snapshot_id,
+            datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+            summary.operation.value if summary else "",
+            *(None if value is None else int(value) for value in said),
+        ]
