@@ -28,7 +28,6 @@ _PARAMS_NOISE = {"datasource", "slice_id", "dashboards", "dashboardId", "url_par
 _METADATA_NOISE = {
     "map_label_colors",
     "shared_label_colors",
-    "label_colors",
     "color_scheme_domain",
     "default_filters",
     "filter_scopes",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation
 
 from catalog.connect import load_table
 from catalog.merge import CORRECTED_ROWS, NEW_ROWS
@@ -32,6 +33,8 @@ COLUMNS = {
     "seen_at": "DateTime64(6, 'UTC')",
 }
 SUMMARY = (NEW_ROWS, CORRECTED_ROWS, "total-records", "total-data-files", "total-files-size")
+# What is said of a commit that does not count its rows itself, if it only added some.
+ADDED_ROWS = "added-records"
 
 
 def record_lake_snapshots(client: "Client", catalog: Catalog, database: str) -> None:
@@ -63,6 +66,8 @@ def _snapshots(table: Table) -> Iterator[list[Any]]:
     for snapshot in table.snapshots():
         summary = snapshot.summary
         said = [summary.get(name) if summary else None for name in SUMMARY]
+        if summary and said[0] is None and summary.operation is Operation.APPEND:
+            said[0] = summary.get(ADDED_ROWS)
         yield [
             snapshot.snapshot_id,
             datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),

@@ -1,7 +1,7 @@
 {{ config(order_by='(source, symbol, day)') }}
 
-{#- Half a year of closes says enough beside five forecast days. -#}
-{% set days_shown = 180 %}
+{#- A quarter of closes: with more, five forecast days could not be seen. -#}
+{% set days_shown = 92 %}
 
 with latest as (
     select *
