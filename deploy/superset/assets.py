@@ -111,7 +111,9 @@ def _file_name(kind: str, content: dict[str, Any]) -> str:
 def _clean_chart(chart: dict[str, Any]) -> dict[str, Any]:
     params = chart.get("params") or {}
     chart["params"] = {
-        key: value for key, value in params.items() if key not in _PARAMS_NOISE and value != ""
+        key: value
+        for key, value in params.items()
+        if key not in _PARAMS_NOISE and value != "" and (key, value) != ("annotation_layers", [])
     }
     return _without_empty(chart)
 

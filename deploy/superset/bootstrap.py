@@ -40,8 +40,7 @@ def main(*, force: bool = False) -> None:
         if force or _imported() != mark:
             _import(contents, password, admin)
             _remember(mark)
-        if app.config["PUBLIC_ROLE_LIKE"]:
-            _let_everybody_read()
+        _set_public(bool(app.config["PUBLIC_ROLE_LIKE"]))
 
 
 def _upgrade() -> None:
@@ -104,16 +103,21 @@ def _import(contents: dict[str, str], password: str, admin) -> None:
     log.info("imported %d asset files", len(contents) - 1)
 
 
-def _let_everybody_read() -> None:
-    """The role of people without an account sees the marts, and nothing else."""
+def _set_public(readable: bool) -> None:
+    """Let people without an account read the dashboards, or see to it that they cannot."""
     from superset import security_manager
     from superset.extensions import db
     from superset.models.core import Database
 
     role = security_manager.find_role("Public")
-    for database in db.session.query(Database).all():
-        right = security_manager.add_permission_view_menu("database_access", database.perm)
-        security_manager.add_permission_role(role, right)
+    if not readable:
+        role.permissions = []
+    else:
+        every = security_manager._get_all_pvms()
+        security_manager.set_role("Public", security_manager._is_public_pvm, every)
+        for database in db.session.query(Database).all():
+            right = security_manager.add_permission_view_menu("database_access", database.perm)
+            security_manager.add_permission_role(role, right)
     db.session.commit()
 
 

@@ -16,17 +16,13 @@ SUPERSET_SMTP_HOST, …       the mail server of those (docs/dashboards.md)
 import os
 from copy import deepcopy
 
-from superset.config import TALISMAN_CONFIG as _DEFAULT_TALISMAN
-from superset.constants import CHANGE_ME_SECRET_KEY
-
+# From Superset's own code, examples and images: anybody can sign a session with these.
 _KNOWN_SECRETS = {
-    CHANGE_ME_SECRET_KEY,
-    # From Superset's own examples and images: anybody can sign a session with these.
+    "CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET",
     "TEST_NON_DEV_SECRET",
     "thisISaSECRET_1234",
     "YOUR_OWN_RANDOM_GENERATED_SECRET_KEY",
     "\\2\\1thisismyscretkey\\1\\2\\e\\y\\y\\h",
-    "changeme",
 }
 _SHORTEST_SECRET = 32
 
@@ -36,11 +32,15 @@ def _flag(name: str) -> bool:
 
 
 SECRET_KEY = os.environ.get("SUPERSET_SECRET_KEY", "")
+# Before the slow imports, so that the refusal comes at once.
 if SECRET_KEY in _KNOWN_SECRETS or len(SECRET_KEY) < _SHORTEST_SECRET:
     raise SystemExit(
         "Refusing to start: SUPERSET_SECRET_KEY is missing, publicly known or shorter than "
         f"{_SHORTEST_SECRET} characters. Make one with: openssl rand -base64 42"
     )
+
+from superset.config import TALISMAN_CONFIG as _DEFAULT_TALISMAN  # noqa: E402
+
 SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_DATABASE_URI"]
 
 # --- what a browser may do -------------------------------------------------------------------
@@ -60,7 +60,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _flag("SUPERSET_HTTPS")
 ENABLE_PROXY_FIX = _flag("SUPERSET_HTTPS")
 
-# Off by default: the role's rights to the marts are given by bootstrap.py.
+# Off by default: bootstrap.py gives the role its rights, and takes them away again.
 PUBLIC_ROLE_LIKE = "Public" if _flag("SUPERSET_PUBLIC") else None
 
 # --- what a chart may ask for ----------------------------------------------------------------

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
@@ -31,7 +31,7 @@ SECRET_KEY, ADMIN_PASSWORD = "superset_secret_key", "superset_admin"
 MARTS = "marts"
 # A chart must see the column, not the month that an expression of the same name makes of it:
 # otherwise a date filter starts at the first of the month (docs/dashboards.md).
-WAREHOUSE_OPTIONS = "ch_prefer_column_name_to_alias=1&client_name=superset"
+WAREHOUSE_OPTIONS = "ch_prefer_column_name_to_alias=1&ch_session_timezone=UTC&client_name=superset"
 
 
 def environment(home: Home) -> Path:
@@ -97,12 +97,33 @@ def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
         ServiceError: It failed; the message holds the log's tail.
     """
     home.data("superset").mkdir(mode=0o700, parents=True, exist_ok=True)
-    python = environment(home) / "bin" / "python"
     _run(
-        [str(python), str(DEPLOY / "bootstrap.py")],
+        [_interpreter(home), str(DEPLOY / "bootstrap.py")],
         log=home.logs / "superset-prepare.log",
-        variables=variables(settings, home, secrets),
+        variables=_state(settings, home, secrets) | _warehouse(settings),
     )
+
+
+def export(settings: Settings, home: Home, secrets: dict[str, str], options: Sequence[str]) -> int:
+    """Bring what was changed in Superset back into the repository's files.
+
+    Args:
+        settings: Where Superset keeps its state.
+        home: Where it is installed.
+        secrets: Its secrets.
+        options: Further dashboards, by slug; ``--to`` names another folder.
+
+    Returns:
+        The exit code; what changed is printed.
+
+    Raises:
+        ServiceError: Superset is not installed.
+    """
+    if not environment(home).is_dir():
+        raise ServiceError("Superset is not installed: 'weekahead up --with superset' does that.")
+    command = [_interpreter(home), str(DEPLOY / "export.py"), *options]
+    environ = os.environ | _state(settings, home, secrets)
+    return subprocess.run(command, env=environ, check=False).returncode
 
 
 def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
@@ -126,16 +147,19 @@ def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Se
             ports={"http": settings.superset.port},
             command=command,
             ready=_answers,
-            environment=variables(settings, home, secrets),
+            environment=_state(settings, home, secrets),
         )
     ]
 
 
-def variables(settings: Settings, home: Home, secrets: dict[str, str]) -> dict[str, str]:
+def _interpreter(home: Home) -> str:
+    return str(environment(home) / "bin" / "python")
+
+
+def _state(settings: Settings, home: Home, secrets: dict[str, str]) -> dict[str, str]:
     """Environment of Superset's processes; secrets travel in it and nowhere else."""
     own_state = home.data("superset") / "superset.db"
     uri = settings.superset.database_uri
-    reader, password = account(settings.clickhouse, "reader")
     return {
         "SUPERSET_CONFIG_PATH": str(DEPLOY / "superset_config.py"),
         "SUPERSET_HOME": str(home.data("superset")),
@@ -144,13 +168,19 @@ def variables(settings: Settings, home: Home, secrets: dict[str, str]) -> dict[s
         "SUPERSET_PUBLIC": "1" if settings.superset.public else "",
         "SUPERSET_ADMIN_USER": settings.superset.admin_user,
         "SUPERSET_ADMIN_PASSWORD": secrets[ADMIN_PASSWORD],
-        "WAREHOUSE_URI": warehouse_uri(settings, reader),
-        "WAREHOUSE_PASSWORD": password.get_secret_value(),
         # What is found in the project's own environment must not be imported here.
         "PYTHONPATH": "",
-        "FLASK_APP": "superset",
         "SCARF_ANALYTICS": "false",
         "DO_NOT_TRACK": "1",
+    }
+
+
+def _warehouse(settings: Settings) -> dict[str, str]:
+    """How the assets reach the marts."""
+    reader, password = account(settings.clickhouse, "reader")
+    return {
+        "WAREHOUSE_URI": warehouse_uri(settings, reader),
+        "WAREHOUSE_PASSWORD": password.get_secret_value(),
     }
 
 
@@ -184,3 +214,17 @@ def _answers(ports: dict[str, int]) -> bool:
             return True
     except (OSError, HTTPException):
         return False
+
+
+def _main() -> int:
+    """``python -m lakehouse.services.superset export [SLUG…]``, for the Makefile."""
+    from lakehouse.services.home import load_secrets, open_home
+    from lakehouse.settings import load_settings
+
+    settings = load_settings()
+    home = open_home(settings.home)
+    return export(settings, home, load_secrets(home), sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
