@@ -144,10 +144,13 @@ def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Se
     return [
         Service(
             name="superset",
-            ports={"http": settings.superset.port},
+            ports={"http": settings.services.superset_port},
+            preferred={"http": 8088},
             command=command,
             ready=_answers,
             environment=_state(settings, home, secrets),
+            page=lambda port: f"http://{HOST}:{port['http']}/",
+            login=(settings.superset.admin_user, ADMIN_PASSWORD),
         )
     ]
 

@@ -8,9 +8,6 @@ from catalog.settings import Section
 class SupersetSettings(Section):
     """Superset, in an environment of its own, on loopback."""
 
-    port: int = Field(
-        0, ge=0, le=65535, description="Port of Superset; 0 takes a free one and keeps it."
-    )
     database_uri: SecretStr | None = Field(
         None,
         description=(
