@@ -18,6 +18,8 @@ def connection(**given):
         ({"host": "http://127.0.0.1:4200/api"}, "http://127.0.0.1:4200/api"),
         ({"host": "http://127.0.0.1:4200/api/"}, "http://127.0.0.1:4200/api"),
         ({"host": "https://prefect.lan", "port": 8443}, "https://prefect.lan:8443/api"),
+        ({"host": "http://127.0.0.1/api", "port": 4200}, "http://127.0.0.1:4200/api"),
+        ({"host": "https://lan/prefect/api", "port": 443}, "https://lan/prefect/api"),
         ({"host": "https://lan/prefect/api"}, "https://lan/prefect/api"),
     ],
 )
@@ -34,7 +36,9 @@ def test_pages_of_a_server_are_beside_its_api():
 
 def test_pages_of_prefect_cloud_are_on_another_host():
     cloud = connection(
-        host="https://api.prefect.cloud/api/accounts/a1/workspaces/w1", password="pnu_key"
+        host="https://api.prefect.cloud/api/accounts/a1/workspaces/w1",
+        port=443,
+        password="pnu_key",
     )
     assert cloud.api_url == "https://api.prefect.cloud/api/accounts/a1/workspaces/w1"
     assert cloud.run_url("1") == (

@@ -18,10 +18,11 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from lakehouse.errors import ServiceError
-from lakehouse.services import environments
+from lakehouse.services import deployments, environments
 from lakehouse.services.home import Home, read_json, write_private
 from lakehouse.services.process import HOST, Service, tail
 from lakehouse.settings import PROJECT_ROOT, Settings
@@ -98,7 +99,8 @@ def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
 def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
     """Describe Airflow's processes, in the order in which they are to be started."""
     program = str(environments.directory(home, NAME) / "bin" / "airflow")
-    environment = _environment(home)
+    zone = deployments.TIME_ZONES.get(settings.ingest.source, deployments.OTHER_TIME_ZONE)
+    environment = _environment(home) | {"WEEKAHEAD_AIRFLOW_TIMEZONE": zone}
 
     def serve(ports: dict[str, int]) -> list[str]:
         return [program, "api-server", f"--host={HOST}", f"--port={ports['api']}", "--workers=1"]
@@ -188,14 +190,17 @@ def _configure(home: Home, secrets: dict[str, str], ports: dict[str, int]) -> No
     write_private(data / "airflow.cfg", text.getvalue())
 
 
-def _prefect_connection(settings: Settings) -> dict[str, str | None]:
+def _prefect_connection(settings: Settings) -> dict[str, str | int | None]:
     """The Prefect of these settings as an Airflow connection."""
+    url = urlsplit(settings.prefect.api_url or "")
     auth = settings.prefect.auth_string.get_secret_value() if settings.prefect.auth_string else ""
     user, _, password = auth.partition(":")
     return {
         "conn_type": "prefect",
         "description": "The Prefect server of the local stack",
-        "host": settings.prefect.api_url,
+        "host": f"{url.scheme}://{url.hostname}{url.path}",
+        # Apart: Airflow's page tests no stored connection without a port.
+        "port": url.port or (443 if url.scheme == "https" else 80),
         "login": user or None,
         # Prefect Cloud wants a key instead.
         "password": password or os.environ.get("PREFECT_API_KEY"),

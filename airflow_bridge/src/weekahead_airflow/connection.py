@@ -12,6 +12,8 @@ TIMEOUT_SECONDS = 20.0
 _CLOUD_API = re.compile(r"https://api\.prefect\.cloud/api/accounts/([^/]+)/workspaces/([^/]+)")
 _CLOUD_UI = r"https://app.prefect.cloud/account/\1/workspace/\2"
 
+_PORTS = {"http": 80, "https": 443}
+
 
 @dataclass(frozen=True)
 class PrefectConnection:
@@ -39,15 +41,13 @@ class PrefectConnection:
         Cloud) or a bare name beside ``port`` and ``schema``. With a login, login and password are
         HTTP basic auth; a password alone is an API key. Extras: ``ui_url``, ``verify``.
         """
-        host = (connection.host or "127.0.0.1").rstrip("/")
+        host = connection.host or "127.0.0.1"
         if "://" not in host:
             host = f"{connection.schema or 'http'}://{host}"
-            if connection.port:
-                host += f":{connection.port}"
-        elif connection.port and not urlsplit(host).port:
-            parts = urlsplit(host)
-            host = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-        api_url = host if urlsplit(host).path.strip("/") else f"{host}/api"
+        url = urlsplit(host.rstrip("/"))
+        if connection.port and not url.port and connection.port != _PORTS.get(url.scheme):
+            url = url._replace(netloc=f"{url.netloc}:{connection.port}")
+        api_url = url.geturl() if url.path else f"{url.geturl()}/api"
         extra = connection.extra_dejson
         ui_url = extra.get("ui_url") or _CLOUD_API.sub(_CLOUD_UI, api_url).removesuffix("/api")
         basic = bool(connection.login)

@@ -19,8 +19,8 @@ with DAG(
     dag_id="weekahead_daily",
     description="Quotes, marts, forecasts and scores of the day, through Prefect",
     doc_md=__doc__,
-    # Two hours after the close: sources publish the day's last bars with a delay.
-    schedule=CronTriggerTimetable("0 18 * * 1-5", timezone=TIMEZONE),
+    # The night after each trading day, when the evening session has ended, too.
+    schedule=CronTriggerTimetable("30 0 * * 2-6", timezone=TIMEZONE),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     # Two writers at once would only wait for each other.

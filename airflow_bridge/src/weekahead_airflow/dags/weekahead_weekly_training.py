@@ -12,7 +12,7 @@ with DAG(
     dag_id="weekahead_weekly_training",
     description="Training and the promotion gate, through Prefect",
     doc_md=__doc__,
-    schedule=CronTriggerTimetable("0 8 * * 6", timezone=TIMEZONE),
+    schedule=CronTriggerTimetable("0 6 * * 6", timezone=TIMEZONE),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
