@@ -100,7 +100,11 @@ def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Se
     """Describe Airflow's processes, in the order in which they are to be started."""
     program = str(environments.directory(home, NAME) / "bin" / "airflow")
     zone = deployments.TIME_ZONES.get(settings.ingest.source, deployments.OTHER_TIME_ZONE)
-    environment = _environment(home) | {"WEEKAHEAD_AIRFLOW_TIMEZONE": zone}
+    environment = _environment(home) | {
+        "WEEKAHEAD_AIRFLOW_TIMEZONE": zone,
+        # Another build makes the process manager restart what runs.
+        "WEEKAHEAD_AIRFLOW_BUILD": _built_from(home),
+    }
 
     def serve(ports: dict[str, int]) -> list[str]:
         return [program, "api-server", f"--host={HOST}", f"--port={ports['api']}", "--workers=1"]
@@ -220,7 +224,7 @@ def _site_packages(home: Home) -> Path:
 
 
 def _built_from(home: Home) -> str:
-    return (environments.directory(home, NAME) / ".built-from").read_text()
+    return environments.built_from(environments.directory(home, NAME))
 
 
 def _derived(secrets: dict[str, str], purpose: str) -> bytes:

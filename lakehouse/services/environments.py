@@ -15,6 +15,7 @@ from lakehouse.settings import PROJECT_ROOT
 
 # The locks hold for it; another one that is installed beside ours is found by uv.
 PYTHON = "3.11"
+MARK = ".built-from"
 
 
 def directory(home: Home, name: str) -> Path:
@@ -47,9 +48,9 @@ def build(
             tail.
     """
     programs = target / "bin"
-    mark = target / ".built-from"
+    mark = target / MARK
     wanted = _digest([requirements, *packages])
-    if mark.is_file() and mark.read_text() == wanted:
+    if built_from(target) == wanted:
         return programs
     if progress:
         progress(f"installing {target.name} (once; a minute or so, plus the download)")
@@ -64,6 +65,12 @@ def build(
         _run([*install, "--no-deps", "--reinstall", str(package)], log)
     mark.write_text(wanted)
     return programs
+
+
+def built_from(target: Path) -> str:
+    """A hash of what the environment was made of; empty if it is not complete."""
+    mark = target / MARK
+    return mark.read_text() if mark.is_file() else ""
 
 
 def _uv() -> str:
