@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from pydantic import Field
 
 from catalog.maintenance import MaintenanceReport
-from flows import artifacts, assets, dbt
+from flows import artifacts, assets
 from flows.alerts import report_stale
 from flows.fan_out import executor
 from flows.parameters import (
@@ -104,7 +104,6 @@ def _build(full_refresh: bool, force: bool) -> TransformReport | None:
             log.info,
             full_refresh=full_refresh,
             force=force,
-            invoke=dbt.invoker(),
         )
 
 
