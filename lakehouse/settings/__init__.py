@@ -76,7 +76,9 @@ class Settings(BaseSettings):
     def dbt_dir(self) -> Path:
         """The dbt project: beside the packages in a checkout, inside them in a wheel."""
         checkout = PROJECT_ROOT / "dbt"
-        return checkout if checkout.is_dir() else PROJECT_ROOT / "lakehouse" / "_dbt"
+        # In a wheel, the folder of this name beside the packages is dbt's own package.
+        found = (checkout / "dbt_project.yml").is_file()
+        return checkout if found else PROJECT_ROOT / "lakehouse" / "_dbt"
 
     @property
     def deploy_dir(self) -> Path:

@@ -1,0 +1,36 @@
+"""Prepares lake and warehouse once they run; repeating it changes nothing.
+
+The read-only account may read the table bucket, the lake's tables exist, the warehouse has its
+databases and the lake attached, and Prefect knows the deployments.
+"""
+
+from catalog.connect import ensure_tables, open_catalog
+from lakehouse.services.deployments import register
+from lakehouse.services.home import open_home
+from lakehouse.services.seaweedfs import allow_reader
+from lakehouse.settings import load_settings
+from lakehouse.warehouse.setup import prepare
+
+
+def main() -> None:
+    """Do all of it, saying what."""
+    settings = load_settings()
+    if settings.catalog.type == "rest":
+        print("lake: the read-only account")
+        allow_reader(
+            str(settings.s3.endpoint),
+            settings,
+            {
+                "s3_access_key": settings.s3.access_key,
+                "s3_secret_key": settings.s3.secret_key.get_secret_value(),
+            },
+        )
+    print("lake: tables")
+    ensure_tables(open_catalog(settings.catalog, settings.s3))
+    print("warehouse: databases and the lake")
+    prepare(settings)
+    register(settings, open_home(settings.home), print)
+
+
+if __name__ == "__main__":
+    main()
