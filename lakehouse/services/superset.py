@@ -29,9 +29,8 @@ PYTHON = "3.11"
 # Names of the generated secrets (lakehouse.services.home).
 SECRET_KEY, ADMIN_PASSWORD = "superset_secret_key", "superset_admin"
 MARTS = "marts"
-# A chart must see the column, not the month that an expression of the same name makes of it:
-# otherwise a date filter starts at the first of the month (docs/dashboards.md).
-WAREHOUSE_OPTIONS = "ch_prefer_column_name_to_alias=1&ch_session_timezone=UTC&client_name=superset"
+# Days begin at midnight UTC, wherever the server stands.
+WAREHOUSE_OPTIONS = "ch_session_timezone=UTC&client_name=superset"
 
 
 def environment(home: Home) -> Path:
