@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from random import uniform
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -96,7 +97,8 @@ def merge(
 ) -> MergeReport:
     """Bring rows into a table with a key: new keys are added, changed rows replaced.
 
-    Only the dates that the rows span are read. When nothing differs, nothing is committed.
+    Only what lies between the smallest and the largest value of each key column is read. When
+    nothing differs, nothing is committed.
 
     Args:
         catalog: The catalog.
@@ -254,30 +256,37 @@ def _differs(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
 def _rewritten(
     current: pa.Table, fresh: pa.Table, changed: pa.Table, definition: TableDefinition
 ) -> pa.Table:
-    """All rows of the dates with a changed one, and the new rows; the rest stays in its files."""
+    """All rows in the span of the changed ones, and the new rows; the rest stays in its files."""
     key = list(definition.key)
     kept = current.join(changed.select(key), keys=key, join_type="left anti")
     if definition.date_column:
-        first, last = _dates(changed, definition.date_column)
-        dates = kept.column(definition.date_column)
-        kept = kept.filter(pc.and_(pc.greater_equal(dates, first), pc.less_equal(dates, last)))
+        for column, (first, last) in _bounds(changed, definition).items():
+            values = kept.column(column)
+            inside = pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
+            kept = kept.filter(inside)
     kept = kept.select(changed.column_names).cast(changed.schema)
     return pa.concat_tables([kept, fresh, changed])
 
 
-def _dates(rows: pa.Table, column: str) -> tuple[date, date]:
-    bounds = pc.min_max(rows.column(column)).as_py()
-    return bounds["min"], bounds["max"]
+def _bounds(rows: pa.Table, definition: TableDefinition) -> dict[str, tuple[Any, Any]]:
+    """The smallest and the largest value of each key column."""
+    found = {name: pc.min_max(rows.column(name)).as_py() for name in definition.key}
+    return {name: (bounds["min"], bounds["max"]) for name, bounds in found.items()}
 
 
 def _span(rows: pa.Table, definition: TableDefinition) -> BooleanExpression:
+    """What a merge of these rows has to read: a small table whole, a large one within bounds.
+
+    Not only of the date: a backfill loads the same years once for each batch of symbols.
+    """
+    span: BooleanExpression = AlwaysTrue()
     if definition.date_column is None:
-        return AlwaysTrue()
-    first, last = _dates(rows, definition.date_column)
-    return And(
-        GreaterThanOrEqual(definition.date_column, first.isoformat()),
-        LessThanOrEqual(definition.date_column, last.isoformat()),
-    )
+        return span
+    for column, (first, last) in _bounds(rows, definition).items():
+        if isinstance(first, date):
+            first, last = first.isoformat(), last.isoformat()
+        span = And(span, GreaterThanOrEqual(column, first), LessThanOrEqual(column, last))
+    return span
 
 
 def sorted_by_key(rows: pa.Table, definition: TableDefinition) -> pa.Table:

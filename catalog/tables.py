@@ -36,7 +36,7 @@ class TableDefinition:
         key: Columns that identify a row; a table without a key is append-only.
         schema: The Iceberg schema; key columns are required.
         partition: The partition spec.
-        date_column: The key column that bounds which rows a merge has to read; None reads all.
+        date_column: The date of the key; None for a small table, which a merge reads whole.
         audit: Columns that say when and how a row came; they do not make a row different.
     """
 

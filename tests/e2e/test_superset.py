@@ -108,7 +108,7 @@ def site(scored: Settings) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def opened(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Opened]:
     """Every dashboard, opened after a login as people do it."""
-    kept = Path(os.environ.get("WEEKAHEAD_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    kept = Path(os.environ.get("DASHBOARD_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     kept.mkdir(parents=True, exist_ok=True)
     names = {chart["id"]: chart["uuid"] for chart in all_charts(site.login())}
     with sync_playwright() as playwright:
@@ -144,7 +144,9 @@ def open_dashboard(page: Page, site: Site, slug: str, kept: Path, names: dict[in
         page.wait_for_function(LOADED, arg=len(charts_of(slug)))
     except TimeoutError as error:
         page.screenshot(path=kept / f"{slug}-waiting.png", full_page=True)
-        raise AssertionError(f"{slug} did not load: {page.url}: {page.inner_text('body')}") from error
+        raise AssertionError(
+            f"{slug} did not load: {page.url}: {page.inner_text('body')}"
+        ) from error
     seconds = time.monotonic() - started
     # The charts' first drawing is animated, and tall screenshots need a second one.
     page.set_viewport_size({"width": 1440, "height": 1650})
