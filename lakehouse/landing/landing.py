@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -23,7 +24,7 @@ from lakehouse.landing.request import Counts
 from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
 
 REASONS_SHOWN = 3
-ROWS_AT_ONCE = 1_000_000
+ROWS_AT_ONCE = 2_500_000
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Landing:
 
 
 def _parts(rows: pa.Table) -> Iterator[pa.Table]:
-    """A large load year by year, as the table is partitioned, so that memory stays bounded.
+    """A large load by years, as the table is partitioned, so that memory stays bounded.
 
     The years come in order: after a kill in between, the lake ends where the load was cut off, and
     the next ingest goes on from there.
@@ -134,8 +135,15 @@ def _parts(rows: pa.Table) -> Iterator[pa.Table]:
         yield rows
         return
     years = pc.year(rows.column("trade_date"))
-    for year in sorted(pc.unique(years).to_pylist()):
-        yield rows.filter(pc.equal(years, year))
+    chosen: list[int] = []
+    total = 0
+    for year, count in sorted(_counted(years).items()):
+        if chosen and total + count > ROWS_AT_ONCE:
+            yield rows.filter(pc.is_in(years, pa.array(chosen, years.type)))
+            chosen, total = [], 0
+        chosen.append(year)
+        total += count
+    yield rows.filter(pc.is_in(years, pa.array(chosen, years.type)))
 
 
 def read_quotes(paths: Sequence[Path]) -> pa.Table:
@@ -156,12 +164,16 @@ def _read(paths: Sequence[Path], schema: pa.Schema) -> pa.Table:
 def _by_symbol(rows: pa.Table | None) -> Counter[str]:
     if rows is None or not rows.num_rows:
         return Counter()
-    counts = rows.group_by("symbol").aggregate([([], "count_all")]).to_pydict()
-    return Counter(
-        {
-            symbol or "?": number
-            for symbol, number in zip(counts["symbol"], counts["count_all"], strict=True)
-        }
+    numbers = Counter[str]()
+    for symbol, number in _counted(rows.column("symbol")).items():
+        numbers[symbol or "?"] += number
+    return numbers
+
+
+def _counted(values: pa.ChunkedArray) -> dict[Any, int]:
+    counts = pc.value_counts(values)
+    return dict(
+        zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
     )
 
 

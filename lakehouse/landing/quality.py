@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandera.polars as pandera
 import polars as pl
 import pyarrow as pa
@@ -18,6 +19,7 @@ from lakehouse.landing.frames import to_frame
 PRICES = ("open", "high", "low", "close")
 KEY = ("source", "symbol", "trade_date")
 JUMP = "jump"
+JUDGED = (*KEY, *PRICES, "volume", "malformed")
 
 
 @dataclass(frozen=True)
@@ -124,32 +126,42 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         rows: Columns of ``lakehouse.sources.base.QUOTES_SCHEMA``.
         expected: What was asked for, and what is known.
     """
-    frame = _without_copies(to_frame(rows))
+    frame = _without_copies(rows)
     broken = _broken(frame, rules(expected))
-    good = frame
-    if broken.height:
-        bad_rows = frame.with_row_index("_row").join(broken, on="_row", maintain_order="left")
-        good = frame.with_row_index("_row").join(broken, on="_row", how="anti").drop("_row")
-    else:
-        bad_rows = frame.head(0).with_columns(rule=pl.lit(""), reason=pl.lit(""))
-    good = good.drop("malformed", "_twice")
+    good = frame.join(broken, on="_row", how="anti", maintain_order="left")
     return Verdict(
-        accepted=good.to_arrow(),
-        rejected=_reject_rows(bad_rows),
-        flagged=_reject_rows(_jumps(good, expected)),
+        accepted=_chosen(rows, good["_row"]).drop_columns(["malformed"]),
+        rejected=_reject_rows(rows, broken),
+        flagged=_reject_rows(rows, _jumps(good, expected)),
         checked=frame.height,
     )
 
 
-def _without_copies(frame: pl.DataFrame) -> pl.DataFrame:
-    """Keep one of several identical rows; mark keys that still come more than once."""
+def _without_copies(rows: pa.Table) -> pl.DataFrame:
+    """Keep one of several identical rows; mark keys that still come more than once.
+
+    The frame has only what is judged, and the number of the row: to copy the rest of a large load
+    would take much memory.
+    """
+    frame = to_frame(rows.select(JUDGED)).with_row_index("_row")
     if _in_order(frame):
         return frame.with_columns(pl.lit(False).alias("_twice"))
     twice = frame.select(KEY).is_duplicated()
     if twice.any():
-        frame = frame.unique(maintain_order=True, keep="first")
+        whole = to_frame(rows).with_row_index("_row")
+        first = whole.unique(rows.column_names, maintain_order=True, keep="first")["_row"]
+        frame = frame[first]
         twice = frame.select(KEY).is_duplicated()
     return frame.with_columns(twice.alias("_twice"))
+
+
+def _chosen(rows: pa.Table, numbers: pl.Series) -> pa.Table:
+    """The rows of these numbers, in the order in which they came."""
+    if len(numbers) == rows.num_rows:
+        return rows
+    mask = np.zeros(rows.num_rows, dtype=bool)
+    mask[numbers.to_numpy()] = True
+    return rows.filter(pa.array(mask))
 
 
 def _in_order(frame: pl.DataFrame) -> bool:
@@ -185,7 +197,7 @@ def _broken(frame: pl.DataFrame, applied: tuple[Rule, ...]) -> pl.DataFrame:
         cases: pl.DataFrame = error.failure_cases
         return (
             cases.select(
-                pl.col("index").cast(pl.get_index_type()).alias("_row"), rule=pl.col("check")
+                frame["_row"][cases["index"].cast(pl.get_index_type())], rule=pl.col("check")
             )
             .with_columns(_order=pl.col("rule").replace_strict(order))
             .sort("_row", "_order")
@@ -215,9 +227,7 @@ def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
     )
     # Only what is needed is sorted: whole rows of a large load would take too much memory.
-    ordered = good.select(
-        "symbol", "trade_date", "close", pl.int_range(pl.len(), dtype=pl.Int64).alias("_at")
-    ).sort("symbol", "trade_date")
+    ordered = good.select("symbol", "trade_date", "close", "_row").sort("symbol", "trade_date")
     change = (pl.col("close") / pl.col("close").shift(1)).log()
     suspects = (
         ordered.with_columns(_change=change, _since=pl.col("trade_date").shift(1))
@@ -230,8 +240,6 @@ def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
         )
         .with_row_index("_number")
     )
-    rows = good[suspects["_at"].to_list()].select(pl.exclude("symbol", "trade_date", "close"))
-    suspects = suspects.hstack(rows)
     between = (pl.col("ex_date") > pl.col("_since")) & (pl.col("ex_date") <= pl.col("trade_date"))
     explained = (
         suspects.select("_number", "symbol", "trade_date", "_since")
@@ -247,17 +255,17 @@ def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
     return (
         suspects.join(explained, on="_number", how="left", maintain_order="left")
         .filter(unexplained.abs() > expected.jump_limit)
-        .with_columns(
+        .select(
+            "_row",
             rule=pl.lit(JUMP),
             reason=pl.when(pl.col("_ratio").is_null()).then(moved).otherwise(unseen + " %"),
         )
     )
 
 
-def _reject_rows(frame: pl.DataFrame) -> pa.Table:
+def _reject_rows(rows: pa.Table, remarks: pl.DataFrame) -> pa.Table:
     """Rows for ``raw.rejects``, with the bar as JSON in ``payload``."""
     bar = (*KEY, *PRICES, "volume", "value", "currency", "board")
-    payload = pl.struct(bar).struct.json_encode()
-    if "malformed" in frame.columns:
-        payload = pl.coalesce("malformed", payload)
-    return frame.select(*KEY, "rule", "reason", payload=payload).to_arrow()
+    payload = pl.coalesce("malformed", pl.struct(bar).struct.json_encode())
+    bars = to_frame(rows.take(remarks["_row"].to_arrow()))
+    return bars.hstack(remarks).select(*KEY, "rule", "reason", payload=payload).to_arrow()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -35,9 +36,10 @@ def typed_table(columns: Mapping[str, Values], schema: pa.Schema, *, rows: int) 
         _payload({name: values[row] for name, values in columns.items()}, wrong[row])
         if row in wrong
         else None
-        for row in range(rows)
+        for row in (range(rows) if wrong else ())
     ]
-    return pa.Table.from_arrays([*arrays, pa.array(malformed, pa.string())], schema=schema)
+    remarks = pa.array(malformed, pa.string()) if wrong else pa.nulls(rows, pa.string())
+    return pa.Table.from_arrays([*arrays, remarks], schema=schema)
 
 
 def _payload(values: Mapping[str, Any], wrong: list[str]) -> str:
@@ -63,6 +65,8 @@ def _typed(values: Values, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
 
 def _all_typed(values: Values, kind: pa.DataType) -> pa.Array:
     if pa.types.is_date(kind):
+        with suppress(pa.ArrowException):
+            return pa.array(values, pa.string()).cast(kind)
         return pa.array([None if value is None else _date(value) for value in values], kind)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         if bool in set(map(type, values)):

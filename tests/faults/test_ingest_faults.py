@@ -362,6 +362,33 @@ def test_one_symbol_lost_does_not_lose_the_others(settings: Settings, chaos: Cha
     assert lake_rows(settings, *chaos.symbols) == truth(chaos)
 
 
+def test_a_network_that_goes_away_in_the_middle_keeps_what_was_whole(
+    settings: Settings, chaos: Chaos
+) -> None:
+    grow(chaos, "abcdefghij")
+    settings = split_in_small_batches(settings)
+
+    def interrupt(handler: Any, symbol: str, start: int, times: int) -> bool:
+        if len(chaos.times) <= 20:
+            return False
+        handler.close_connection = True
+        return True
+
+    chaos.interrupt = interrupt
+    report = run(settings, chaos)
+    kept = sorted(report.symbols)
+    assert report.exit_code == 1 and 0 < len(kept) < len(chaos.symbols)
+    assert lake_rows(settings, *chaos.symbols) == truth(chaos, *kept)
+    assert rejected(settings, chaos) == []
+    # Whoever does not answer several times in a row is not asked for every symbol that is left.
+    assert len(chaos.times) <= 20 + 3 * settings.http.attempts * settings.http.parallel
+
+    chaos.interrupt = lambda *_: False
+    report = run(settings, chaos, start=None)
+    assert report.exit_code == 0
+    assert lake_rows(settings, *chaos.symbols) == truth(chaos)
+
+
 def test_an_empty_page_in_the_middle_once(settings: Settings, chaos: Chaos) -> None:
     def empty(blocks: dict[str, Any], symbol: str, start: int) -> None:
         if start == 100 and chaos.asked[symbol, "100"] == 1:

@@ -144,12 +144,15 @@ def _block(answer: Mapping[str, Any], name: str, where: str) -> Block:
         raise NotOffered(f"{where} answers without a block '{name}'.")
     try:
         columns = tuple(str(column).upper() for column in block["columns"])
-        rows = [list(row) for row in block["data"]]
+        rows = block["data"]
+        widths = set(map(len, rows))
     except (TypeError, KeyError) as error:
         raise BadPayload(
             f"{where}: the block '{name}' is not in ISS format ({error!r})."
         ) from error
-    if any(len(row) != len(columns) for row in rows):
+    if not set(map(type, rows)) <= {list}:
+        raise BadPayload(f"{where}: the block '{name}' holds something else than rows.")
+    if widths - {len(columns)}:
         raise BadPayload(f"{where}: rows of the block '{name}' do not fit its columns.")
     return Block(where, columns, rows)
 

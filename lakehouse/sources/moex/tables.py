@@ -52,7 +52,7 @@ def quotes_table(block: Block, source: str, board: str) -> pa.Table:
         "close": block.values("CLOSE"),
         "volume": block.values("VOLUME"),
         "value": block.values("VALUE"),
-        "currency": [_currency(code) for code in block.values("CURRENCYID")],
+        "currency": _currencies(block.values("CURRENCYID")),
         "board": [name or board for name in block.values("BOARDID")],
     }
     table = typed_table(columns, QUOTES_SCHEMA, rows=len(block.rows))
@@ -161,8 +161,13 @@ def renames(block: Block) -> tuple[Rename, ...]:
     return tuple(sorted(found, key=lambda rename: rename.day, reverse=True))
 
 
+def _currencies(codes: list[Any]) -> list[Any]:
+    """Today's codes; what is not text is left for the quality gate to judge."""
+    return [CURRENCIES.get(code, code) if type(code) is str else code for code in codes]
+
+
 def _currency(code: Any) -> Any:
-    return CURRENCIES.get(code, code) if isinstance(code, str) else code
+    return _currencies([code])[0]
 
 
 def _date(value: Any, block: Block) -> date:

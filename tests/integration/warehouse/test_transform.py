@@ -58,7 +58,9 @@ def test_a_split_that_the_price_does_not_show_fails_loudly(stack: Settings, buil
             "SELECT uniqExact(split_factor) FROM marts.fct_quotes "
             "WHERE source = 'builds' AND symbol = 'BB'"
         ).result_rows
+        derived = client.query("SELECT source, symbol FROM intermediate.int_rebuild").result_rows
     assert factors == [(1,)]
+    assert derived == [("builds", "BB")], "a late split derives that symbol again, and no other"
 
 
 def test_orphans_of_a_killed_build_are_dropped(stack: Settings, built: Market) -> None:
@@ -129,7 +131,7 @@ def test_dbt_unit_tests_pass(stack: Settings, built: Market) -> None:
         result = dbtRunner().invoke(arguments)
     assert result.success
     assert {item.status for item in result.result.results} == {"pass"}
-    assert len(result.result.results) >= 4
+    assert len(result.result.results) >= 5
 
 
 def test_documentation_is_browsable(stack: Settings, built: Market) -> None:
