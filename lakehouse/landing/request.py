@@ -1,6 +1,5 @@
 """What an ingest is asked to do, and what it says it did."""
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
@@ -45,9 +44,13 @@ class Counts:
 
     def __add__(self, other: "Counts") -> "Counts":
         """Both together."""
-        sums = Counter(asdict(self))
-        sums.update(asdict(other))
-        return Counts(**sums)
+        return Counts(
+            self.new + other.new,
+            self.corrected + other.corrected,
+            self.unchanged + other.unchanged,
+            self.rejected + other.rejected,
+            self.flagged + other.flagged,
+        )
 
 
 @dataclass(frozen=True)
