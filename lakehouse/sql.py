@@ -4,12 +4,17 @@ import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lakehouse.errors import UsageError
 from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 TABLE_ROW_LIMIT = 1000
 
@@ -45,7 +50,7 @@ def _duckdb(settings: Settings, statement: str) -> Iterator[pa.RecordBatchReader
             if relation:
                 yield relation.to_arrow_reader()
             else:
-                yield pa.RecordBatchReader.from_batches(pa.schema([]), [])
+                yield _nothing()
         except duckdb.Error as error:
             raise UsageError(f"DuckDB: {error}") from error
 
@@ -58,12 +63,29 @@ def _clickhouse(settings: Settings, statement: str) -> Iterator[pa.RecordBatchRe
 
     client = connect(settings, role="reader")
     try:
-        stream = client.raw_stream(statement, fmt="ArrowStream")
-        yield pa.ipc.open_stream(stream)
+        yield arrow_stream(client, statement)
     except ClickHouseError as error:
         raise UsageError(f"ClickHouse: {error}") from error
     finally:
         client.close()
+
+
+def arrow_stream(client: "Client", statement: str) -> pa.RecordBatchReader:
+    """Run a statement in ClickHouse; its rows are received as they are read.
+
+    Raises:
+        ClickHouseError: The server refuses the statement.
+    """
+    stream = client.raw_stream(statement, fmt="ArrowStream")
+    try:
+        return pa.ipc.open_stream(stream)
+    except pa.ArrowInvalid:
+        # A statement that has no result answers nothing, not even a schema.
+        return _nothing()
+
+
+def _nothing() -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(pa.schema([]), [])
 
 
 def write_csv(reader: pa.RecordBatchReader, output: IO[str]) -> None:
@@ -82,6 +104,29 @@ def write_json(reader: pa.RecordBatchReader, output: IO[str]) -> None:
             output.write(f"{separator}\n{json.dumps(row, default=str, allow_nan=False)}")
             separator = ","
     output.write("[]\n" if separator == "[" else "\n]\n")
+
+
+def write_parquet(reader: pa.RecordBatchReader, output: IO[bytes]) -> None:
+    """Write a result as Parquet, batch by batch."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(output, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears when it is complete; what was at the path stays until then."""
+    if not path.parent.is_dir():
+        raise UsageError(f"There is no directory {path.parent}; make it, or choose another path.")
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
+        try:
+            yield partial
+        except BaseException:
+            Path(partial.name).unlink()
+            raise
+    Path(partial.name).replace(path)
 
 
 def take_rows(reader: pa.RecordBatchReader, limit: int) -> tuple[list[tuple[Any, ...]], bool]:
