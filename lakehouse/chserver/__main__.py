@@ -63,7 +63,8 @@ def _run(options: argparse.Namespace) -> int:
         # From here on it costs seconds: whatever can be wrong was checked before.
         from lakehouse.chserver.engine import Engine
         from lakehouse.chserver.engine_config import EngineLimits, write_config
-        from lakehouse.chserver.handler import Handler, HandlerLimits
+        from lakehouse.chserver.handler import Handler
+        from lakehouse.chserver.incoming import HandlerLimits
         from lakehouse.chserver.observe import AccessLog
         from lakehouse.chserver.server import Server
 

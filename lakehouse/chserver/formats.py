@@ -63,6 +63,23 @@ def _skip_lines(count: int) -> Joiner:
     return join
 
 
+def _skip_records(count: int) -> Joiner:
+    """Drop the head of ``count`` CSV records, whose quoted names may contain line breaks."""
+
+    def join(block: bytes, first: bool) -> bytes:
+        if first:
+            return block
+        end = 0
+        for _ in range(count):
+            start = end
+            # A break inside quotes leaves an odd number of them before it.
+            while block.count(b'"', start, end) % 2 or end == start:
+                end = block.index(b"\n", end) + 1
+        return block[end:]
+
+    return join
+
+
 def _arrow_stream(block: bytes, first: bool) -> bytes:
     """Drop the schema message of later blocks and the end marker of all.
 
@@ -108,5 +125,7 @@ _JOINERS: Final[dict[str, Joiner]] = {
         ],
         _skip_lines(2),
     ),
+    "csvwithnames": _skip_records(1),
+    "csvwithnamesandtypes": _skip_records(2),
     "arrowstream": _arrow_stream,
 }

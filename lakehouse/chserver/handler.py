@@ -5,25 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import h11
 
 from lakehouse.chserver.auth import User, Users
-from lakehouse.chserver.compression import BodyReader
 from lakehouse.chserver.engine import Engine
 from lakehouse.chserver.errors import ClickHouseError
 from lakehouse.chserver.execution import Response, Statement, execute
 from lakehouse.chserver.external import external_tables
 from lakehouse.chserver.guard import Guard, check_parameters
+from lakehouse.chserver.incoming import HandlerLimits, read_statement
 from lakehouse.chserver.kill import kill_statement
 from lakehouse.chserver.observe import AccessLog, Metrics, Outcome
 from lakehouse.chserver.queries import QueryRegistry, RunningQuery
 from lakehouse.chserver.request import HttpQuery
 from lakehouse.chserver.sessions import Session, Sessions
-from lakehouse.chserver.statements import find_insert_data, first_words, output_format
-from lakehouse.chserver.wire import HttpConnection, RequestBody
+from lakehouse.chserver.statements import first_words, output_format
+from lakehouse.chserver.wire import HttpConnection
 
 _PIECE: Final = 256 * 1024
 # What the log and the metrics may call a statement; anything else could be somebody's secret.
@@ -57,17 +56,6 @@ _KINDS: Final = frozenset(
         "WITH",
     ]
 )
-
-
-@dataclass(frozen=True)
-class HandlerLimits:
-    """How much a request may ask for; bytes, queries and seconds."""
-
-    statement: int = 4 * 1024**2
-    body: int = 16 * 1024**3
-    form: int = 64 * 1024**2
-    queries: int = 16
-    queue_seconds: float = 10.0
 
 
 class Handler:
@@ -155,7 +143,7 @@ class Handler:
             raise ClickHouseError(
                 48, "ClickHouse's native block compression is not supported: use Content-Encoding"
             )
-        text, insert, data = self._read_statement(http, query)
+        text, insert, data = read_statement(http, query, self._limits)
         kind = " ".join(first_words(text, 1))
         outcome.kind = kind if kind in _KINDS else "OTHER"
         running = RunningQuery(query.query_id, user.name, text.decode("utf-8", "replace")[:4096])
@@ -179,39 +167,6 @@ class Handler:
             self.registry.remove(running)
         if name and query.flag("close_session"):
             self.sessions.forget(user, name)
-
-    # ---- the statement
-
-    def _read_statement(
-        self, http: HttpConnection, query: HttpQuery
-    ) -> tuple[bytes, str | None, Iterator[bytes]]:
-        """Read the statement; of an INSERT with data also their format, and the data lazily."""
-        body = BodyReader(
-            RequestBody(http, self._limits.body), query.headers.get("content-encoding", "")
-        )
-        text = query.params.get("query", "").encode("utf-8", "replace")
-        content_type = query.headers.get("content-type", "")
-        if content_type.lower().startswith("multipart/form-data"):
-            form = _read_up_to(body, self._limits.form)
-            text += query.add_form(content_type, form)
-        text += b"\n" if text else b""
-        while True:
-            insert = find_insert_data(text)
-            if insert and (insert.format == "Values" or len(text) > insert.data_start):
-                break
-            piece = body.read(_PIECE)
-            if not piece:
-                break
-            text += piece
-            if len(text) > self._limits.statement and not find_insert_data(text):
-                http.closing = True
-                raise ClickHouseError(
-                    223, f"The statement is larger than {self._limits.statement} bytes"
-                )
-        if insert is None:
-            return text.strip(), None, iter(())
-        rest = text[insert.data_start :]
-        return insert.statement.strip(), insert.format, _pieces(rest, body)
 
     def _prepare(
         self,
@@ -285,22 +240,6 @@ class Handler:
             session.after_use()
         elif words[:1] == ("SET",):
             session.after_set()
-
-
-def _read_up_to(body: BodyReader, limit: int) -> bytes:
-    whole = bytearray()
-    while piece := body.read(_PIECE):
-        whole += piece
-        if len(whole) > limit:
-            raise ClickHouseError(223, f"The form is larger than {limit} bytes")
-    return bytes(whole)
-
-
-def _pieces(rest: bytes, body: BodyReader) -> Iterator[bytes]:
-    if rest:
-        yield rest
-    while piece := body.read(_PIECE):
-        yield piece
 
 
 def _text(http: HttpConnection, status: int, body: bytes) -> None:

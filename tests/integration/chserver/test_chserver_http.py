@@ -107,6 +107,7 @@ def test_json_parquet_and_arrow(server: Any) -> None:
         ("TSVWithNamesAndTypes", 2),
         ("JSONCompactEachRowWithNamesAndTypes", 2),
         ("CSVWithNames", 1),
+        ("CSVWithNamesAndTypes", 2),
     ],
 )
 def test_a_head_comes_once_however_long_the_result(server: Any, output: str, heads: int) -> None:
