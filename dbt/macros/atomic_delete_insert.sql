@@ -57,9 +57,7 @@
     {%- set added_ids = run_query(added).rows | map(attribute='id') | list -%}
 
     {% if stale_ids or added_ids %}
-        {% call statement('clone') %}
-            create table {{ clone }} clone as {{ existing_relation }}
-        {% endcall %}
+        {% do clone_table(clone, existing_relation) %}
         {% for id in stale_ids %}
             {% call statement('replace_' ~ loop.index) %}
                 alter table {{ clone }}
@@ -80,4 +78,28 @@
     {% endif %}
 
     {% do adapter.drop_relation(new_data) %}
+{% endmacro %}
+
+{#- On a cluster every replica would clone, and a replicated table then hold each part once per
+    replica: there the empty table is made everywhere, and its partitions are attached once. -#}
+{% macro clone_table(clone, existing_relation) %}
+    {%- set on_cluster = on_cluster_clause(existing_relation) -%}
+    {% if not on_cluster | trim %}
+        {% call statement('clone') %}
+            create table {{ clone }} clone as {{ existing_relation }}
+        {% endcall %}
+    {% else %}
+        {% call statement('clone') %}
+            create table {{ clone }} {{ on_cluster }} as {{ existing_relation }}
+        {% endcall %}
+        {%- set present -%}
+            select distinct _partition_id as id from {{ existing_relation }} order by id
+        {%- endset -%}
+        {% for id in run_query(present).rows | map(attribute='id') %}
+            {% call statement('clone_' ~ loop.index) %}
+                alter table {{ clone }}
+                attach partition id '{{ id }}' from {{ existing_relation }}
+            {% endcall %}
+        {% endfor %}
+    {% endif %}
 {% endmacro %}
