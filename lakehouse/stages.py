@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.request import IngestReport, IngestRequest
-    from lakehouse.warehouse.transform import Invoke, TransformReport
+    from lakehouse.warehouse.runner import Invoke
+    from lakehouse.warehouse.transform import TransformReport
 
 Progress = Callable[[str], None]
 
@@ -40,27 +41,14 @@ def transform(
 
     When only the ledger has changed, only what follows from it is built.
     """
-    from catalog.connect import open_catalog
-    from catalog.snapshots import current_snapshots
-    from lakehouse.warehouse.transform import LEDGER, changed_sources
-    from lakehouse.warehouse.transform import transform as build
+    from lakehouse.warehouse.transform import refresh
 
-    with _alone(settings, "transform", progress):
-        snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
-        changed = changed_sources(settings, snapshots)
-        everything = force or full_refresh
-        if not changed and not everything:
-            progress("transform: nothing changed in the lake since the last build")
-            return None
-        only_ledger = all(name.startswith("ml.") for name in changed)
-        return build(
-            settings,
-            select=LEDGER if only_ledger and not everything else None,
-            full_refresh=full_refresh,
-            snapshots=snapshots,
-            progress=progress,
-            invoke=invoke,
-        )
+    report = refresh(
+        settings, full_refresh=full_refresh, force=force, progress=progress, invoke=invoke
+    )
+    if report is None:
+        progress("transform: nothing changed in the lake since the last build")
+    return report
 
 
 def train(
@@ -99,8 +87,7 @@ def score(settings: Settings, progress: Progress, *, strict: bool = False) -> "S
     """Compare past forecasts with what happened, and measure the champion's feature drift."""
     from lakehouse.forecasting.scoring import score as compare
 
-    # Scoring brings the accuracy marts up to date, and two builds exclude each other.
-    with _alone(settings, "transform", progress):
+    with _alone(settings, "score", progress):
         return compare(settings, strict=strict, progress=progress)
 
 

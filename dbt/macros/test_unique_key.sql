@@ -7,7 +7,10 @@ select
     count() as copies
 from {{ model }}
 {%- if changed_dates_only %}
-where (source, trade_date) in (select source, trade_date from {{ ref('int_changed_dates') }})
+where
+    (source, trade_date) in (select source, trade_date from {{ ref('int_changed_dates') }})
+    -- Says the same once more, so that whole years are skipped.
+    and trade_date >= {{ earliest_changed_date() }}
 {%- endif %}
 group by {{ columns | join(', ') }}
 having

@@ -1,20 +1,25 @@
--- Low <= open, close <= high, also after adjustment. A product rounds each price on its own.
+-- Low <= open, close <= high, also after adjustment, in the rows that this build made. A product
+-- rounds each price on its own.
 {%- set slack = 1e-9 %}
 
 select
-    source,
-    symbol,
-    trade_date,
-    adjusted_open,
-    adjusted_high,
-    adjusted_low,
-    adjusted_close
-from {{ ref('fct_quotes') }}
+    q.source as source,
+    q.symbol as symbol,
+    q.trade_date as trade_date,
+    q.adjusted_open as adjusted_open,
+    q.adjusted_high as adjusted_high,
+    q.adjusted_low as adjusted_low,
+    q.adjusted_close as adjusted_close
+from {{ ref('fct_quotes') }} as q
+inner join {{ ref('int_rebuild') }} as r on q.source = r.source and q.symbol = r.symbol
 where
-    is_traded
+    q.is_traded
+    and q.trade_date >= r.quotes_from
+    -- The earliest date on its own lets whole years be skipped.
+    and q.trade_date >= {{ earliest_rebuild() }}
     and (
-        adjusted_low > adjusted_close * (1 + {{ slack }})
-        or adjusted_high < adjusted_close * (1 - {{ slack }})
-        or adjusted_low > adjusted_open * (1 + {{ slack }})
-        or adjusted_high < adjusted_open * (1 - {{ slack }})
+        q.adjusted_low > q.adjusted_close * (1 + {{ slack }})
+        or q.adjusted_high < q.adjusted_close * (1 - {{ slack }})
+        or q.adjusted_low > q.adjusted_open * (1 + {{ slack }})
+        or q.adjusted_high < q.adjusted_open * (1 - {{ slack }})
     )

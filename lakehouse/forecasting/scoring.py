@@ -16,7 +16,7 @@ from lakehouse.forecasting.dataset import feature_names
 from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
-from lakehouse.warehouse.transform import LEDGER, changed_sources, transform
+from lakehouse.warehouse.transform import refresh
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -138,7 +138,7 @@ def score(
         ),
         commit_id=f"drift-{version.name}-v{version.version}-{newest:%Y%m%d}-{len(current)}",
     )
-    _refresh(settings, progress)
+    refresh(settings, progress=progress)
     with warehouse_data.open_client(settings) as warehouse:
         performance = _performance(warehouse, settings)
     drifted = tuple(row["feature"] for row in drift if row["drifted"])
@@ -174,15 +174,6 @@ def judge(performance: tuple[Performance, ...], settings: ForecastSettings) -> t
         if relative is not None and relative > settings.skill_limit:
             warnings.append(f"{where}: error is {relative:.3f} of the last price's")
     return tuple(warnings)
-
-
-def _refresh(settings: Settings, progress: Progress | None) -> None:
-    """Bring the accuracy marts up to the ledger."""
-    changed = changed_sources(settings)
-    if any(name.startswith("raw.") for name in changed):
-        transform(settings, progress=progress)
-    elif changed:
-        transform(settings, select=LEDGER, progress=progress)
 
 
 def _performance(warehouse: "Client", settings: Settings) -> tuple[Performance, ...]:

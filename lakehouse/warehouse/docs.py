@@ -8,7 +8,7 @@ from typing import Any
 
 from lakehouse.errors import ServiceError, TransformError
 from lakehouse.settings import Settings
-from lakehouse.warehouse.transform import common_arguments, dbt_environment, log_path
+from lakehouse.warehouse.runner import common_arguments, dbt_environment, log_path
 
 HOST = "127.0.0.1"
 

@@ -1,35 +1,33 @@
 """Build the warehouse: run the dbt project in this process, at fixed snapshots of the lake."""
 
-import fcntl
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.connect import open_catalog
 from catalog.snapshots import current_snapshots
-from lakehouse.environment import temporary_environment
 from lakehouse.errors import TransformError
+from lakehouse.services.stack import exclusive
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import Role, account, connect, server_address
+from lakehouse.warehouse.client import Role, connect
 from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
+from lakehouse.warehouse.runner import Invoke, Progress, dbt_state, log_path, run_dbt
 from lakehouse.warehouse.setup import LAYERS, prepare
 from lakehouse.warehouse.state import Build, Snapshots, last_build, record_build, wanted_build
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from dbt.cli.main import dbtRunnerResult
+    from pyiceberg.catalog import Catalog
 
-Progress = Callable[[str], None]
-Invoke = Callable[[list[str]], "dbtRunnerResult"]
 MAX_FAILURES_SHOWN = 5
-QUIET_STATUSES = ("pass", "success", "no-op")
 MAX_ROWS_SHOWN = 3
 LEDGER = "source:ml+"
+# Marts that follow from the ledger and from nothing else.
+LEDGER_ONLY = "tag:ledger"
 
 
 @dataclass(frozen=True)
@@ -108,28 +106,82 @@ def transform(
         invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
 
     Raises:
-        TransformError: A model or test failed, or another build is under way.
+        TransformError: A model or test failed.
         ServiceError: ClickHouse does not answer.
         CatalogUnavailable: The catalog does not answer.
     """
-    started = time.monotonic()
     catalog = open_catalog(settings.catalog, settings.s3)
-    if snapshots is None:
+    with _alone(settings, progress):
+        if snapshots is None:
+            snapshots = current_snapshots(catalog)
+        return _build(
+            settings, catalog, select, full_refresh, snapshots, databases, progress, invoke
+        )
+
+
+def refresh(
+    settings: Settings,
+    *,
+    full_refresh: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+    invoke: Invoke | None = None,
+) -> TransformReport | None:
+    """Build what the lake's changes ask for; None when the marts are up to date.
+
+    Waits for a build that is under way, and takes what it did into account. When only the tables
+    that models write have changed, only what follows from them is built.
+
+    Args:
+        settings: Where everything is.
+        full_refresh: Build the incremental models anew.
+        force: Build although nothing has changed.
+        progress: Told about each finished node, and when it waits.
+        invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
+
+    Raises:
+        TransformError: A model or test failed.
+        ServiceError: ClickHouse does not answer.
+        CatalogUnavailable: The catalog does not answer.
+    """
+    catalog = open_catalog(settings.catalog, settings.s3)
+    with _alone(settings, progress):
         snapshots = current_snapshots(catalog)
+        changed = changed_sources(settings, snapshots)
+        everything = force or full_refresh
+        if not changed and not everything:
+            return None
+        only_ledger = not everything and all(name.startswith("ml.") for name in changed)
+        select = LEDGER if only_ledger else None
+        return _build(settings, catalog, select, full_refresh, snapshots, None, progress, invoke)
+
+
+def _build(
+    settings: Settings,
+    catalog: "Catalog",
+    select: str | None,
+    full_refresh: bool,
+    snapshots: Snapshots,
+    databases: Mapping[str, str] | None,
+    progress: Progress | None,
+    invoke: Invoke | None,
+) -> TransformReport:
+    started = time.monotonic()
     prepare(settings)
     layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
     # The writer's rights end at the warehouse's own databases.
     role: Role = "admin" if databases else "writer"
     wanted = wanted_build(settings, snapshots)
-    with _only_build(settings), connect(settings, role) as client:
+    with connect(settings, role) as client:
         for database in (databases or {}).values():
             client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         _drop_orphans(client, layers)
         record_lake_snapshots(client, catalog, layers["intermediate"])
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
-        result = _invoke(
-            settings, role, snapshots, databases, select, full_refresh, progress, invoke
+        exclude = None if full_refresh else _unchanged(select, before, wanted)
+        result = run_dbt(
+            settings, role, snapshots, databases, select, exclude, full_refresh, progress, invoke
         )
         nodes, warnings = _summary(client, result, settings)
         seconds = time.monotonic() - started
@@ -137,6 +189,16 @@ def transform(
             record_build(client, done, seconds, layers["intermediate"])
         rows = _rows(client, layers["marts"])
     return TransformReport(nodes, rows, full_refresh, snapshots, round(seconds, 3), warnings)
+
+
+def _unchanged(select: str | None, before: Build | None, wanted: Build) -> str | None:
+    """The nodes that a build of everything need not make again."""
+    if select is not None or before is None or before.project != wanted.project:
+        return None
+    ledger = {name for name in wanted.snapshots if name.startswith("ml.")}
+    if any(before.snapshots.get(name) != wanted.snapshots[name] for name in ledger):
+        return None
+    return LEDGER_ONLY
 
 
 def _covered(select: str | None, before: Build | None, wanted: Build) -> Build | None:
@@ -150,17 +212,16 @@ def _covered(select: str | None, before: Build | None, wanted: Build) -> Build |
 
 
 @contextmanager
-def _only_build(settings: Settings) -> Iterator[None]:
-    """Two builds at once would exchange each other's tables."""
-    path = _dbt_state(settings) / "build.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TransformError(
-                f"Another build is under way (it holds {path}). Wait for it to end, then try again."
-            ) from None
+def _alone(settings: Settings, progress: Progress | None) -> Iterator[None]:
+    """Wait for other builds to end: two at once would exchange each other's tables."""
+
+    def waiting() -> None:
+        if progress:
+            progress("transform: another build is under way; waiting for it to end")
+
+    folder = dbt_state(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / "build.lock", waiting=waiting):
         yield
 
 
@@ -182,92 +243,6 @@ def _rows(client: "Client", database: str) -> dict[str, int]:
         parameters={"database": database},
     ).result_rows
     return {name: int(rows) for name, rows in counts}
-
-
-def _invoke(
-    settings: Settings,
-    role: Role,
-    snapshots: Snapshots,
-    databases: Mapping[str, str] | None,
-    select: str | None,
-    full_refresh: bool,
-    progress: Progress | None,
-    invoke: Invoke | None,
-) -> "dbtRunnerResult":
-    from dbt.cli.main import dbtRunner
-
-    arguments = ["build", "--exclude-resource-type", "unit_test", *common_arguments(settings)]
-    if select:
-        arguments += ["--select", select]
-    if full_refresh:
-        arguments += ["--full-refresh"]
-    if databases:
-        # Other names need other parsed files, or each kind of build would undo the other's cache.
-        scratch = _dbt_state(settings) / "scratch"
-        arguments += ["--target-path", str(scratch)]
-        arguments += ["--vars", json.dumps({"databases": dict(databases)})]
-    with dbt_environment(settings, snapshots, role):
-        if invoke:
-            return invoke(arguments)
-        return dbtRunner(callbacks=[_listener(progress)]).invoke(arguments)
-
-
-def common_arguments(settings: Settings) -> list[str]:
-    """Arguments of every dbt call: where things are, and nothing on the console."""
-    state = _dbt_state(settings)
-    return [
-        "--project-dir", str(settings.dbt_dir),
-        "--profiles-dir", str(settings.dbt_dir),
-        "--target-path", str(state / "target"),
-        "--log-path", str(log_path(settings).parent),
-        "--log-level", "none",
-        "--log-level-file", "info",
-        "--threads", str(settings.clickhouse.threads),
-    ]  # fmt: skip
-
-
-@contextmanager
-def dbt_environment(
-    settings: Settings, snapshots: Snapshots, role: Role = "writer"
-) -> Iterator[None]:
-    """The variables that the project's profile reads; the password is never an argument."""
-    address = server_address(settings)
-    user, password = account(settings.clickhouse, role)
-    secure = address.scheme == "https"
-    wanted = {
-        "WEEKAHEAD_DBT_HOST": address.hostname or "",
-        "WEEKAHEAD_DBT_PORT": str(address.port or (8443 if secure else 8123)),
-        "WEEKAHEAD_DBT_SECURE": str(secure),
-        "WEEKAHEAD_DBT_USER": user,
-        "DBT_ENV_SECRET_WEEKAHEAD_PASSWORD": password.get_secret_value(),
-        "WEEKAHEAD_JUMP_LIMIT": str(settings.ingest.jump_limit),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
-    for table, id_ in snapshots.items():
-        # Empty means: as it is now. It also hides a variable of the caller's own.
-        wanted[f"WEEKAHEAD_SNAPSHOT_{table.replace('.', '_').upper()}"] = str(id_ or "")
-    with temporary_environment(wanted):
-        yield
-
-
-def log_path(settings: Settings) -> Path:
-    """Where dbt writes its log."""
-    return settings.home.absolute() / "logs" / "dbt.log"
-
-
-def _dbt_state(settings: Settings) -> Path:
-    return settings.home.absolute() / "dbt"
-
-
-def _listener(progress: Progress | None) -> Callable[[Any], None]:
-    def listen(event: Any) -> None:
-        if progress and event.info.name == "NodeFinished":
-            node = event.data.node_info
-            # Every model as it is done, but of tests and seeds only what needs a look.
-            if node.resource_type == "model" or node.node_status not in QUIET_STATUSES:
-                progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
-
-    return listen
 
 
 def _summary(

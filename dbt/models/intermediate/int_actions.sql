@@ -1,4 +1,18 @@
-with last_bars as (
+with acting as (
+    select
+        source,
+        symbol,
+        ex_date
+    from {{ ref('int_splits') }}
+    union all
+    select
+        source,
+        symbol,
+        ex_date
+    from {{ ref('int_dividends') }}
+),
+
+last_bars as (
     select
         source,
         symbol,
@@ -6,17 +20,12 @@ with last_bars as (
     from {{ ref('stg_quotes') }}
     where
         close > 0
-        -- Most symbols have no action: their bars need not be looked at.
-        and (source, symbol) in (
-            select
-                source,
-                symbol
-            from {{ ref('int_splits') }}
-            union all
-            select
-                source,
-                symbol
-            from {{ ref('int_dividends') }}
+        -- Most symbols have no action, and nothing happens before the first one.
+        and (source, symbol) in (select source, symbol from acting)
+        and trade_date >= (
+            select min(ex_date)
+            from acting
+            having count() > 0
         )
     group by source, symbol
 ),

@@ -1,4 +1,5 @@
-{#- Lake files never change, so only the years of files that came or went can hold changes. -#}
+{#- Lake files never change, so only the years of files that came or went can hold changes; and as
+    long as none went, only the bars in those that came. -#}
 {%- set built = before_build('intermediate', 'int_built_files') %}
 {%- set quotes = before_build('marts', 'fct_quotes') %}
 {%- set pending = before_build('intermediate', 'int_changed_bars') %}
@@ -10,15 +11,35 @@ with files as (
     select * from {{ ref('int_lake_files') }}
 ),
 
+came as (
+    select * from files
+    where data_file not in (select data_file from {{ built }})
+),
+
+went as (
+    select * except (build_id) from {{ built }}
+    where data_file not in (select data_file from files)
+),
+
 touched as (
     select distinct arrayJoin(range(toYear(first_date), toYear(last_date) + 1)) as year
     from (
-        select * from files
-        where data_file not in (select data_file from {{ built }})
+        select * from came
         union all
-        select * except (build_id) from {{ built }}
-        where data_file not in (select data_file from files)
+        select * from went
     )
+),
+
+candidates as (
+    select data_file from came
+    union all
+    select data_file from files
+    where
+        (select count() from went) > 0
+        and hasAny(
+            range(toYear(first_date), toYear(last_date) + 1),
+            (select groupArray(year) from touched)
+        )
 ),
 
 lake as (
@@ -31,13 +52,7 @@ lake as (
     from {{ ref('stg_quotes') }}
     where
         toYear(trade_date) in (select year from touched)
-        and data_file in (
-            select data_file from files
-            where hasAny(
-                range(toYear(first_date), toYear(last_date) + 1),
-                (select groupArray(year) from touched)
-            )
-        )
+        and data_file in (select data_file from candidates)
 ),
 
 warehouse as (
@@ -48,7 +63,12 @@ warehouse as (
         {{ bar_hash() }} as bar_hash,
         -1 as side
     from {{ quotes }}
-    where toYear(trade_date) in (select year from touched)
+    where
+        toYear(trade_date) in (select year from touched)
+        and (
+            (select count() from went) > 0
+            or (source, symbol, trade_date) in (select source, symbol, trade_date from lake)
+        )
 ),
 
 different as (

@@ -8,7 +8,8 @@
         partition_by='toYear(trade_date)',
         meta={
             'replaces': "
-                (source, trade_date) in (
+                trade_date >= {{ earliest_changed_date() }}
+                and (source, trade_date) in (
                     select
                         source,
                         trade_date
@@ -31,7 +32,8 @@ first_bars as (
     select
         source,
         symbol,
-        min(bar_number) as first_bar
+        min(bar_number) as first_bar,
+        min(trade_date) as first_date
     from {{ ref('fct_quotes') }}
     where
         is_traded
@@ -53,11 +55,8 @@ quotes as (
     inner join first_bars as f on q.source = f.source and q.symbol = f.symbol
     {%- endif %}
     where
-        q.is_traded
+        {{ within_look_back(look_back) }}
         {%- if is_incremental() %}
-        and q.bar_number + {{ look_back }} >= f.first_bar
-        -- Says the same once more, as a date, so that whole years are skipped.
-        and q.trade_date >= {{ earliest_bar(look_back) }}
         and q.trade_date <= (select max(trade_date) from changed_dates)
         {%- endif %}
 ),

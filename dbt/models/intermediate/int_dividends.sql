@@ -17,8 +17,13 @@ closes as (
         assumeNotNull(close) as close
     from {{ ref('stg_quotes') }}
     where close > 0
-    {#- Read the bars of paying symbols only. #}
+    {#- Read the bars of paying symbols only, and none when nobody pays. #}
     and (source, symbol) in (select source, symbol from ex_dates)
+    and trade_date < (
+        select max(ex_date)
+        from ex_dates
+        having count() > 0
+    )
 ),
 
 -- To each bar the next dividend after it; the last such bar is the one before the ex-date.

@@ -1,5 +1,14 @@
 {{ config(query_settings=keep_join_order()) }}
 
+{#- Nothing before the first forecast matters, so that years are skipped. -#}
+{%- set first_forecast -%}
+(
+    select min(as_of_date)
+    from {{ ref('fct_forecasts') }}
+    having count() > 0
+)
+{%- endset -%}
+
 with bars as (
     select
         source,
@@ -10,7 +19,7 @@ with bars as (
         split_factor,
         log_index_e8
     from {{ ref('fct_quotes') }}
-    where is_traded
+    where is_traded and trade_date >= {{ first_forecast }}
 ),
 
 forecasts as (
@@ -32,6 +41,7 @@ volatility as (
         trade_date,
         volatility_21
     from {{ ref('fct_features') }}
+    where trade_date >= {{ first_forecast }}
 ),
 
 started as (

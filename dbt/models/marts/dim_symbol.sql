@@ -4,15 +4,15 @@ with bars as (
     select
         source,
         symbol,
-        argMax(currency, trade_date) as currency,
-        argMax(board, trade_date) as board,
-        minIf(trade_date, is_traded) as first_date,
-        maxIf(trade_date, is_traded) as last_date,
-        argMaxIf(close, trade_date, is_traded) as last_close,
-        countIf(is_traded) as bars,
-        countIf(is_split) as splits,
-        countIf(dividend > 0) as dividends
-    from {{ ref('fct_quotes') }}
+        argMax(y.currency, y.year) as currency,
+        argMax(y.board, y.year) as board,
+        minIf(y.first_traded, y.bars > 0) as first_date,
+        maxIf(y.last_traded, y.bars > 0) as last_date,
+        argMaxIf(y.last_close, y.year, y.bars > 0) as last_close,
+        sum(y.bars) as bars,
+        sum(y.splits) as splits,
+        sum(y.dividends) as dividends
+    from {{ ref('int_symbol_years') }} as y
     group by source, symbol
 ),
 

@@ -17,20 +17,20 @@ with bars as (
 
 by_symbol as (
     select
-        source,
-        symbol,
-        min(trade_date) as first_date,
-        max(trade_date) as last_date,
-        groupBitmapState(toUInt32(trade_date)) as dates
-    from bars
+        y.source as source,
+        y.symbol as symbol,
+        min(y.first_date) as first_date,
+        max(y.last_date) as last_date,
+        groupBitmapMergeState(y.dates) as dates
+    from {{ ref('int_symbol_years') }} as y
     group by source, symbol
 ),
 
 by_source as (
     select
-        source,
-        max(last_date) as last_date
-    from by_symbol
+        y.source as source,
+        max(y.last_date) as last_date
+    from {{ ref('int_symbol_years') }} as y
     group by source
 ),
 
@@ -58,12 +58,12 @@ against_calendar as (
         b.source as source,
         b.symbol as symbol,
         b.last_date as last_date,
-        bitmapToArray(bitmapAndnot(
+        arraySort(bitmapToArray(bitmapAndnot(
             bitmapSubsetInRange(
                 s.dates, toUInt32(b.first_date), toUInt32(b.last_date) + 1
             ),
             b.dates
-        )) as missing
+        ))) as missing
     from by_symbol as b
     inner join sessions as s on b.source = s.source
 ),
@@ -73,7 +73,7 @@ on_closed_days as (
         b.source as source,
         b.symbol as symbol,
         b.last_date as last_date,
-        bitmapToArray(bitmapAnd(c.dates, b.dates)) as extra
+        arraySort(bitmapToArray(bitmapAnd(c.dates, b.dates))) as extra
     from by_symbol as b
     inner join closed_days as c on b.source = c.source
 ),

@@ -1,4 +1,4 @@
-{{ config(order_by='(measured_at, feature)') }}
+{{ config(order_by='(measured_at, feature)', tags=['ledger']) }}
 
 select
     assumeNotNull(measured_at) as measured_at,

@@ -23,7 +23,10 @@
                     from {{ this }} as f
                     inner join {{ ref('int_rebuild') }} as r
                         on f.source = r.source and f.symbol = r.symbol
-                    where r.has_new_features and f.trade_date >= r.features_from
+                    where
+                        r.has_new_features
+                        and f.trade_date >= r.features_from
+                        and f.trade_date >= {{ earliest_change() }}
                 ))
             ",
         },
@@ -65,7 +68,8 @@ first_bars as (
     select
         source,
         symbol,
-        min(bar_number) as first_bar
+        min(bar_number) as first_bar,
+        min(trade_date) as first_date
     from scope
     group by source, symbol
 ),
@@ -90,12 +94,7 @@ bars as (
     inner join first_bars as f on q.source = f.source and q.symbol = f.symbol
     {%- endif %}
     where
-        q.is_traded
-        {%- if is_incremental() %}
-        and q.bar_number + {{ look_back }} >= f.first_bar
-        -- Says the same once more, as a date, so that whole years are skipped.
-        and q.trade_date >= {{ earliest_bar(look_back) }}
-        {%- endif %}
+        {{ within_look_back(look_back) }}
 ),
 
 quotes as (
@@ -196,6 +195,9 @@ signalled as (
 
 cross_section as (
     select * from {{ ref('int_cross_section') }}
+    {%- if is_incremental() %}
+    where trade_date >= {{ earliest_change() }}
+    {%- endif %}
 )
 
 select

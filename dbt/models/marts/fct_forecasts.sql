@@ -2,6 +2,7 @@
     config(
         order_by='(source, symbol, as_of_date, horizon, model_version)',
         partition_by='toYear(as_of_date)',
+        tags=['ledger'],
     )
 }}
 

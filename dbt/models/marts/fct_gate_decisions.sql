@@ -1,4 +1,4 @@
-{{ config(order_by='decided_at') }}
+{{ config(order_by='decided_at', tags=['ledger']) }}
 
 select
     assumeNotNull(decided_at) as decided_at,

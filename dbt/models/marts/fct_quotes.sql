@@ -8,7 +8,8 @@
         partition_by='toYear(trade_date)',
         meta={
             'replaces': "
-                (source, symbol, trade_date) in (
+                trade_date >= {{ earliest_rebuild() }}
+                and (source, symbol, trade_date) in (
                     select
                         q.source,
                         q.symbol,
@@ -16,7 +17,9 @@
                     from {{ this }} as q
                     inner join {{ ref('int_rebuild') }} as r
                         on q.source = r.source and q.symbol = r.symbol
-                    where q.trade_date >= r.quotes_from
+                    where
+                        q.trade_date >= r.quotes_from
+                        and q.trade_date >= {{ earliest_rebuild() }}
                 )
             ",
         },
@@ -47,24 +50,38 @@ quotes as (
     where
         q.trade_date >= r.quotes_from
         -- The earliest date on its own lets whole files be skipped.
-        and q.trade_date >= (select min(quotes_from) from rebuild)
+        and q.trade_date >= {{ earliest_rebuild() }}
     {%- endif %}
 ),
 
--- Each symbol's last bar before the rows that this build makes anew.
+-- Each symbol's last bar before the rows that this build makes anew. A year back it is found for
+-- most, without reading the whole history.
+{% if is_incremental() -%}
+recent_base as (
+    {{ last_bars_before(this) }}
+        and q.trade_date >= (
+            select toDate(greatest(toInt32(min(quotes_from)) - 366, 0))
+            from rebuild
+            where quotes_from > toDate(0)
+            having count() > 0
+        )
+    group by source, symbol
+),
+
+{% endif -%}
 base as (
     {%- if is_incremental() %}
-    select
-        q.source as source,
-        q.symbol as symbol,
-        max(q.bar_number) as base_bars,
-        max(q.trade_date) as base_date,
-        argMax(assumeNotNull(q.close), q.trade_date) as base_close,
-        argMax(q.log_index_e8, q.trade_date) as base_log_index_e8,
-        argMax(q.split_index_e4, q.trade_date) as base_split_index_e4
-    from {{ this }} as q
-    inner join rebuild as r on q.source = r.source and q.symbol = r.symbol
-    where q.is_traded and q.trade_date < r.quotes_from
+    select * from recent_base
+    union all
+    {{ last_bars_before(this) }}
+        -- Few: new symbols, and those that did not trade for a year. They are found by their key.
+        and (q.source, q.symbol) in (
+            select
+                source,
+                symbol
+            from rebuild
+            where (source, symbol) not in (select source, symbol from recent_base)
+        )
     group by source, symbol
     {%- else %}
     select

@@ -14,17 +14,13 @@ from catalog.merge import append
 from catalog.snapshots import current_snapshots
 from catalog.tables import GATE_DECISIONS
 from lakehouse.errors import ServiceError, TransformError
+from lakehouse.services.stack import exclusive
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.docs import generate, serve
+from lakehouse.warehouse.runner import common_arguments, dbt_environment
 from lakehouse.warehouse.setup import prepare
-from lakehouse.warehouse.transform import (
-    LEDGER,
-    changed_sources,
-    common_arguments,
-    dbt_environment,
-    transform,
-)
+from lakehouse.warehouse.transform import LEDGER, changed_sources, refresh, transform
 from tests.integration.warehouse.market import Market
 
 SYMBOLS = ["AA", "BB", "CC"]
@@ -104,6 +100,20 @@ def test_a_reader_sees_every_row_all_the_time(stack: Settings, built: Market) ->
         assert max(table) - min(table) <= 2
 
 
+def test_a_build_waits_for_another(stack: Settings, built: Market) -> None:
+    transform(stack)
+    told: list[str] = []
+    with exclusive(stack.home.absolute() / "dbt" / "build.lock"):
+        waiter = threading.Thread(target=refresh, args=(stack,), kwargs={"progress": told.append})
+        waiter.start()
+        while not told:
+            waiter.join(0.05)
+        assert waiter.is_alive()
+    waiter.join(60)
+    assert not waiter.is_alive()
+    assert "waiting" in told[0]
+
+
 def test_new_forecasts_or_decisions_build_the_ledger_only(stack: Settings, built: Market) -> None:
     transform(stack)
     assert changed_sources(stack) == set()
@@ -130,6 +140,24 @@ def test_dbt_unit_tests_pass(stack: Settings, built: Market) -> None:
     assert result.success
     assert {item.status for item in result.result.results} == {"pass"}
     assert len(result.result.results) >= 4
+
+
+def test_the_cluster_target_replicates_everywhere(stack: Settings, built: Market) -> None:
+    """No cluster is here to run it: what dbt would send is looked at, and refused."""
+    from dbt.cli.main import dbtRunner
+
+    arguments = ["run", "--target", "cluster", *common_arguments(stack)]
+    target = stack.home / "cluster"
+    models = ["int_rebuild", "int_targets"]
+    snapshots = current_snapshots(open_catalog(stack.catalog, stack.s3))
+    with dbt_environment(stack, snapshots):
+        result = dbtRunner().invoke([*arguments, "--target-path", str(target), "-s", *models])
+    assert not result.success
+    assert all("weekahead" in item.message for item in result.result.results)
+    sent = {model: next(target.glob(f"run/**/{model}.sql")).read_text() for model in models}
+    for statement in sent.values():
+        assert 'ON CLUSTER "weekahead"' in statement
+    assert "engine = ReplicatedMergeTree" in sent["int_rebuild"]
 
 
 def test_documentation_is_browsable(stack: Settings, built: Market) -> None:

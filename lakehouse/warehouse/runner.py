@@ -1,0 +1,110 @@
+"""dbt in this process: its arguments, its environment, and what it tells while it runs."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.environment import temporary_environment
+from lakehouse.settings import Settings
+from lakehouse.warehouse.client import Role, account, server_address
+from lakehouse.warehouse.state import Snapshots
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+
+Progress = Callable[[str], None]
+Invoke = Callable[[list[str]], "dbtRunnerResult"]
+QUIET_STATUSES = ("pass", "success", "no-op")
+
+
+def run_dbt(
+    settings: Settings,
+    role: Role,
+    snapshots: Snapshots,
+    databases: Mapping[str, str] | None,
+    select: str | None,
+    exclude: str | None,
+    full_refresh: bool,
+    progress: Progress | None,
+    invoke: Invoke | None,
+) -> "dbtRunnerResult":
+    """Run ``dbt build`` in this process; arguments as for ``transform``, and nodes to leave out."""
+    from dbt.cli.main import dbtRunner
+
+    arguments = ["build", "--exclude-resource-type", "unit_test", *common_arguments(settings)]
+    if select:
+        arguments += ["--select", select]
+    if exclude:
+        arguments += ["--exclude", exclude]
+    if full_refresh:
+        arguments += ["--full-refresh"]
+    if databases:
+        # Other names need other parsed files, or each kind of build would undo the other's cache.
+        scratch = dbt_state(settings) / "scratch"
+        arguments += ["--target-path", str(scratch)]
+        arguments += ["--vars", json.dumps({"databases": dict(databases)})]
+    with dbt_environment(settings, snapshots, role):
+        if invoke:
+            return invoke(arguments)
+        return dbtRunner(callbacks=[_listener(progress)]).invoke(arguments)
+
+
+def common_arguments(settings: Settings) -> list[str]:
+    """Arguments of every dbt call: where things are, and nothing on the console."""
+    state = dbt_state(settings)
+    return [
+        "--project-dir", str(settings.dbt_dir),
+        "--profiles-dir", str(settings.dbt_dir),
+        "--target-path", str(state / "target"),
+        "--log-path", str(log_path(settings).parent),
+        "--log-level", "none",
+        "--log-level-file", "info",
+        "--threads", str(settings.clickhouse.threads),
+    ]  # fmt: skip
+
+
+@contextmanager
+def dbt_environment(
+    settings: Settings, snapshots: Snapshots, role: Role = "writer"
+) -> Iterator[None]:
+    """The variables that the project's profile reads; the password is never an argument."""
+    address = server_address(settings)
+    user, password = account(settings.clickhouse, role)
+    secure = address.scheme == "https"
+    wanted = {
+        "WEEKAHEAD_DBT_HOST": address.hostname or "",
+        "WEEKAHEAD_DBT_PORT": str(address.port or (8443 if secure else 8123)),
+        "WEEKAHEAD_DBT_SECURE": str(secure),
+        "WEEKAHEAD_DBT_USER": user,
+        "DBT_ENV_SECRET_WEEKAHEAD_PASSWORD": password.get_secret_value(),
+        "WEEKAHEAD_JUMP_LIMIT": str(settings.ingest.jump_limit),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    for table, id_ in snapshots.items():
+        # Empty means: as it is now. It also hides a variable of the caller's own.
+        wanted[f"WEEKAHEAD_SNAPSHOT_{table.replace('.', '_').upper()}"] = str(id_ or "")
+    with temporary_environment(wanted):
+        yield
+
+
+def log_path(settings: Settings) -> Path:
+    """Where dbt writes its log."""
+    return settings.home.absolute() / "logs" / "dbt.log"
+
+
+def dbt_state(settings: Settings) -> Path:
+    """Where dbt's parsed files and results are kept."""
+    return settings.home.absolute() / "dbt"
+
+
+def _listener(progress: Progress | None) -> Callable[[Any], None]:
+    def listen(event: Any) -> None:
+        if progress and event.info.name == "NodeFinished":
+            node = event.data.node_info
+            # Every model as it is done, but of tests and seeds only what needs a look.
+            if node.resource_type == "model" or node.node_status not in QUIET_STATUSES:
+                progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
+
+    return listen
