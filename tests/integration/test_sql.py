@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,8 +21,7 @@ from lakehouse.settings import Settings
 
 WEEKAHEAD = Path(sys.executable).parent / "weekahead"
 CONTROL = re.compile(r"\x1b(\[[0-9;?>]*[ -/]*[@-~]|\][^\x07]*\x07|P[^\x1b]*\x1b\\|.)")
-RUN, QUIT, ESCAPE, BACKSPACE = "\n", "\x11", "\x1b", "\x7f"
-SELECT_ALL, EDITOR = "\x01", "\x1bOQ"
+RUN, QUIT, BACKSPACE, EDITOR = "\n", "\x11", "\x7f", "\x1bOQ"
 
 
 class Terminal:
@@ -54,22 +53,22 @@ class Terminal:
         """Read until a text is drawn."""
         assert self.shows(text, seconds), f"{text!r} does not appear in {self.drawn[-3000:]!r}"
 
-    def write(self, text: str) -> None:
-        """Replace what is in the editor; the focus may be elsewhere, and take time to come."""
+    def write(self, statement: str) -> None:
+        """Add a statement in the editor; the focus may be elsewhere, and take time to come."""
         for _ in range(10):
             self.type(EDITOR)
             time.sleep(1)
-            self.type(SELECT_ALL + BACKSPACE)
-            time.sleep(1)
-            self.type(text)
-            if self.shows(text, 10):
+            self.type(f"; {statement}")
+            if self.shows(statement, 10):
                 return
-        raise AssertionError(f"{text!r} cannot be typed: {self.drawn[-3000:]!r}")
+        raise AssertionError(f"{statement!r} cannot be typed: {self.drawn[-3000:]!r}")
 
     def run(self) -> None:
-        """Close a list of completions, and run the statement under the cursor."""
-        time.sleep(1)
-        self.type(ESCAPE)
+        """Close a list of completions with a space, and run the statement under the cursor.
+
+        Escape would do as well, but read late, together with the next key, it is another key.
+        """
+        self.type(" ")
         time.sleep(1)
         self.type(RUN)
 
@@ -88,8 +87,10 @@ class Terminal:
         self.type(QUIT)
         end = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < end:
-            if select.select([self.fd], [], [], 0.2)[0]:
-                os.read(self.fd, 65536)
+            # Its end of the terminal is gone when it is.
+            with suppress(OSError):
+                if select.select([self.fd], [], [], 0.2)[0]:
+                    os.read(self.fd, 65536)
         return self.process.wait(timeout=1)
 
 
@@ -138,7 +139,7 @@ def test_the_ide_answers_and_remembers(
         screen.write(f"drop table {table}")
         screen.run()
         screen.until(refusal)
-        screen.type(ESCAPE)
+        screen.type(" ")
         time.sleep(1)
         assert screen.quit() == 0
     kept = [path for path in (pipeline.home / "sql").rglob("*") if path.is_file()]

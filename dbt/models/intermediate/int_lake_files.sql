@@ -1,36 +1,37 @@
 {#- Lake files never change: what was found in one by the last build still holds. -#}
 {%- set built = before_build('intermediate', 'int_built_files') %}
+{%- if built %}
 
-with present as (
-    select distinct data_file
-    from {{ ref('stg_quotes') }}
-),
-
-{% if built -%}
-known as (
+with known as (
     select
         data_file,
         first_date,
         last_date
     from {{ built }}
-    where data_file in (select data_file from present)
+    where data_file in (select data_file from {{ ref('stg_quotes') }})
 ),
 
-{% endif -%}
 looked_at as (
     select
         data_file,
         min(trade_date) as first_date,
         max(trade_date) as last_date
     from {{ ref('stg_quotes') }}
-    {%- if built %}
     where data_file not in (select data_file from known)
-    {%- endif %}
     group by data_file
 )
 
 select * from looked_at
-{%- if built %}
 union all
 select * from known
+
+{%- else %}
+
+select
+    data_file,
+    min(trade_date) as first_date,
+    max(trade_date) as last_date
+from {{ ref('stg_quotes') }}
+group by data_file
+
 {%- endif %}
