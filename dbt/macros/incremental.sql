@@ -49,8 +49,8 @@ cityHash64(tuple(
 )
 {%- endmacro %}
 
-{#- Of the bars `q`, those that the windows of the rows to make reach back to: `look_back` bars before
-    `f.first_bar`, each symbol's first row to make. In a build from scratch that is all. -#}
+{#- Of the bars `q`, those that the windows of the rows to make reach back to: `look_back` bars
+    before `f.first_bar`, each symbol's first row to make. In a build from scratch that is all. -#}
 {% macro within_look_back(look_back) -%}
 q.is_traded
         {%- if is_incremental() %}
@@ -104,8 +104,8 @@ q.is_traded
 )
 {%- endmacro %}
 
-{#- Each symbol's last bar with trade before those to make anew; to be narrowed by further conditions
-    and grouped by symbol. -#}
+{#- Each symbol's last bar with trade before those to make anew; to be narrowed by further
+    conditions and grouped by symbol. -#}
 {% macro last_bars_before(quotes) -%}
 select
         q.source as source,
