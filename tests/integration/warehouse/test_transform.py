@@ -142,22 +142,30 @@ def test_dbt_unit_tests_pass(stack: Settings, built: Market) -> None:
     assert len(result.result.results) >= 4
 
 
-def test_the_cluster_target_replicates_everywhere(stack: Settings, built: Market) -> None:
-    """No cluster is here to run it: what dbt would send is looked at, and refused."""
+def test_the_cluster_target_asks_for_replicas_everywhere(stack: Settings, built: Market) -> None:
+    """No cluster is here to run it: what the target makes of the models is looked at."""
     from dbt.cli.main import dbtRunner
 
-    arguments = ["run", "--target", "cluster", *common_arguments(stack)]
-    target = stack.home / "cluster"
-    models = ["int_rebuild", "int_targets"]
+    clause = "{% if execute %}{{ on_cluster_clause(ref('int_rebuild')) }}{% endif %}"
+    inline = f"create table {{{{ ref('int_rebuild') }}}} {clause}"
+    common = [*common_arguments(stack), "--target-path", str(stack.home / "cluster")]
+    common += ["--target", "cluster"]
     snapshots = current_snapshots(open_catalog(stack.catalog, stack.s3))
     with dbt_environment(stack, snapshots):
-        result = dbtRunner().invoke([*arguments, "--target-path", str(target), "-s", *models])
-    assert not result.success
-    assert all("weekahead" in item.message for item in result.result.results)
-    sent = {model: next(target.glob(f"run/**/{model}.sql")).read_text() for model in models}
-    for statement in sent.values():
-        assert 'ON CLUSTER "weekahead"' in statement
-    assert "engine = ReplicatedMergeTree" in sent["int_rebuild"]
+        parsed = dbtRunner().invoke(["parse", *common])
+        found = dbtRunner().invoke(["compile", *common, "--no-populate-cache", "--inline", inline])
+    assert found.success, found.exception
+    compiled = found.result.results[0].node.compiled_code
+    assert compiled.split() == [
+        "create", "table", "`intermediate`.`int_rebuild`", "ON", "CLUSTER", '"weekahead"'
+    ]  # fmt: skip
+    tables = [
+        node
+        for node in parsed.result.nodes.values()
+        if node.resource_type in ("model", "seed") and node.config.materialized != "view"
+    ]
+    assert len(tables) > 15
+    assert {node.config.extra["engine"] for node in tables} == {"ReplicatedMergeTree"}
 
 
 def test_documentation_is_browsable(stack: Settings, built: Market) -> None:
