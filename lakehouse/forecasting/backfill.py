@@ -120,10 +120,9 @@ def simulate(
         _, development, kind = chosen
         known = dataset.as_known_on(as_date(dates[start]))
         model = walkforward.fit(known, kind, known.targets, settings.forecast)
-        result = development.results[kind]
-        model.calibrate(
-            scores(development.dataset.targets[result.rows], result.returns, result.scales)
-        )
+        result, then = development.results[kind], development.dataset
+        unseen = scores(then.targets[result.rows], result.returns, result.scales)
+        model.calibrate(unseen, then.frame.iloc[result.rows])
         model.trained_on_ = str(dates[start])
         inside = wanted[wanted // refit == block]
         rows = (dataset.dates >= dates[inside[0]]) & (dataset.dates <= dates[inside[-1]])

@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lakehouse.forecasting.dataset import AGES
+
 TRAIN, GAP, TEST, GATE = "#7aa6c2", "#d9d9d9", "#e07b39", "#8c4a9e"
 
 
@@ -19,7 +21,12 @@ def draw(scheme: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
     charts = {
         "validation_scheme": scheme_chart(scheme),
         "error_against_last_price": error_chart(table),
-        "coverage_by_volatility": coverage_chart(table),
+        "coverage_by_volatility": coverage_chart(
+            table, "volatility", ("low", "middle", "high"), "tercile of the 21-day volatility"
+        ),
+        "coverage_by_age": coverage_chart(
+            table, "age", AGES, "history of the symbol: new has no volatility yet"
+        ),
     }
     for name, figure in charts.items():
         figure.savefig(folder / f"{name}.png", dpi=110)
@@ -62,19 +69,19 @@ def error_chart(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def coverage_chart(table: pd.DataFrame) -> Figure:
-    """Coverage of both levels in each volatility tercile, averaged over horizons."""
+def coverage_chart(table: pd.DataFrame, group: str, members: tuple[str, ...], label: str) -> Figure:
+    """Coverage of both levels in each member of a group, averaged over horizons."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    rows = table[(table["group"] == "volatility") & (table["member"] != "unknown")]
-    order = [name for name in ("low", "middle", "high") if name in set(rows["member"])]
+    rows = table[(table["group"] == group) & table["coverage_80"].notna()]
+    order = [name for name in members if name in set(rows["member"])]
     for candidate, part in rows.groupby("candidate", sort=False):
         means = part.groupby("member")[["coverage_80", "coverage_95"]].mean().reindex(order)
         line = axes.plot(order, means["coverage_80"], marker="o", label=str(candidate))
         axes.plot(order, means["coverage_95"], marker="s", color=line[0].get_color())
     for level in (0.80, 0.95):
         axes.axhline(level, color="black", linewidth=1, linestyle=":")
-    axes.set_ylim(0.6, 1.0)
-    axes.set_xlabel("tercile of the 21-day volatility")
+    axes.set_ylim(0.5, 1.0)
+    axes.set_xlabel(label)
     axes.set_ylabel("share of outcomes inside")
     axes.set_title("Coverage of the 80 % (circles) and 95 % (squares) intervals, out of sample")
     axes.legend(loc="lower right")

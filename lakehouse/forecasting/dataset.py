@@ -152,6 +152,18 @@ def as_date(day: np.datetime64) -> date:
     return pd.Timestamp(day).date()
 
 
+# How much a symbol's past tells of its volatility: nothing, little, enough.
+AGES = ("new", "young", "grown")
+NEW, YOUNG, GROWN = range(len(AGES))
+
+
+def ages(frame: pd.DataFrame, min_history: int) -> NDArray[np.intp]:
+    """Of each row: NEW without a volatility, YOUNG below ``min_history`` bars, else GROWN."""
+    enough = frame["bar_number"].to_numpy(dtype="float64") >= min_history
+    measured = np.isfinite(frame[VOLATILITY].to_numpy(dtype="float64"))
+    return np.where(measured, np.where(enough, GROWN, YOUNG), NEW)
+
+
 def symbols_of(frame: pd.DataFrame) -> "pd.Series[str]":
     """One name per row that is unique over sources."""
     return frame["source"].astype(str) + "/" + frame["symbol"].astype(str)

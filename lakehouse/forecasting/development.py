@@ -118,7 +118,8 @@ def serving_model(development: Development, kind: str, settings: ForecastSetting
     """Fit a candidate on every row with a label, and calibrate it on the out-of-sample scores."""
     dataset, result = development.dataset, development.results[kind]
     model = walkforward.fit(dataset, kind, dataset.targets, settings)
-    return model.calibrate(scores(dataset.targets[result.rows], result.returns, result.scales))
+    unseen = scores(dataset.targets[result.rows], result.returns, result.scales)
+    return model.calibrate(unseen, dataset.frame.iloc[result.rows])
 
 
 def _losses(dataset: Dataset, results: dict[str, OutOfSample], *, gate: bool) -> dict[str, Floats]:

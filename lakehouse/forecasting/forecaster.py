@@ -7,9 +7,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from lakehouse.forecasting.candidates import CANDIDATES
-from lakehouse.forecasting.candidates.base import Candidate, with_history
-from lakehouse.forecasting.dataset import Floats
-from lakehouse.forecasting.intervals import COLUMNS, NORMAL, bounds_by_horizon
+from lakehouse.forecasting.candidates.base import Candidate
+from lakehouse.forecasting.dataset import AGES, GROWN, Floats, ages
+from lakehouse.forecasting.intervals import COLUMNS, NORMAL, bounds_by_age
 
 OUTPUTS = ("point", *COLUMNS)
 FALLBACK = "drift"
@@ -43,7 +43,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             y: Log returns, shape (n, horizons); NaN where not known.
         """
         candidate = CANDIDATES[self.kind]
-        mature = with_history(X, self.min_history)
+        mature = ages(X, self.min_history) == GROWN
         self.columns_ = [str(name) for name in X.columns]
         self.models_: list[Candidate] = []
         self.fallbacks_: list[Candidate] = []
@@ -57,16 +57,17 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             self.models_.append(
                 model.fit(X[rows], y[rows, h]) if rows.any() else self.fallbacks_[h]
             )
-        self.bounds_ = np.tile(NORMAL, (self.horizons, 1))
+        self.edges_ = np.tile(NORMAL, (len(AGES), self.horizons, 1))
         return self
 
-    def calibrate(self, unseen_scores: Floats) -> Self:
+    def calibrate(self, unseen_scores: Floats, X: pd.DataFrame) -> Self:
         """Set the intervals from scores of forecasts whose model had not seen the outcome.
 
         Args:
             unseen_scores: Signed errors over scales, shape (n, horizons); NaN where not known.
+            X: The rows of those forecasts.
         """
-        self.bounds_ = bounds_by_horizon(unseen_scores)
+        self.edges_ = bounds_by_age(unseen_scores, ages(X, self.min_history))
         return self
 
     def forecast(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -75,7 +76,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         scales = np.empty((len(X), self.horizons))
         young = np.zeros(len(X), dtype=bool)
         if CANDIDATES[self.kind].needs_history:
-            young = ~with_history(X, self.min_history)
+            young = ages(X, self.min_history) != GROWN
         for model, rows in ((self.models_, ~young), (self.fallbacks_, young)):
             if rows.any():
                 part = X if rows.all() else X[rows]
@@ -87,5 +88,5 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame) -> Floats:
         """Forecasts in log returns, shape (n, 5 · horizons), columns as ``output_columns`` says."""
         returns, scales = self.forecast(X[self.columns_])
-        edges = returns[:, :, None] + scales[:, :, None] * self.bounds_[None, :, :]
+        edges = returns[:, :, None] + scales[:, :, None] * self.edges_[ages(X, self.min_history)]
         return np.concatenate([returns[:, :, None], edges], axis=2).reshape(len(X), -1)

@@ -5,11 +5,18 @@ or the candidate's own). Quantiles of the scores of forecasts whose model had no
 give the bounds (normalised split conformal prediction: Papadopoulos et al. 2002; Lei et al. 2018,
 section 5.2, with one tail on each side). Levels are nested, because they are quantiles of the
 same scores.
+
+Symbols with a short history are calibrated apart, by scores of the same age (Mondrian conformal
+prediction: Vovk et al. 2003): their volatility is a guess or a poor estimate. Such scores are few
+and overlap. Until there are enough, those of all horizons, which are in units of √h, count
+together; their bounds are symmetric, because which way one listing went says nothing of the next;
+and they are never narrower than those of grown symbols.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lakehouse.forecasting.dataset import Floats
+from lakehouse.forecasting.dataset import AGES, GROWN, Floats
 
 LEVELS = (0.80, 0.95)
 # Tails in the order of the bounds' columns: lower 95, lower 80, upper 80, upper 95.
@@ -46,6 +53,49 @@ def bounds(values: Floats) -> Floats:
 def bounds_by_horizon(values: Floats) -> Floats:
     """The bounds of each column of scores, shape (horizons, 4)."""
     return np.array([bounds(values[:, h]) for h in range(values.shape[1])])
+
+
+def bounds_by_age(values: Floats, ages: NDArray[np.intp]) -> Floats:
+    """The bounds for each age of symbols and each horizon.
+
+    Args:
+        values: Scores, shape (n, horizons); NaN are left out.
+        ages: As ``dataset.ages`` tells them, shape (n,).
+
+    Returns:
+        Shape (ages, horizons, 4).
+    """
+    known = np.isfinite(values)
+    pooled = bounds_by_horizon(values)
+    by_age = [bounds_by_horizon(values[ages == age]) for age in range(len(AGES))]
+    few = values[ages != GROWN]
+    for h in range(values.shape[1]):
+        # Labels overlap: of the scores of one symbol only every h-th is independent.
+        counts = [np.count_nonzero(known[ages == age, h]) / (h + 1) for age in range(len(AGES))]
+        if counts[GROWN] < LEAST_SCORES:
+            by_age[GROWN][h] = pooled[h]
+        for age in range(GROWN):
+            if counts[age] < LEAST_SCORES:
+                by_age[age][h] = widened(by_age[GROWN][h], few)
+    return np.array(by_age)
+
+
+def widened(grown: Floats, few: Floats) -> Floats:
+    """Symmetric bounds from a few scores, at least as wide as those of grown symbols.
+
+    Args:
+        grown: The others' bounds, shape (4,).
+        few: Scores of symbols with a short history, shape (n, horizons); NaN are left out.
+    """
+    count = np.count_nonzero(np.isfinite(few[:, 0]))
+    if not count:
+        return grown.copy()
+    sizes = np.sort(np.abs(few[np.isfinite(few)]))
+    # The finite-sample quantile for as many scores as there are rows.
+    levels = [min(np.ceil((count + 1) * level) / count, 1.0) for level in LEVELS]
+    inner, outer = (float(np.quantile(sizes, level, method="higher")) for level in levels)
+    own = np.array([-outer, -inner, inner, outer])
+    return np.where(np.abs(own) > np.abs(grown), own, grown)
 
 
 def _upper(ordered: Floats, tail: float) -> float:

@@ -11,37 +11,43 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lakehouse.forecasting.candidates import BASELINES
-from lakehouse.forecasting.dataset import VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
+from lakehouse.forecasting.dataset import AGES, VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
 from lakehouse.forecasting.walkforward import OutOfSample
 
 # Of the intervals' bounds, in their order, and of the point.
 QUANTILES = (0.025, 0.1, 0.9, 0.975, 0.5)
 LEAST_SYMBOLS_FOR_RANKS = 3
+Rows = NDArray[np.intp]
 
 
 def evaluate(dataset: Dataset, results: dict[str, OutOfSample]) -> pd.DataFrame:
     """All metrics of all candidates over all test windows, gate included.
 
     Returns:
-        One row per candidate, horizon, group (``overall``, ``fold``, ``volatility``, ``year``,
-        ``symbol``) and member of the group; the significance columns are filled for ``overall``.
+        One row per candidate, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
+        ``year``, ``symbol``) and member of the group. A single symbol has no rank.
     """
     rows: list[dict[str, object]] = []
     for kind, result in results.items():
         groups = dict(_groups(dataset, result))
         for h in range(result.returns.shape[1]):
             sample = Sample(dataset, results, kind, h)
-            for (group, member), mask in groups.items():
-                if (mask & sample.known).any():
+            for (group, member), members in groups.items():
+                known = members[sample.known[members]]
+                if known.size:
                     head = {"candidate": kind, "horizon": h + 1, "group": group, "member": member}
-                    rows.append(head | sample.errors(mask) | sample.intervals(mask))
-                    if group == "overall":
-                        rows[-1] |= sample.signs() | sample.ranks() | sample.significance()
+                    rows.append(head | sample.errors(known) | sample.intervals(known))
+                    rows[-1] |= sample.signs(known) | sample.significance(known)
+                    if group != "symbol":
+                        rows[-1] |= sample.ranks(known)
     return pd.DataFrame(rows)
 
 
 class Sample:
-    """One candidate's forecasts for one horizon, beside the baselines' and the outcome."""
+    """One candidate's forecasts for one horizon, beside the baselines' and the outcome.
+
+    The methods take positions of rows whose outcome is known.
+    """
 
     def __init__(
         self, dataset: Dataset, results: dict[str, OutOfSample], kind: str, h: int
@@ -61,12 +67,11 @@ class Sample:
         quantiles = np.column_stack([self.edges, self.forecast])
         self.pinball = pinball(self.actual, quantiles, QUANTILES)
 
-    def errors(self, mask: Mask) -> dict[str, object]:
-        """Absolute and squared errors on the rows of a mask."""
-        rows = mask & self.known
+    def errors(self, rows: Rows) -> dict[str, object]:
+        """Absolute and squared errors."""
         mae = float(np.mean(self.absolute[rows]))
         found: dict[str, object] = {
-            "n": int(np.count_nonzero(rows)),
+            "n": len(rows),
             "mae": mae,
             "rmse": float(np.sqrt(np.mean(self.absolute[rows] ** 2))),
         }
@@ -75,13 +80,13 @@ class Sample:
             found[f"mae_vs_{name}"] = mae / other if other else np.nan
         return found
 
-    def intervals(self, mask: Mask) -> dict[str, object]:
+    def intervals(self, rows: Rows) -> dict[str, object]:
         """Coverage, width and pinball loss where there are calibrated intervals."""
-        rows = mask & self.calibrated
-        if not rows.any():
+        rows = rows[self.calibrated[rows]]
+        if not rows.size:
             return {}
         found: dict[str, object] = {
-            "n_intervals": int(np.count_nonzero(rows)),
+            "n_intervals": len(rows),
             "pinball": float(np.mean(self.pinball[rows])),
         }
         actual, edges = self.actual[rows], self.edges[rows]
@@ -91,16 +96,18 @@ class Sample:
             found[f"width_{level}"] = float(np.mean(edges[:, high] - edges[:, low]))
         return found
 
-    def signs(self) -> dict[str, object]:
+    def signs(self, rows: Rows) -> dict[str, object]:
         """Share of right signs with its 95 % interval, beside that of always saying up.
 
         The interval counts one observation per ``horizon`` dates: labels overlap, and symbols of
         one day move together.
         """
-        moved = self.known & (self.actual != 0)
-        said = moved & (self.forecast != 0)
+        moved = rows[self.actual[rows] != 0]
+        if not moved.size:
+            return {}
+        said = moved[self.forecast[moved] != 0]
         found: dict[str, object] = {"always_up": float(np.mean(self.actual[moved] > 0))}
-        if said.any():
+        if said.size:
             rate = float(np.mean((self.actual[said] > 0) == (self.forecast[said] > 0)))
             independent = max(len(np.unique(self.dates[said])) // self.horizon, 1)
             interval = stats.binomtest(round(rate * independent), independent).proportion_ci(
@@ -109,22 +116,20 @@ class Sample:
             found |= {"hit_rate": rate, "hit_low": interval.low, "hit_high": interval.high}
         return found
 
-    def ranks(self) -> dict[str, object]:
+    def ranks(self, rows: Rows) -> dict[str, object]:
         """Mean of the daily Spearman rank correlation, and its ratio to its deviation (ICIR)."""
-        daily = rank_correlations(
-            self.forecast[self.known], self.actual[self.known], self.dates[self.known]
-        )
+        daily = rank_correlations(self.forecast[rows], self.actual[rows], self.dates[rows])
         if len(daily) < 2:
             return {}
         spread = float(np.std(daily, ddof=1))
         mean = float(np.mean(daily))
         return {"rank_ic": mean, "rank_icir": mean / spread if spread else np.nan}
 
-    def significance(self) -> dict[str, object]:
+    def significance(self, rows: Rows) -> dict[str, object]:
         """Diebold-Mariano against both baselines; p is one-sided, small when better."""
         found: dict[str, object] = {}
         for name, absolute in self.baselines.items():
-            gain = per_date(absolute - self.absolute, self.dates)
+            gain = per_date(absolute[rows] - self.absolute[rows], self.dates[rows])
             statistic, p_value = diebold_mariano(gain, self.horizon)
             found |= {f"dm_vs_{name}": statistic, f"p_vs_{name}": p_value}
         return found
@@ -206,13 +211,14 @@ def terciles(values: Floats) -> NDArray[np.intp]:
     return np.where(finite, np.digitize(values, edges), -1)
 
 
-def _groups(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, str], Mask]]:
+def _groups(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, str], Rows]]:
     frame = dataset.frame.iloc[result.rows]
-    yield ("overall", "all"), np.ones(len(frame), dtype=bool)
+    yield ("overall", "all"), np.arange(len(frame))
     names = {-1: "unknown", 0: "low", 1: "middle", 2: "high"}
     tercile = terciles(frame[VOLATILITY].to_numpy(dtype="float64"))
     labels = {
         "volatility": np.array([names[value] for value in tercile.tolist()]),
+        "age": np.array(AGES)[result.ages],
         "year": frame["trade_date"].dt.year.to_numpy().astype(str),
         "symbol": symbols_of(frame).to_numpy(dtype=str),
         "fold": np.where(
@@ -221,5 +227,7 @@ def _groups(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, 
     }
     for group, values in labels.items():
         codes, members = pd.factorize(values, sort=True)
-        for code, member in enumerate(members):
-            yield (group, str(member)), codes == code
+        ordered = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(members)))
+        for member, rows in zip(members, np.split(ordered, ends[:-1]), strict=True):
+            yield (group, str(member)), rows

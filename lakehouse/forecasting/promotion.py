@@ -16,6 +16,7 @@ from lakehouse.errors import WeekaheadError
 from lakehouse.forecasting import registry
 from lakehouse.forecasting.dataset import Floats, unique_dates
 from lakehouse.forecasting.development import Development
+from lakehouse.forecasting.forecaster import OUTPUTS
 from lakehouse.forecasting.gate import Champion, Decision, decide, loss
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.settings import Settings
@@ -59,7 +60,9 @@ def _twin_forecast(
         return None, f"features or horizons changed ({', '.join(missing) or 'horizons'})", True
     window = development.gate.test_rows(development.dataset)
     try:
-        return twin.forecast(inputs.iloc[window][twin.columns_])[0], "", False
+        # All of it, intervals too: what cannot be served must not stay champion.
+        outputs = twin.predict(inputs.iloc[window])
+        return outputs[:, :: len(OUTPUTS)], "", False
     except AttributeError as error:
         # Stored by an earlier version of the candidates, which knew other attributes.
         return None, f"it was stored by other code ({error})", True

@@ -15,9 +15,9 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lakehouse.forecasting.dataset import Dataset, Floats, split_arrow, to_arrow
+from lakehouse.forecasting.dataset import Dataset, Floats, ages, split_arrow, to_arrow
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.intervals import bounds_by_horizon, scores
+from lakehouse.forecasting.intervals import bounds_by_age, scores
 from lakehouse.forecasting.validation import GATE, Fold
 from lakehouse.settings.forecast import ForecastSettings
 
@@ -76,6 +76,7 @@ class OutOfSample:
         folds: Number of the fold from 0; the gate has the highest, shape (n,).
         returns: Forecast log returns, shape (n, horizons).
         scales: Scales of the errors, shape (n, horizons).
+        ages: How much is known of the symbol, as ``dataset.ages`` tells it, shape (n,).
         bounds: Interval bounds in units of the scale, from scores known before the window, shape
             (n, horizons, 4); NaN in the first window, before which there are no scores.
         gate_model: Fitted without the gate's window and what reaches into it, and calibrated.
@@ -86,6 +87,7 @@ class OutOfSample:
     folds: NDArray[np.intp]
     returns: Floats
     scales: Floats
+    ages: NDArray[np.intp]
     bounds: Floats
     gate_model: Forecaster
 
@@ -156,7 +158,11 @@ def run(
         _load.cache_clear()
         path.unlink()
     return {
-        kind: _assemble(dataset, [result for result in results if result.kind == kind])
+        kind: _assemble(
+            dataset,
+            [result for result in results if result.kind == kind],
+            ages(dataset.frame, settings.min_history_days),
+        )
         for kind in dict.fromkeys(task.kind for task in tasks)
     }
 
@@ -173,7 +179,7 @@ def _load(path: str) -> Dataset:
         return split_arrow(pa.ipc.open_file(source).read_all())
 
 
-def _assemble(dataset: Dataset, results: list[FoldResult]) -> OutOfSample:
+def _assemble(dataset: Dataset, results: list[FoldResult], age: NDArray[np.intp]) -> OutOfSample:
     """Put the windows together, calibrating each by the scores known before it."""
     rows, numbers, edges = [], [], []
     past: list[Floats] = []
@@ -186,19 +192,23 @@ def _assemble(dataset: Dataset, results: list[FoldResult]) -> OutOfSample:
         edges.append(np.full(shape, np.nan))
         if past:
             known = np.concatenate(past_dates) < np.datetime64(result.fold.cutoff, "D")
-            edges[-1][:] = bounds_by_horizon(np.where(known, np.concatenate(past), np.nan))
+            before = np.where(known, np.concatenate(past), np.nan)
+            latest = bounds_by_age(before, age[np.concatenate(rows[:-1])])
+            edges[-1][:] = latest[age[window]]
         past.append(scores(dataset.targets[window], result.returns, result.scales))
         past_dates.append(dataset.target_dates[window])
     gate = results[-1].model
     if gate is None:
         raise ValueError("The last fold has to be the gate.")
-    gate.bounds_ = edges[-1][0].copy()
+    gate.edges_ = latest
+    seen = np.concatenate(rows)
     return OutOfSample(
         results[0].kind,
-        np.concatenate(rows),
+        seen,
         np.concatenate(numbers),
         np.concatenate([result.returns for result in results]),
         np.concatenate([result.scales for result in results]),
+        age[seen],
         np.concatenate(edges),
         gate,
     )

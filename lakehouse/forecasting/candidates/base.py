@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from lakehouse.forecasting.dataset import VOLATILITY, Floats, Mask, feature_names
+from lakehouse.forecasting.dataset import VOLATILITY, Floats, feature_names
 
 # Standardised returns beyond this many volatilities are pulled in: one crash must not set a fit.
 CLIP = 5.0
@@ -16,7 +16,7 @@ LEAST_VOLATILITY_SHARE = 0.1
 LEAST_ROWS_FOR_ELASTICITY = 500
 REFERENCE_VOLATILITY = 0.02
 # Quantile of the volatilities that stands in for a missing one.
-YOUNG = 0.95
+MISSING = 0.95
 
 
 class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -52,7 +52,9 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         )
         # A symbol too young to have a volatility is rarely a calm one.
         self.young_volatility_ = (
-            float(np.quantile(volatility[usable], YOUNG)) if usable.any() else REFERENCE_VOLATILITY
+            float(np.quantile(volatility[usable], MISSING))
+            if usable.any()
+            else REFERENCE_VOLATILITY
         )
         self.elasticity_ = _elasticity(volatility[usable], y[usable])
 
@@ -86,13 +88,6 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict_scale(self, X: pd.DataFrame) -> Floats:
         """The scale of the error that intervals are multiplied with, shape (n,)."""
         return self.volatility(X)
-
-
-def with_history(X: pd.DataFrame, bars: int) -> Mask:
-    """Which rows have enough bars behind them, and a volatility."""
-    enough = X["bar_number"].to_numpy(dtype="float64") >= bars
-    mature: Mask = enough & np.isfinite(X[VOLATILITY].to_numpy(dtype="float64"))
-    return mature
 
 
 def _elasticity(volatility: Floats, y: Floats) -> float:

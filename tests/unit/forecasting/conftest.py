@@ -31,9 +31,9 @@ def make_tables(closes: Closes) -> tuple[pa.Table, pa.Table]:
     """Features and targets as the warehouse would give them; all features look back only."""
     features, targets = [], []
     for symbol in closes:
-        close = closes[symbol]
+        close = closes[symbol].dropna()
         log = np.log(close)
-        head = {"source": "test", "symbol": symbol, "trade_date": closes.index}
+        head = {"source": "test", "symbol": symbol, "trade_date": close.index}
         part = pd.DataFrame(head | {"close": close.to_numpy()})
         part["bar_number"] = np.arange(1, len(close) + 1)
         part["volatility_21"] = log.diff().rolling(21).std().to_numpy()
@@ -44,7 +44,7 @@ def make_tables(closes: Closes) -> tuple[pa.Table, pa.Table]:
         future = pd.DataFrame(head)
         for h in range(1, HORIZONS + 1):
             future[f"target_{h}"] = (log.shift(-h) - log).to_numpy()
-            future[f"target_date_{h}"] = pd.Series(closes.index).shift(-h).to_numpy()
+            future[f"target_date_{h}"] = pd.Series(close.index).shift(-h).to_numpy()
         targets.append(future)
     tables = (pd.concat(parts, ignore_index=True) for parts in (features, targets))
     one, other = (pa.Table.from_pandas(table, preserve_index=False) for table in tables)

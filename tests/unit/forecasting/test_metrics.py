@@ -91,3 +91,21 @@ def test_skill_that_is_there_is_found(signal: Dataset, settings, tmp_path) -> No
     assert ridge.p_vs_drift < 0.001
     assert ridge.rank_ic > 0.3
     assert ridge.hit_low > ridge.always_up
+
+
+def test_every_group_is_complete_and_has_every_metric(noise, settings, tmp_path) -> None:
+    kinds = ("last_price", "drift", "ridge")
+    table = develop(noise, settings, workspace=tmp_path, kinds=kinds).table
+    ridge = table[(table.candidate == "ridge") & (table.horizon == 5)]
+    (whole,) = ridge[ridge.group == "overall"].n
+    assert set(ridge.group) == {"overall", "fold", "volatility", "age", "year", "symbol"}
+    for group, rows in ridge.groupby("group"):
+        assert rows.n.sum() == whole, group
+        calibrated = rows[rows.n_intervals.notna()]
+        without_ranks = {"rank_ic", "rank_icir"} if group == "symbol" else set()
+        missing = set(calibrated.columns[calibrated.isna().any()])
+        assert missing == without_ranks, group
+        assert (rows.hit_low <= rows.hit_rate).all() and (rows.hit_rate <= rows.hit_high).all()
+        assert np.average(rows.hit_rate, weights=rows.n) == pytest.approx(
+            ridge[ridge.group == "overall"].hit_rate.item(), abs=1e-3
+        )

@@ -35,4 +35,5 @@ def test_first_window_has_no_intervals_and_later_ones_do(noise, settings, tmp_pa
     result = walkforward.run(noise, folds, ["drift"], settings, workspace=tmp_path)["drift"]
     assert np.isnan(result.bounds[result.folds == 0]).all()
     assert np.isfinite(result.bounds[result.folds > 0]).all()
-    np.testing.assert_array_equal(result.gate_model.bounds_, result.bounds[-1])
+    edges = result.gate_model.edges_[result.ages[-1]]
+    np.testing.assert_array_equal(edges, result.bounds[-1])
