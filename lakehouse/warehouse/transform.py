@@ -244,8 +244,9 @@ def dbt_environment(
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     for table, id_ in snapshots.items():
-        # Empty means: as it is now. It also hides a variable of the caller's own.
-        wanted[f"WEEKAHEAD_SNAPSHOT_{table.replace('.', '_').upper()}"] = str(id_ or "")
+        # None is an empty table, and stays one for this build.
+        pinned = "none" if id_ is None else str(id_)
+        wanted[f"WEEKAHEAD_SNAPSHOT_{table.replace('.', '_').upper()}"] = pinned
     with temporary_environment(wanted):
         yield
 

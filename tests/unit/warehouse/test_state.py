@@ -65,7 +65,7 @@ def test_the_environment_is_restored_and_keeps_the_password_out_of_arguments(
     with dbt_environment(_settings(), SNAPSHOTS):
         assert os.environ["DBT_ENV_SECRET_WEEKAHEAD_PASSWORD"] == "secret-word"
         assert os.environ["WEEKAHEAD_SNAPSHOT_RAW_QUOTES"] == "1"
-        assert os.environ["WEEKAHEAD_SNAPSHOT_ML_FORECASTS"] == ""
+        assert os.environ["WEEKAHEAD_SNAPSHOT_ML_FORECASTS"] == "none"
     assert os.environ["WEEKAHEAD_SNAPSHOT_ML_FORECASTS"] == "77"
     assert "WEEKAHEAD_DBT_HOST" not in os.environ
 
