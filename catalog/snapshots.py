@@ -44,6 +44,24 @@ def tag_snapshot(catalog: Catalog, definition: TableDefinition, snapshot_id: int
     raise CommitConflict(f"{definition.name}: the tag {tag} could not be set; try again.")
 
 
+def untag_snapshot(catalog: Catalog, definition: TableDefinition, tag: str) -> bool:
+    """Remove a tag, so that its snapshot may expire; whether it was there.
+
+    Raises:
+        CommitConflict: Other writers kept winning; the tag is still there.
+    """
+    for _ in range(ATTEMPTS):
+        table = load_table(catalog, definition)
+        if tag not in tags(table):
+            return False
+        try:
+            table.manage_snapshots().remove_tag(tag).commit()
+        except CommitFailedException:
+            continue
+        return True
+    raise CommitConflict(f"{definition.name}: the tag {tag} could not be removed; try again.")
+
+
 def tags(table: Table) -> dict[str, int]:
     """The table's tags and the snapshot each points to."""
     return {

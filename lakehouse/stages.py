@@ -111,10 +111,14 @@ def maintain(settings: Settings, progress: Progress) -> "list[MaintenanceReport]
     from catalog.connect import ensure_tables, open_catalog
     from catalog.maintenance import maintain as clean
     from catalog.tables import TABLES
+    from lakehouse.forecasting.retention import release_snapshots
 
     catalog = open_catalog(settings.catalog, settings.s3)
     ensure_tables(catalog)
     limits = settings.maintenance
+    # A version that is being trained does not serve yet.
+    with _alone(settings, "train", progress):
+        release_snapshots(settings, progress=progress)
     reports = []
     for definition in TABLES:
         progress(f"maintain {definition.name}")

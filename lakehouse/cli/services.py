@@ -11,8 +11,9 @@ from lakehouse.cli import options, remote, show
 def maintain(machine: bool) -> None:
     """Keep the lake small: compact small files, expire old snapshots, delete orphan files.
 
-    Snapshots that a model was trained on are tagged and stay. Safe beside a running ingest. The
-    settings maintenance.* say what is old.
+    Snapshots that a champion was trained on, present or past, are tagged and stay; those of model
+    versions that never served stay for a while. Safe beside a running ingest. The settings
+    maintenance.* say what is old.
     """
     from lakehouse import stages
     from lakehouse.cli.context import services_up

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ALIAS = "champion"
+# When a version began to serve for the first time.
+PROMOTED = f"{TAG}promoted_at"
 MODEL = "model"
 TWIN_FILE = "gate_model.skops"
 REFERENCE_FILE = "feature_reference.parquet"
@@ -114,8 +116,8 @@ def register(
     run_id: str,
     tags: Mapping[str, str],
     description: str,
-) -> str:
-    """Add a version; the number it got."""
+) -> "ModelVersion":
+    """Add a version."""
     from mlflow.exceptions import MlflowException
 
     name = settings.mlflow.model_name
@@ -127,7 +129,7 @@ def register(
         client.create_registered_model(name, description="Five-day stock price forecasts.")
     # A server, unlike a database, takes a logged model as the source only if it is named as such.
     _, logged, model_id = source.partition("models:/")
-    created = client.create_model_version(
+    return client.create_model_version(
         name,
         source,
         run_id=run_id,
@@ -135,13 +137,12 @@ def register(
         description=description,
         model_id=model_id if logged else None,
     )
-    return str(created.version)
 
 
 def promote(client: "MlflowClient", settings: Settings, version: str) -> None:
     """Let a version serve."""
     name = settings.mlflow.model_name
-    client.set_model_version_tag(name, version, f"{TAG}promoted_at", _now())
+    client.set_model_version_tag(name, version, PROMOTED, now())
     client.set_registered_model_alias(name, ALIAS, version)
 
 
@@ -237,7 +238,9 @@ def rollback(
     if target.version == current.version:
         raise UsageError(f"v{current.version} already serves.")
     name = settings.mlflow.model_name
-    client.set_model_version_tag(name, current.version, f"{TAG}rolled_back_at", _now())
+    client.set_model_version_tag(name, current.version, f"{TAG}rolled_back_at", now())
+    if PROMOTED not in target.tags:
+        client.set_model_version_tag(name, target.version, PROMOTED, now())
     client.set_registered_model_alias(name, ALIAS, target.version)
     if progress:
         progress(f"{name}: v{target.version} serves instead of v{current.version}")
@@ -247,16 +250,21 @@ def rollback(
 def _previous(
     client: "MlflowClient", settings: Settings, current: "ModelVersion"
 ) -> "ModelVersion":
-    stamp = f"{TAG}promoted_at"
     served = [
         found
         for found in client.search_model_versions(f"name='{settings.mlflow.model_name}'")
-        if stamp in found.tags and found.tags[stamp] < current.tags.get(stamp, _now())
+        if PROMOTED in found.tags and found.tags[PROMOTED] < current.tags.get(PROMOTED, now())
     ]
     if not served:
         raise UsageError(f"No version served before v{current.version}; name one to roll back to.")
-    return max(served, key=lambda found: found.tags[stamp])
+    return max(served, key=lambda found: found.tags[PROMOTED])
 
 
-def _now() -> str:
+def snapshot_tag(version: "ModelVersion") -> str:
+    """The tag of the lake's snapshots that a version was trained on."""
+    return f"{version.name}-v{version.version}"
+
+
+def now() -> str:
+    """The time, as tags hold it."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -16,6 +16,7 @@ from lakehouse.forecasting import registry, tracking, training_log, warehouse_da
 from lakehouse.forecasting.dataset import Dataset
 from lakehouse.forecasting.development import develop
 from lakehouse.forecasting.progress import Progress, silent
+from lakehouse.forecasting.retention import RELEASED
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.forecasting.training import code_hash
 from lakehouse.settings import Settings
@@ -26,6 +27,7 @@ from lakehouse.warehouse.transform import transform
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 NEEDED = "+fct_features +int_targets"
 
@@ -91,7 +93,7 @@ def reproduce(
     found = registry.get_version(client, settings, version)
     tags = {name.removeprefix(TAG): value for name, value in found.tags.items()}
     snapshots = json.loads(tags["snapshots"])
-    _require_snapshots(settings, snapshots, str(found.version))
+    _require_snapshots(settings, snapshots, found)
     how = settings.model_copy(
         update={"forecast": ForecastSettings.model_validate_json(tags["settings"])}
     )
@@ -133,22 +135,23 @@ def _recorded(client: "MlflowClient", run_id: str) -> dict[str, float]:
 
 
 def _require_snapshots(
-    settings: Settings, snapshots: Mapping[str, int | None], version: str
+    settings: Settings, snapshots: Mapping[str, int | None], version: "ModelVersion"
 ) -> None:
     catalog = open_catalog(settings.catalog, settings.s3)
     for name, snapshot in snapshots.items():
         table = load_table(catalog, BY_NAME[name])
         if snapshot is not None and table.snapshot_by_id(snapshot) is None:
-            raise DataError(
-                f"{name} has no snapshot {snapshot} any more, which v{version} was trained on; "
-                "it cannot be reproduced. Maintenance keeps tagged snapshots: was the tag removed?"
+            gone = (
+                f"v{version.version} cannot be reproduced: {name} has no snapshot {snapshot} any "
+                "more, which it was trained on. "
             )
-        if snapshot is None and table.current_snapshot() is not None:
-            # dbt has no snapshot to pin an empty table to; reading today's rows would be wrong.
-            first = min(table.snapshots(), key=lambda item: item.sequence_number or 0)
+            if released := version.tags.get(RELEASED):
+                raise DataError(
+                    f"{gone}It never served, so 'weekahead maintain' let its snapshots go on "
+                    f"{released[:10]}; WEEKAHEAD_MAINTENANCE__KEEP_REJECTED_DAYS says when."
+                )
             raise DataError(
-                f"{name} was empty when v{version} was trained and has rows now (since snapshot "
-                f"{first.snapshot_id}); an empty table cannot be rebuilt, so v{version} cannot."
+                f"{gone}Maintenance keeps tagged snapshots: was the tag removed by hand?"
             )
 
 

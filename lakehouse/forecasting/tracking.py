@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "weekahead."
+DATABASE = "mlflow.db"
 
 
 def connect(settings: Settings) -> "MlflowClient":
@@ -44,6 +45,12 @@ def connect(settings: Settings) -> "MlflowClient":
             "Check WEEKAHEAD_MLFLOW__TRACKING_URI and that the server is running."
         ) from error
     return client
+
+
+def is_used(settings: Settings) -> bool:
+    """Whether there may be runs; a fresh home has not even a database, and making one is slow."""
+    own = settings.mlflow.tracking_uri is None
+    return not own or (settings.home / DATABASE).exists()
 
 
 def experiment_id(client: "MlflowClient", settings: Settings) -> str:

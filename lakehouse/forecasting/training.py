@@ -209,7 +209,7 @@ def _record(
             model = serving_model(development, kind, settings.forecast)
             source = training_log.log_model(client, development, model, runs[kind])
             serves = decision.changes and kind == decision.serves
-            versions[kind] = registry.register(
+            version = registry.register(
                 client,
                 settings,
                 source=source,
@@ -224,10 +224,10 @@ def _record(
                 },
                 description=decision.reason,
             )
+            versions[kind] = str(version.version)
             for name, snapshot in built.snapshots.items():
                 if snapshot is not None:
-                    tag = f"{settings.mlflow.model_name}-v{versions[kind]}"
-                    tag_snapshot(catalog, BY_NAME[name], snapshot, tag)
+                    tag_snapshot(catalog, BY_NAME[name], snapshot, registry.snapshot_tag(version))
         if decision.changes:
             registry.promote(client, settings, versions[decision.serves])
             say(f"train: v{versions[decision.serves]} ({decision.serves}) serves")

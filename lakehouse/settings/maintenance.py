@@ -11,6 +11,13 @@ class MaintenanceSettings(Section):
     keep_days: int = Field(
         30, ge=0, le=36500, description="Snapshots younger than this stay, tagged ones always."
     )
+    keep_rejected_days: int = Field(
+        90,
+        ge=0,
+        le=36500,
+        description="Days for which a model version that never served keeps its snapshots; those "
+        "of champions, past and present, stay.",
+    )
     orphan_age_hours: float = Field(
         24.0,
         ge=0,

@@ -11,7 +11,15 @@ from catalog.connect import ensure_tables, load_table, open_catalog
 from catalog.maintenance import maintain
 from catalog.merge import merge
 from catalog.snapshots import tags
-from catalog.tables import BY_NAME, FEATURE_DRIFT, FORECASTS, GATE_DECISIONS, QUOTES, SPLITS
+from catalog.tables import (
+    BY_NAME,
+    DIVIDENDS,
+    FEATURE_DRIFT,
+    FORECASTS,
+    GATE_DECISIONS,
+    QUOTES,
+    SPLITS,
+)
 from lakehouse.errors import DataError, UnknownSymbol, UsageError
 from lakehouse.forecasting import registry, tracking
 from lakehouse.forecasting.inference import PredictionReport, predict
@@ -241,7 +249,13 @@ def test_reproduced_after_a_correction_a_late_split_and_maintenance(
     )
     assert merge(catalog, QUOTES, bar, commit_id="correction").corrected == 1
     assert merge(catalog, SPLITS, split, commit_id="late split").new == 1
-    for definition in (QUOTES, SPLITS):
+    # A table that was empty at training is empty in the scratch build, whatever it holds now.
+    assert training.snapshots["raw.dividends"] is None
+    dividend = pa.Table.from_pylist(
+        [key | {"record_date": dt.date(2007, 5, 1), "amount": 0.4, "currency": "USD"}]
+    )
+    assert merge(catalog, DIVIDENDS, dividend, commit_id="late dividend").new == 1
+    for definition in (QUOTES, SPLITS, DIVIDENDS):
         maintain(
             catalog,
             home.s3,

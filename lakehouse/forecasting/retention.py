@@ -1,0 +1,55 @@
+"""Which model versions keep the lake's snapshots that they were trained on.
+
+Champions do, present and past: what once served must stay reproducible. The others keep theirs for
+a while; every training tags snapshots, and most challengers are rejected.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from catalog.connect import open_catalog
+from catalog.snapshots import untag_snapshot
+from catalog.tables import TABLES
+from lakehouse.forecasting import registry, tracking
+from lakehouse.forecasting.progress import Progress, silent
+from lakehouse.forecasting.tracking import TAG
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+RELEASED = f"{TAG}snapshots_released_at"
+
+
+def release_snapshots(settings: Settings, *, progress: Progress | None = None) -> tuple[str, ...]:
+    """Take the tags off the snapshots of versions that never served and are old.
+
+    The snapshots then expire like others. ``reproduce`` works until they have.
+
+    Returns:
+        The versions whose snapshots were let go.
+    """
+    if not tracking.is_used(settings):
+        return ()
+    say = progress or silent
+    client = tracking.connect(settings)
+    catalog = open_catalog(settings.catalog, settings.s3)
+    serving = registry.champion(client, settings)
+    limit = datetime.now(UTC) - timedelta(days=settings.maintenance.keep_rejected_days)
+    released = []
+    for version in client.search_model_versions(f"name='{settings.mlflow.model_name}'"):
+        served = registry.PROMOTED in version.tags or (
+            serving is not None and version.version == serving.version
+        )
+        if served or RELEASED in version.tags or _created(version) > limit:
+            continue
+        for definition in TABLES:
+            untag_snapshot(catalog, definition, registry.snapshot_tag(version))
+        client.set_model_version_tag(version.name, str(version.version), RELEASED, registry.now())
+        say(f"maintain: v{version.version} never served; its snapshots may expire")
+        released.append(str(version.version))
+    return tuple(released)
+
+
+def _created(version: "ModelVersion") -> datetime:
+    return datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
