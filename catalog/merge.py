@@ -87,7 +87,12 @@ class _Plan:
 
 
 def merge(
-    catalog: Catalog, definition: TableDefinition, rows: pa.Table, *, commit_id: str
+    catalog: Catalog,
+    definition: TableDefinition,
+    rows: pa.Table,
+    *,
+    commit_id: str,
+    replace: bool = True,
 ) -> MergeReport:
     """Bring rows into a table with a key: new keys are added, changed rows replaced.
 
@@ -98,6 +103,7 @@ def merge(
         definition: A table with a key.
         rows: At most one row per key; missing optional columns become null.
         commit_id: Names the load; kept in the snapshot's summary.
+        replace: Without it a key that is there stays as it is, whoever wrote it first.
 
     Raises:
         ValueError: The rows hold a key twice, or the table has no key.
@@ -108,7 +114,11 @@ def merge(
         raise ValueError(f"{definition.name} has no key: append to it.")
     rows = conform(rows, definition)
     _refuse_duplicates(rows, definition)
-    return _commit(catalog, definition, lambda table: _plan(table, definition, rows), commit_id)
+
+    def plan(table: Table) -> _Plan:
+        return _plan(table, definition, rows, replace=replace)
+
+    return _commit(catalog, definition, plan, commit_id)
 
 
 def append(
@@ -170,13 +180,15 @@ def current_snapshot(table: Table) -> int | None:
     return snapshot.snapshot_id if snapshot else None
 
 
-def _plan(table: Table, definition: TableDefinition, rows: pa.Table) -> _Plan:
+def _plan(table: Table, definition: TableDefinition, rows: pa.Table, *, replace: bool) -> _Plan:
     """Decide, from the table as it is, what to add and what to rewrite."""
     key = list(definition.key)
     if not rows.num_rows:
         return _Plan(new_keys=rows.select(key), corrected_keys=rows.select(key))
     current = table.scan(row_filter=_span(rows, definition)).to_arrow()
     fresh, changed = _compare(rows, current, definition)
+    if not replace:
+        changed = changed.slice(0, 0)
 
     def write(summary: dict[str, str]) -> None:
         if not changed.num_rows:

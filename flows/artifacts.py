@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
 
 from catalog.maintenance import MaintenanceReport
 from lakehouse.forecasting.inference import PredictionReport
@@ -69,6 +70,7 @@ def trained(report: TrainingReport) -> None:
                         "mae_vs_last_price",
                         "mae_vs_drift",
                         "hit_rate",
+                        "always_up",
                         "rank_ic",
                         "coverage_80",
                         "coverage_95",
@@ -79,6 +81,12 @@ def trained(report: TrainingReport) -> None:
         ],
         "Walk-forward, out of sample, five trading days ahead.",
     )
+    if report.scheme:
+        _table(
+            "train-scheme",
+            [{name: str(value) for name, value in row.items()} for row in report.scheme],
+            "Walk-forward validation: what each window trained on and was tested on.",
+        )
     create_markdown_artifact(
         f"**{report.action}**: {report.reason}\n\n"
         f"Serving: version {report.champion_version} ({report.champion_kind}). "
@@ -133,6 +141,12 @@ def scored(report: ScoreReport) -> None:
     if report.warnings:
         lines = "\n".join(f"- {warning}" for warning in report.warnings)
         create_markdown_artifact(lines, key="score-warnings", description="Outside the limits")
+        # An automation can act on an event: tell somebody, start a training.
+        emit_event(
+            "weekahead.score.warning",
+            resource={"prefect.resource.id": "weekahead.forecasts"},
+            payload={"warnings": list(report.warnings)},
+        )
 
 
 def maintained(reports: Sequence[MaintenanceReport]) -> None:

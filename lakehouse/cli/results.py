@@ -94,10 +94,31 @@ def show_transform(report: "TransformReport | None") -> None:
 
 
 def show_training(report: "TrainingReport") -> None:
-    """Every candidate's figures, the gate's decision, and what serves."""
+    """The validation scheme, every candidate's figures, the gate's decision, and what serves."""
+    if report.scheme:
+        show.table(
+            "Validation: train on the past, leave a gap, test; the gate decides on the last window",
+            ["fold", "train from", "to", "rows", "gap days", "test from", "to", "rows"],
+            [
+                tuple(
+                    str(row[name])
+                    for name in (
+                        "fold",
+                        "train_start",
+                        "train_end",
+                        "train_rows",
+                        "gap_days",
+                        "test_start",
+                        "test_end",
+                        "test_rows",
+                    )
+                )
+                for row in report.scheme
+            ],
+        )
     show.table(
         "Walk-forward, out of sample, 5 trading days ahead (below 1 beats last price, or drift)",
-        ["candidate", "MAE/last", "MAE/drift", "hit rate", "rank IC", "80 %", "95 %"],
+        ["candidate", "MAE/last", "MAE/drift", "hit rate", "always up", "rank IC", "80 %", "95 %"],
         [
             (
                 candidate.kind,
@@ -107,6 +128,7 @@ def show_training(report: "TrainingReport") -> None:
                         ("mae_vs_last_price", ".4f"),
                         ("mae_vs_drift", ".4f"),
                         ("hit_rate", ".1%"),
+                        ("always_up", ".1%"),
                         ("rank_ic", "+.3f"),
                         ("coverage_80", ".1%"),
                         ("coverage_95", ".1%"),
@@ -157,6 +179,11 @@ def show_forecasts(report: "PredictionReport") -> None:
     if len(rows) > MAX_ROWS:
         show.line(f"… and {len(rows) - MAX_ROWS} more symbols; they are in ml.forecasts.")
     show.line(f"{report.new} of {report.forecasts} forecasts are new in the ledger.")
+    if report.unseen:
+        show.warning(
+            f"Not forecast, because version {report.model_version} was not trained on it: "
+            f"{', '.join(report.unseen)}. Run 'weekahead train'."
+        )
     if report.stale:
         show.warning(f"Too old to forecast from: {', '.join(report.stale)}.")
 

@@ -77,7 +77,13 @@ def backfill(
     )
     say(f"predict: {rows.num_rows} simulated forecasts, {new} new")
     return report(
-        rows, origin, kind=model.kind, new=new, stale=(), seconds=time.monotonic() - started
+        rows,
+        origin,
+        kind=model.kind,
+        new=new,
+        stale=(),
+        unseen=(),
+        seconds=time.monotonic() - started,
     )
 
 

@@ -48,6 +48,11 @@ class Dataset:
         return self.frame["trade_date"].to_numpy().astype("datetime64[D]")
 
     @property
+    def sources(self) -> list[str]:
+        """Where the symbols come from."""
+        return sorted(set(self.frame["source"]))
+
+    @property
     def features(self) -> list[str]:
         """Names of the features, in order."""
         return feature_names(self.frame)

@@ -4,19 +4,22 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
 from catalog.connect import open_catalog
-from lakehouse.errors import DataError
+from lakehouse.errors import DataError, UsageError
 from lakehouse.forecasting import ledger, registry, tracking, warehouse_data
 from lakehouse.forecasting.dataset import Floats
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class PredictionReport:
         new: Those that were not in the ledger yet.
         simulated: Whether they were made for dates in the past.
         stale: Symbols whose latest bar is too old to forecast from.
+        unseen: Sources that the model was not trained on, and does not forecast.
         latest: The forecasts of the last as-of date of each symbol, rows of ``ml.forecasts``.
         seconds: Duration.
     """
@@ -48,6 +52,7 @@ class PredictionReport:
     new: int
     simulated: bool
     stale: tuple[str, ...]
+    unseen: tuple[str, ...]
     latest: tuple[dict[str, Any], ...]
     seconds: float
 
@@ -76,7 +81,8 @@ def predict(
         progress: Told what happens.
 
     Raises:
-        UsageError: Nothing serves yet, or the dates are the wrong way round.
+        UsageError: Nothing serves yet, or not for these sources; or the dates are the wrong way
+            round.
         UnknownSymbol: A symbol has no features.
         NotEnoughData: There are no features.
     """
@@ -94,6 +100,9 @@ def predict(
         frame = warehouse_data.read_latest(warehouse, symbols)
         open_days = warehouse_data.read_open_days(warehouse)
         closed_days = warehouse_data.read_closed_days(warehouse)
+    frame, unseen = seen_rows(frame, version)
+    if unseen:
+        say(f"predict: left out, v{version.version} was not trained on it: {', '.join(unseen)}")
     frame, stale = fresh_rows(frame, settings.forecast.stale_days)
     if stale:
         say(f"predict: left out, no recent bar: {', '.join(stale)}")
@@ -120,6 +129,7 @@ def predict(
         kind=registry.version_kind(version),
         new=new,
         stale=stale,
+        unseen=unseen,
         seconds=time.monotonic() - started,
     )
 
@@ -132,6 +142,23 @@ def _forecast(model: Forecaster, frame: pd.DataFrame, version: str) -> Floats:
             f"v{version} was trained by other code or on other features and does not run any more "
             f"({error}): run 'weekahead train', or roll back to a version that does."
         ) from error
+
+
+def seen_rows(frame: pd.DataFrame, version: "ModelVersion") -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Leave out sources that a version was not trained on: their market may be another.
+
+    Raises:
+        UsageError: Nothing is left.
+    """
+    known = frame["source"].isin(registry.version_sources(version))
+    unseen = tuple(sorted(set(frame.loc[~known, "source"])))
+    if not known.any():
+        raise UsageError(
+            f"v{version.version} was trained on "
+            f"{', '.join(registry.version_sources(version)) or 'unnamed sources'}, "
+            f"not on {', '.join(unseen)}: run 'weekahead train' first."
+        )
+    return frame[known].reset_index(drop=True), unseen
 
 
 def fresh_rows(frame: pd.DataFrame, stale_days: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -151,6 +178,7 @@ def report(
     kind: str,
     new: int,
     stale: tuple[str, ...],
+    unseen: tuple[str, ...],
     seconds: float,
 ) -> PredictionReport:
     """Sum up rows of the ledger."""
@@ -174,6 +202,7 @@ def report(
         new=new,
         simulated=origin.simulated,
         stale=stale,
+        unseen=unseen,
         latest=tuple(sorted(latest, key=lambda row: (row["symbol"], row["horizon"]))),
         seconds=round(seconds, 3),
     )

@@ -13,14 +13,11 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from catalog.connect import load_table
 from catalog.merge import merge
 from catalog.tables import FORECASTS
 from lakehouse.forecasting.dataset import Dates, Floats
 from lakehouse.forecasting.forecaster import OUTPUTS
 from lakehouse.forecasting.trading_days import next_trading_days
-
-KEY = list(FORECASTS.key)
 
 
 @dataclass(frozen=True)
@@ -99,22 +96,4 @@ def price_rows(
 
 def write(catalog: Catalog, rows: pa.Table, *, commit_id: str) -> int:
     """Add the forecasts that the ledger does not hold yet; how many those were."""
-    if not rows.num_rows:
-        return 0
-    days = rows.column("as_of_date").to_pylist()
-    there = (
-        load_table(catalog, FORECASTS)
-        .scan(
-            row_filter=f"as_of_date >= '{min(days)}' and as_of_date <= '{max(days)}'",
-            selected_fields=tuple(KEY),
-        )
-        .to_arrow()
-    )
-    if there.num_rows:
-        there = there.cast(rows.select(KEY).schema)
-        fresh = rows.join(there, keys=KEY, join_type="left anti").select(rows.column_names)
-    else:
-        fresh = rows
-    if not fresh.num_rows:
-        return 0
-    return merge(catalog, FORECASTS, fresh, commit_id=commit_id).new
+    return merge(catalog, FORECASTS, rows, commit_id=commit_id, replace=False).new

@@ -25,7 +25,7 @@ def evaluate(dataset: Dataset, results: dict[str, OutOfSample]) -> pd.DataFrame:
 
     Returns:
         One row per candidate, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
-        ``year``, ``symbol``) and member of the group. A single symbol has no rank.
+        ``source``, ``year``, ``symbol``) and member of the group. A single symbol has no rank.
     """
     rows: list[dict[str, object]] = []
     for kind, result in results.items():
@@ -218,6 +218,7 @@ def _groups(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, 
     tercile = terciles(frame[VOLATILITY].to_numpy(dtype="float64"))
     labels = {
         "volatility": np.array([names[value] for value in tercile.tolist()]),
+        "source": frame["source"].to_numpy(dtype=str),
         "age": np.array(AGES)[result.ages],
         "year": frame["trade_date"].dt.year.to_numpy().astype(str),
         "symbol": symbols_of(frame).to_numpy(dtype=str),

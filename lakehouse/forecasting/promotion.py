@@ -51,6 +51,10 @@ def _twin_forecast(
     if cutoff > development.gate.cutoff:
         return None, f"it has seen the window (its own gate began after {cutoff})", False
     inputs = development.dataset.inputs
+    strangers = set(development.dataset.sources) - set(registry.version_sources(version))
+    if strangers:
+        # One model serves all sources, but only those that it has learned from.
+        return None, f"it has never seen {', '.join(sorted(strangers))}", True
     try:
         twin = registry.load_twin(client, version)
     except WeekaheadError as error:

@@ -4,6 +4,7 @@ Models are stored with skops. MLflow would trust the types that a model's own de
 here the list is fixed, and anything else, pickle first of all, is refused.
 """
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -211,6 +212,11 @@ def artifact(client: "MlflowClient", version: "ModelVersion", path: str, folder:
 def version_kind(version: "ModelVersion") -> str:
     """The candidate that a version holds."""
     return str(version.tags.get(f"{TAG}kind", ""))
+
+
+def version_sources(version: "ModelVersion") -> list[str]:
+    """The sources whose symbols a version was trained on."""
+    return list(json.loads(version.tags.get(f"{TAG}sources", "[]")))
 
 
 def rollback(

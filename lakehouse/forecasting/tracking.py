@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import warnings
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,23 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
             artifact_location=f"s3://{settings.s3.artifacts_bucket}/mlflow",
         )
     )
+
+
+def close_dead_runs(client: "MlflowClient", settings: Settings) -> None:
+    """Mark what killed trainings of this home left running; only one trains at a time."""
+    running = client.search_runs(
+        [experiment_id(client, settings)],
+        filter_string=(
+            f"tags.`{TAG}home` = '{home_name(settings)}' and attributes.status = 'RUNNING'"
+        ),
+    )
+    for run in running:
+        client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def home_name(settings: Settings) -> str:
+    """Names this home among those that may share a server."""
+    return f"{platform.node()}:{settings.home.absolute()}"
 
 
 def last_run(client: "MlflowClient", settings: Settings, training_key: str) -> str | None:

@@ -188,6 +188,7 @@ def _record(
     say: Progress,
 ) -> _Outcome:
     """Runs, models, versions, the champion's alias and the lake's tags."""
+    tracking.close_dead_runs(client, settings)
     tags = _describe(settings, development, built, digest)
     run_id, candidates = training_log.log_training(
         client,
@@ -245,9 +246,11 @@ def _describe(
         "settings": settings.forecast.model_dump_json(),
         "data_digest": digest,
         "code": code_hash(),
+        "home": tracking.home_name(settings),
         "dbt_models": built.models,
         "libraries": json.dumps(training_log.library_versions(), sort_keys=True),
         "trained_until": str(dates.max()),
+        "sources": json.dumps(development.dataset.sources),
         "gate_cutoff": development.gate.cutoff.isoformat(),
     }
 

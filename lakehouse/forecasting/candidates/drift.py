@@ -1,4 +1,4 @@
-"""Drift: each symbol's mean return, shrunk towards the mean of all."""
+"""Drift: each symbol's mean return, shrunk towards the mean of its source."""
 
 from typing import Self
 
@@ -12,35 +12,46 @@ from lakehouse.forecasting.dataset import Floats, symbols_of
 class Drift(Candidate):
     """The random-effects mean of each symbol (DerSimonian & Laird 1986), never below zero.
 
-    A symbol's mean return is nearly all noise, so it moves towards the mean of all by the share of
-    its variance that noise explains. Overlapping labels count as n/horizon independent ones. The
-    pooled mean averages dates, because symbols of one day move together. A negative estimate is
-    set to zero: nobody holds a share for an expected loss (Campbell & Thompson 2008).
+    A symbol's mean return is nearly all noise, so it moves towards the mean of all symbols of its
+    source, which is a market with a currency of its own, by the share of its variance that noise
+    explains. Overlapping labels count as n/horizon independent ones. The pooled mean averages
+    dates, because symbols of one day move together. A negative estimate is set to zero: nobody
+    holds a share for an expected loss (Campbell & Thompson 2008).
     """
 
     kind = "drift"
     needs_history = False
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Learn the pooled mean and one mean per symbol."""
+        """Learn each source's pooled mean and one mean per symbol."""
         self.remember(X, y)
-        rows = pd.DataFrame({"name": symbols_of(X), "date": X["trade_date"], "y": y})
-        pooled = float(rows.groupby("date", sort=True)["y"].mean().mean()) if len(rows) else 0.0
-        self.pooled_ = max(pooled, 0.0)
+        rows = pd.DataFrame(
+            {"source": X["source"], "name": symbols_of(X), "date": X["trade_date"], "y": y}
+        )
+        self.pooled_: dict[str, float] = {}
+        self.means_: dict[str, float] = {}
+        for source, part in rows.groupby("source", sort=True, observed=True):
+            self._learn(str(source), part)
+        return self
+
+    def _learn(self, source: str, rows: pd.DataFrame) -> None:
+        pooled = float(rows.groupby("date", sort=True)["y"].mean().mean())
+        self.pooled_[source] = max(pooled, 0.0)
         by_symbol = rows.groupby("name", sort=True)["y"].agg(["mean", "var", "count"])
         by_symbol = by_symbol[by_symbol["count"] > 2 * self.horizon]
         noise = (by_symbol["var"] * self.horizon / by_symbol["count"]).to_numpy(dtype="float64")
         by_symbol, noise = by_symbol[noise > 0], noise[noise > 0]
         deviations = random_effects(by_symbol["mean"].to_numpy(dtype="float64"), noise)
-        self.means_ = {
+        self.means_ |= {
             str(name): max(pooled + deviation, 0.0)
             for name, deviation in zip(by_symbol.index, deviations.tolist(), strict=True)
         }
-        return self
 
     def predict(self, X: pd.DataFrame) -> Floats:
-        """The symbol's shrunk mean; the pooled one for a symbol without history."""
-        return symbols_of(X).map(self.means_).fillna(self.pooled_).to_numpy(dtype="float64")
+        """The symbol's shrunk mean; without history its source's, without a source zero."""
+        pooled = X["source"].astype(str).map(self.pooled_).fillna(0.0)
+        means = symbols_of(X).map(self.means_).fillna(pooled)
+        return np.asarray(means, dtype="float64")
 
 
 def random_effects(means: Floats, noise: Floats) -> Floats:

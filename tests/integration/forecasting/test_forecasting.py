@@ -1,10 +1,15 @@
 """Training, forecasting, scoring and reproducing on real services, with the sample's bars."""
 
 import datetime as dt
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from catalog.connect import ensure_tables, load_table, open_catalog
@@ -23,7 +28,9 @@ from catalog.tables import (
 from lakehouse.errors import DataError, UnknownSymbol, UsageError
 from lakehouse.forecasting import registry, tracking
 from lakehouse.forecasting.inference import PredictionReport, predict
-from lakehouse.forecasting.reproduce import reproduce
+from lakehouse.forecasting.ledger import write
+from lakehouse.forecasting.reproduce import _require_snapshots, reproduce
+from lakehouse.forecasting.retention import release_snapshots
 from lakehouse.forecasting.scoring import score
 from lakehouse.forecasting.training import TrainingReport, train
 from lakehouse.settings import Settings
@@ -57,8 +64,27 @@ def training(home: Settings) -> TrainingReport:
     return train(home)
 
 
+# Dies as by kill -9, with the runs and models written, before a version is registered.
+KILLED_TRAINING = """
+import os, signal, sys
+from lakehouse.forecasting import registry
+from lakehouse.forecasting.training import train
+from lakehouse.services import running
+from lakehouse.settings import Settings
+registry.register = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+with running(Settings(home=sys.argv[1], forecast={"folds": 2}, _env_file=None)) as settings:
+    train(settings, force=True)
+"""
+
+
 @pytest.fixture(scope="module")
-def again(home: Settings, training: TrainingReport) -> TrainingReport:
+def killed(home: Settings, training: TrainingReport) -> None:
+    command = [sys.executable, "-c", KILLED_TRAINING, str(home.home)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def again(home: Settings, training: TrainingReport, killed: None) -> TrainingReport:
     return train(home, force=True)
 
 
@@ -218,6 +244,85 @@ def test_challenger_on_the_same_data_does_not_replace_the_champion(
     version = registry.get_version(client, home, again.challenger_version)
     assert version.tags["weekahead.gate"] == "rejected"
     assert version.tags["weekahead.gate_reason"] == again.reason
+
+
+def test_a_killed_training_leaves_nothing_that_serves(
+    home: Settings, training: TrainingReport, again: TrainingReport
+) -> None:
+    client = tracking.connect(home)
+    (experiment,) = client.search_experiments(filter_string=f"name = '{home.mlflow.experiment}'")
+    runs = client.search_runs([experiment.experiment_id], "attributes.run_name = 'training'")
+    assert [run.info.status for run in runs] == ["FINISHED", "KILLED", "FINISHED"]
+    versions = client.search_model_versions(f"name='{home.mlflow.model_name}'")
+    assert {str(found.run_id) for found in versions}.isdisjoint({runs[1].info.run_id})
+    # The next training got the same figures as if nothing had happened.
+    assert again.data_digest == training.data_digest
+    assert {c.kind: c.figures for c in again.candidates} == {
+        c.kind: c.figures for c in training.candidates
+    }
+
+
+def test_snapshots_of_rejected_versions_are_let_go_and_those_of_champions_kept(
+    home: Settings, training: TrainingReport, again: TrainingReport
+) -> None:
+    tagged = load_table(open_catalog(home.catalog, home.s3), QUOTES)
+    names = [f"{home.mlflow.model_name}-v{r.challenger_version}" for r in (training, again)]
+    assert set(names) <= set(tags(tagged))
+    assert release_snapshots(home) == ()
+    limits = home.maintenance.model_copy(update={"keep_rejected_days": 0})
+    now = home.model_copy(update={"maintenance": limits})
+    assert release_snapshots(now) == (again.challenger_version,)
+    assert release_snapshots(now) == ()
+    tagged.refresh()
+    assert set(tags(tagged)) & set(names) == {names[0]}
+    version = registry.get_version(tracking.connect(home), home, again.challenger_version)
+    with pytest.raises(DataError, match="never served, so 'weekahead maintain' let its snapshots"):
+        _require_snapshots(home, {"raw.quotes": 1}, version)
+    # They have not expired yet, so it still can be reproduced.
+    _require_snapshots(home, again.snapshots, version)
+
+
+def test_a_source_that_the_champion_never_saw_is_not_forecast_and_asks_for_a_new_fit(
+    home: Settings, training: TrainingReport, again: TrainingReport
+) -> None:
+    client = tracking.connect(home)
+    name, version = home.mlflow.model_name, training.champion_version
+    client.set_model_version_tag(name, version, "weekahead.sources", '["elsewhere"]')
+    with pytest.raises(UsageError, match="trained on elsewhere, not on sample"):
+        predict(home)
+    report = train(home, force=True, dry_run=True)
+    assert report.action == "refresh"
+    assert "it has never seen sample" in report.reason
+    client.set_model_version_tag(name, version, "weekahead.sources", '["sample"]')
+    assert predict(home).unseen == ()
+
+
+def test_two_forecasts_at_once_leave_the_ledger_of_the_first(
+    home: Settings, prediction: PredictionReport
+) -> None:
+    before = rows(home, FORECASTS)
+    catalog = open_catalog(home.catalog, home.s3)
+    ledger = load_table(catalog, FORECASTS).scan().to_arrow()
+    day = pc.add(ledger["as_of_date"], pa.scalar(dt.timedelta(days=30)).cast(pa.duration("s")))
+    late = ledger.set_column(
+        ledger.column_names.index("as_of_date"), "as_of_date", day.cast(pa.date32())
+    )
+    other = late.set_column(
+        late.column_names.index("point"), "point", pc.multiply(late["point"], 2.0)
+    )
+    with ThreadPoolExecutor(2) as pool:
+        new = list(
+            pool.map(
+                lambda rows: write(open_catalog(home.catalog, home.s3), rows, commit_id="race"),
+                (late, other),
+            )
+        )
+    assert sorted(new) == [0, ledger.num_rows]
+    winner = late if new[0] else other
+    found = [row for row in rows(home, FORECASTS) if row not in before]
+    assert sorted(row["point"] for row in found) == sorted(winner["point"].to_pylist())
+    load_table(catalog, FORECASTS).delete(f"as_of_date >= '{min(day.to_pylist())}'")
+    assert len(rows(home, FORECASTS)) == len(before)
 
 
 def test_rollback_and_back_again(

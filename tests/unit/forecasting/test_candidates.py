@@ -49,7 +49,7 @@ def test_young_and_unknown_symbols_are_forecast_by_the_drift(noise, settings, ki
     assert np.isfinite(returns).all()
     assert (scales > 0).all()
     if CANDIDATES[kind].needs_history:
-        assert returns[0, 4] == model.fallbacks_[4].pooled_
+        assert returns[0, 4] == model.fallbacks_[4].pooled_["test"]
 
 
 def test_a_lake_of_young_symbols_only_still_trains(noise: Dataset, settings) -> None:
@@ -112,3 +112,14 @@ def test_shrunk_slope() -> None:
 
 def test_forecaster_is_cloneable() -> None:
     assert clone(Forecaster(kind="ridge", seed=3)).get_params()["kind"] == "ridge"
+
+
+def test_the_drift_of_one_market_does_not_reach_another(noise: Dataset) -> None:
+    known = np.isfinite(noise.targets[:, 0])
+    rows, rising = noise.inputs[known], np.abs(noise.targets[known, 0])
+    other = rows.assign(source="elsewhere")
+    model = Drift().fit(pd.concat([rows, other]), np.concatenate([rising, -rising]))
+    assert (model.predict(rows) > 0).all()
+    assert (model.predict(other) == 0).all()
+    alone = Drift().fit(rows, rising)
+    assert model.predict(rows).tobytes() == alone.predict(rows).tobytes()

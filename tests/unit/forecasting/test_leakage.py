@@ -72,3 +72,36 @@ def test_shuffled_targets_have_no_skill(signal: Dataset, settings, tmp_path) -> 
     table = develop(dataset, settings, workspace=tmp_path, kinds=("last_price", "drift", "ridge"))
     overall = table.table[table.table.group == "overall"]
     assert overall.mae_vs_last_price.min() > 0.97
+
+
+def test_a_symbol_that_is_delisted_still_teaches_and_is_judged_while_it_trades(
+    build, closes, settings, tmp_path
+) -> None:
+    """Dropping what failed later would be survivorship: its past must stay in the data."""
+    gone = closes.copy()
+    last = closes.index[260]
+    gone.loc[gone.index > last, "S0"] = np.nan
+    dataset = build(gone)
+    folds = plan(unique_dates(dataset), settings)
+    assert folds[0].test_start < last.date() < folds[-1].test_start
+    kinds = ("last_price", "drift", "ridge")
+    result = develop(dataset, settings, workspace=tmp_path, kinds=kinds)
+    rows = result.results["ridge"].rows
+    judged = dataset.frame.iloc[rows]
+    assert judged.loc[judged.symbol == "S0", "trade_date"].max() == last
+    labels = dataset.labels_before(folds[-1].cutoff)
+    assert np.isfinite(labels[dataset.frame.symbol == "S0", 0]).sum() == 260
+    # The last bar of a symbol has no outcome, whatever the others do afterwards.
+    final = (dataset.frame.symbol == "S0") & (dataset.frame.trade_date == last)
+    assert np.isnan(dataset.targets[final]).all()
+
+
+def test_a_correction_that_comes_later_does_not_change_what_was_known(build, closes) -> None:
+    day = closes.index[200]
+    corrected = closes.copy()
+    corrected.loc[closes.index[201], "S1"] *= 1.5
+    one, other = build(closes), build(corrected)
+    assert one.as_known_on(day.date()).digest() == other.as_known_on(day.date()).digest()
+    assert one.as_known_on(closes.index[201].date()).digest() != (
+        other.as_known_on(closes.index[201].date()).digest()
+    )

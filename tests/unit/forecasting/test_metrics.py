@@ -98,7 +98,7 @@ def test_every_group_is_complete_and_has_every_metric(noise, settings, tmp_path)
     table = develop(noise, settings, workspace=tmp_path, kinds=kinds).table
     ridge = table[(table.candidate == "ridge") & (table.horizon == 5)]
     (whole,) = ridge[ridge.group == "overall"].n
-    assert set(ridge.group) == {"overall", "fold", "volatility", "age", "year", "symbol"}
+    assert set(ridge.group) == {"overall", "fold", "volatility", "age", "source", "year", "symbol"}
     for group, rows in ridge.groupby("group"):
         assert rows.n.sum() == whole, group
         calibrated = rows[rows.n_intervals.notna()]
