@@ -302,11 +302,10 @@ def test_two_forecasts_at_once_leave_the_ledger_of_the_first(
 ) -> None:
     before = rows(home, FORECASTS)
     catalog = open_catalog(home.catalog, home.s3)
-    ledger = load_table(catalog, FORECASTS).scan().to_arrow()
+    ledger = load_table(catalog, FORECASTS).scan(row_filter="simulated == false").to_arrow()
     day = pc.add(ledger["as_of_date"], pa.scalar(dt.timedelta(days=30)).cast(pa.duration("s")))
-    late = ledger.set_column(
-        ledger.column_names.index("as_of_date"), "as_of_date", day.cast(pa.date32())
-    )
+    day = day.cast(pa.date32())
+    late = ledger.set_column(ledger.column_names.index("as_of_date"), "as_of_date", day)
     other = late.set_column(
         late.column_names.index("point"), "point", pc.multiply(late["point"], 2.0)
     )
