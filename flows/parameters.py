@@ -18,6 +18,8 @@ Source = Annotated[
     AfterValidator(_known),
     Field(json_schema_extra={"enum": list(SOURCES)}),
 ]
+# The server checks patterns, but not formats.
+Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-\d{2}-\d{2}$"})]
 Symbol = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Z0-9.^=_-]+$")]
 
 SourceParameter = Annotated[
@@ -33,11 +35,11 @@ BoardParameter = Annotated[
     Field(title="Board", description="A whole board day by day, such as TQBR (source moex)."),
 ]
 StartParameter = Annotated[
-    date | None,
+    Day | None,
     Field(title="Start", description="First trading date to fetch; empty: where the lake ends."),
 ]
 EndParameter = Annotated[
-    date | None, Field(title="End", description="Last trading date to fetch; empty: today.")
+    Day | None, Field(title="End", description="Last trading date to fetch; empty: today.")
 ]
 ForceParameter = Annotated[
     bool, Field(title="Force", description="Train although nothing has changed.")

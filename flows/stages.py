@@ -7,14 +7,17 @@ from datetime import date
 from typing import Annotated, Any
 
 from prefect import flow, task
+from prefect.assets import materialize
 from prefect.client.schemas.objects import State, TaskRun
 from pydantic import Field
 
 from catalog.maintenance import MaintenanceReport
-from flows import artifacts
+from flows import artifacts, assets, dbt
+from flows.alerts import report_stale
 from flows.fan_out import executor
 from flows.parameters import (
     BoardParameter,
+    Day,
     EndParameter,
     ForceParameter,
     SourceParameter,
@@ -49,10 +52,18 @@ def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, RetriableError)
 
 
-@task(name="land quotes", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=_may_help)
+@materialize(
+    *assets.LAKE,
+    name="land quotes",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_may_help,
+)
 def _land(request: IngestRequest) -> IngestReport:
     with _settings() as settings:
-        return stages.ingest(settings, request, log.info)
+        report = stages.ingest(settings, request, log.info)
+        report_stale(settings, request.source)
+        return report
 
 
 @flow(name="ingest", description="Quotes and corporate actions from a source into the lake.")
@@ -85,10 +96,16 @@ def ingest(
     return report
 
 
-@task(name="build marts with dbt")
+@materialize(assets.MARTS, name="build marts with dbt", asset_deps=[*assets.LAKE])
 def _build(full_refresh: bool, force: bool) -> TransformReport | None:
     with _settings() as settings:
-        return stages.transform(settings, log.info, full_refresh=full_refresh, force=force)
+        return stages.transform(
+            settings,
+            log.info,
+            full_refresh=full_refresh,
+            force=force,
+            invoke=dbt.invoker(),
+        )
 
 
 @flow(name="transform", description="Marts and features in ClickHouse from the lake, with dbt.")
@@ -111,7 +128,7 @@ def transform(
     return report
 
 
-@task(name="train candidates")
+@materialize(assets.MODEL, name="train candidates", asset_deps=[assets.MARTS])
 def _train(force: bool, dry_run: bool) -> TrainingReport:
     with _settings() as settings:
         return stages.train(
@@ -141,7 +158,7 @@ def train(
     return report
 
 
-@task(name="forecast")
+@materialize(assets.LEDGER, name="forecast", asset_deps=[assets.MODEL, assets.MARTS])
 def _predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None
 ) -> PredictionReport:
@@ -158,11 +175,11 @@ def _predict(
 @flow(name="predict", description="Five-day forecasts with intervals into the ledger.")
 def predict(
     as_of: Annotated[
-        date | None,
+        Day | None,
         Field(title="As of", description="Forecast as of this date; empty: the latest bar."),
     ] = None,
     until: Annotated[
-        date | None,
+        Day | None,
         Field(title="Until", description="With 'As of': each date from that one to this one."),
     ] = None,
     symbols: SymbolsParameter = None,
@@ -182,7 +199,7 @@ def predict(
     return report
 
 
-@task(name="score forecasts")
+@materialize(assets.ACCURACY, name="score forecasts", asset_deps=[assets.LEDGER, assets.MARTS])
 def _score(strict: bool) -> ScoreReport:
     with _settings() as settings:
         return stages.score(settings, log.info, strict=strict)

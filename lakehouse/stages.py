@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.request import IngestReport, IngestRequest
-    from lakehouse.warehouse.transform import TransformReport
+    from lakehouse.warehouse.transform import Invoke, TransformReport
 
 Progress = Callable[[str], None]
 
@@ -34,6 +34,7 @@ def transform(
     *,
     full_refresh: bool = False,
     force: bool = False,
+    invoke: "Invoke | None" = None,
 ) -> "TransformReport | None":
     """Build the marts from the lake; None when they are up to date.
 
@@ -58,6 +59,7 @@ def transform(
             full_refresh=full_refresh,
             snapshots=snapshots,
             progress=progress,
+            invoke=invoke,
         )
 
 

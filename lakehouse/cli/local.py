@@ -1,8 +1,13 @@
-"""The local stack: up, down, status."""
+"""The local stack: up, down, status, doctor."""
+
+from typing import TYPE_CHECKING
 
 import click
 
 from lakehouse.cli import options, show
+
+if TYPE_CHECKING:
+    from lakehouse.services.local import Status
 
 
 @click.command()
@@ -52,7 +57,31 @@ def status(machine: bool) -> int:
     return 0 if found and all(service.state == "ready" for service in found) else 1
 
 
-def _show(found: list, machine: bool) -> None:  # type: ignore[type-arg]
+@click.command()
+@options.as_json
+def doctor(machine: bool) -> int:
+    """Look for what is wrong or soon will be, and say what to do about it.
+
+    Versions, disk, private files and passwords, services, ports, the catalog and its tables, how
+    fresh the quotes are, the last runs. The exit code is 1 when there is a problem.
+    """
+    from lakehouse.doctor import examine
+    from lakehouse.settings import load_settings
+
+    findings = examine(load_settings())
+    if machine:
+        show.as_json([finding.to_dict() for finding in findings])
+    else:
+        show.table(
+            None,
+            ["", "about", "found", "what to do"],
+            [(found.level, found.area, found.what, found.todo) for found in findings],
+            left=4,
+        )
+    return int(any(finding.level == "problem" for finding in findings))
+
+
+def _show(found: "list[Status]", *, machine: bool) -> None:
     if machine:
         show.as_json([service.to_dict() for service in found])
         return
@@ -77,4 +106,4 @@ def _show(found: list, machine: bool) -> None:  # type: ignore[type-arg]
     )
 
 
-COMMANDS = (up, down, status)
+COMMANDS = (up, down, status, doctor)

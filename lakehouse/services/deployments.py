@@ -44,23 +44,19 @@ def register(settings: Settings, home: Home, progress: Progress) -> None:
         | prefect.client_environment(settings)
         | {"PREFECT_HOME": str(home.data("prefect")), "WEEKAHEAD_HOME": str(home.path)}
     )
-    for arguments in (
-        ["-m", "flows.register"],
-        ["-m", "prefect", "--no-prompt", "deploy", "--all", f"--prefect-file={effective}"],
-    ):
-        with log.open("ab") as output:
-            log.chmod(0o600)
-            code = subprocess.run(
-                [sys.executable, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=home.config,
-                check=False,
-            ).returncode
-        if code:
-            raise ServiceError(f"The deployments could not be registered.\n{tail(log)}")
+    with log.open("ab") as output:
+        log.chmod(0o600)
+        code = subprocess.run(
+            [sys.executable, "-m", "flows.register", str(effective)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=home.config,
+            check=False,
+        ).returncode
+    if code:
+        raise ServiceError(f"The deployments could not be registered.\n{tail(log)}")
     write_private(done, f'"{mark}"')
 
 

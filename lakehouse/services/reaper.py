@@ -46,7 +46,7 @@ class Server:
         """
         request = Request(f"{self._url}{path}", json.dumps(body).encode(), self._headers)
         with urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
 
     def unfinished(self, kind: str, **criteria: Any) -> Iterator[dict[str, Any]]:
         """Unfinished runs of a kind (``flow_runs``, ``task_runs``) that meet the criteria."""

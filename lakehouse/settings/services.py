@@ -54,4 +54,7 @@ class PrefectSettings(Section):
         description="Database of the local stack's server, such as "
         "postgresql+asyncpg://user:password@host/prefect; default: sqlite under the home.",
     )
+    webhook_url: SecretStr | None = Field(
+        None, description='Where alerts are posted as {"text": …}, as chat programs take them.'
+    )
     work_pool: str = Field("weekahead", description="Work pool of the deployments.")

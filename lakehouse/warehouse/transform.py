@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
 
 Progress = Callable[[str], None]
+Invoke = Callable[[list[str]], "dbtRunnerResult"]
 MAX_FAILURES_SHOWN = 5
 QUIET_STATUSES = ("pass", "success", "no-op")
 MAX_ROWS_SHOWN = 3
@@ -86,6 +87,7 @@ def transform(
     snapshots: Snapshots | None = None,
     databases: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    invoke: Invoke | None = None,
 ) -> TransformReport:
     """Build the models and run their tests.
 
@@ -102,6 +104,7 @@ def transform(
         databases: Where to build instead of ``staging``, ``intermediate`` and ``marts``: names by
             layer. Such a scratch build leaves the warehouse alone and runs as ``admin``.
         progress: Told about each finished node.
+        invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
 
     Raises:
         TransformError: A model or test failed, or another build is under way.
@@ -122,7 +125,9 @@ def transform(
         _drop_orphans(client, layers)
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
-        result = _invoke(settings, role, snapshots, databases, select, full_refresh, progress)
+        result = _invoke(
+            settings, role, snapshots, databases, select, full_refresh, progress, invoke
+        )
         nodes, warnings = _summary(client, result, settings)
         seconds = time.monotonic() - started
         if done := _covered(select, before, wanted):
@@ -184,6 +189,7 @@ def _invoke(
     select: str | None,
     full_refresh: bool,
     progress: Progress | None,
+    invoke: Invoke | None,
 ) -> "dbtRunnerResult":
     from dbt.cli.main import dbtRunner
 
@@ -198,6 +204,8 @@ def _invoke(
         arguments += ["--target-path", str(scratch)]
         arguments += ["--vars", json.dumps({"databases": dict(databases)})]
     with dbt_environment(settings, snapshots, role):
+        if invoke:
+            return invoke(arguments)
         return dbtRunner(callbacks=[_listener(progress)]).invoke(arguments)
 
 

@@ -1,0 +1,64 @@
+"""What somebody should look at: in Prefect, in a file, and through a webhook when one is set."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Annotated
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
+from pydantic import Field
+
+from catalog.connect import open_catalog
+from lakehouse.landing.freshness import is_stale
+from lakehouse.services.home import open_home
+from lakehouse.settings import Settings, load_settings
+
+STALE = "weekahead.quotes.stale"
+TIMEOUT_SECONDS = 10
+log = logging.getLogger("weekahead")
+
+
+@flow(name="alert", description="Tell people; automations start it.")
+def alert(
+    subject: Annotated[str, Field(description="One line.", max_length=500)],
+    details: Annotated[str, Field(description="What is known.", max_length=5000)] = "",
+) -> None:
+    """Write an alert to the log, the artifact ``alert``, logs/alerts.log and the webhook.
+
+    Args:
+        subject: One line.
+        details: What is known.
+    """
+    settings = load_settings()
+    log.error("%s %s", subject, details)
+    create_markdown_artifact(f"**{subject}**\n\n{details}", key="alert", description=subject)
+    entry = {"at": datetime.now(UTC).isoformat(), "subject": subject, "details": details}
+    path = open_home(settings.home).logs / "alerts.log"
+    with path.open("a") as file:
+        path.chmod(0o600)
+        file.write(json.dumps(entry) + "\n")
+    if settings.prefect.webhook_url:
+        import httpx
+
+        answer = httpx.post(
+            settings.prefect.webhook_url.get_secret_value(),
+            json={"text": f"{subject}\n{details}"},
+            timeout=TIMEOUT_SECONDS,
+        )
+        if answer.is_error:
+            # The address is a secret, so the client's own error, which shows it, is not used.
+            log.error("The webhook refused the alert with status %s", answer.status_code)
+
+
+def report_stale(settings: Settings, source: str) -> None:
+    """Emit an event when newer quotes of the source must exist by now."""
+    if is_stale(open_catalog(settings.catalog, settings.s3, read_only=True), source):
+        emit_event(
+            STALE,
+            resource={
+                "prefect.resource.id": f"weekahead.source.{source}",
+                "prefect.resource.name": source,
+            },
+        )

@@ -1,0 +1,331 @@
+"""The local stack: up, used, killed, down. Real servers, one stack for the whole module."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from catalog.connect import open_catalog
+from lakehouse.services import running
+from lakehouse.services.home import load_secrets, open_home
+from lakehouse.services.reaper import Server
+from lakehouse.services.stack import load_local
+from lakehouse.services.supervisor import MARK
+from lakehouse.settings import Settings
+
+WEEKAHEAD = Path(sys.executable).parent / "weekahead"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+BASE = {"seaweedfs", "clickhouse", "prefect", "mlflow", "worker", "reaper"}
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [WEEKAHEAD, *arguments],
+        env=os.environ | {"WEEKAHEAD_HOME": str(home)},
+        cwd=home.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def call(home: Path, *arguments: str, code: int = 0) -> str:
+    command = start(home, *arguments)
+    out, err = command.communicate(timeout=500)
+    assert command.returncode == code, f"{command.returncode}\n{out}\n{err}"
+    assert "Traceback" not in err, err
+    return out
+
+
+def up(home: Path) -> dict[str, dict[str, Any]]:
+    return {service["name"]: service for service in json.loads(call(home, "up", "--json"))}
+
+
+def marked(home: Path) -> list[psutil.Process]:
+    """Every living process of this home's stack."""
+    mark = load_secrets(open_home(home))["stack_mark"]
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def eventually(happens: Callable[[], Any], within: float) -> float:
+    """Wait until it is true; the seconds that took."""
+    started = time.monotonic()
+    while not happens():
+        assert time.monotonic() - started < within, "it did not happen in time"
+        time.sleep(0.5)
+    return time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("local") / "home"
+    yield path
+    call(path, "down")
+
+
+@pytest.fixture(scope="module")
+def first(home: Path) -> dict[str, dict[str, Any]]:
+    return up(home)
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, first: dict[str, Any]) -> Server:
+    port = first["prefect"]["ports"]["api"]
+    return Server(
+        f"http://127.0.0.1:{port}/api", f"weekahead:{load_secrets(open_home(home))['prefect']}"
+    )
+
+
+def trigger(server: Server, name: str, **parameters: Any) -> str:
+    wanted = {"deployments": {"name": {"any_": [name]}}}
+    (deployment,) = server.post("/deployments/filter", wanted)
+    run = server.post(
+        f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters}
+    )
+    return str(run["id"])
+
+
+def read_run(server: Server, run_id: str) -> dict[str, Any]:
+    (run,) = server.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    return dict(run)
+
+
+def slots(server: Server) -> dict[str, int]:
+    limits = server.post("/v2/concurrency_limits/filter", {})
+    return {limit["name"]: limit["active_slots"] for limit in limits}
+
+
+@pytest.fixture
+def waiting_run(server: Server) -> Iterator[tuple[str, psutil.Process]]:
+    """A run of ``ingest`` in the middle of its work: it waits for the writers' slot."""
+    taken = server.post(
+        "/v2/concurrency_limits/increment-with-lease",
+        {"names": ["weekahead-writers"], "slots": 1, "mode": "concurrency", "lease_duration": 300},
+    )
+    run_id = trigger(server, "ingest")
+    eventually(lambda: read_run(server, run_id)["state_type"] == "RUNNING", 120)
+    yield run_id, psutil.Process(int(read_run(server, run_id)["infrastructure_pid"]))
+    server.post("/v2/concurrency_limits/decrement-with-lease", {"lease_id": taken["lease_id"]})
+
+
+def test_everything_is_ready_and_a_second_up_changes_nothing(
+    home: Path, first: dict[str, dict[str, Any]]
+) -> None:
+    assert set(first) == BASE
+    assert {service["state"] for service in first.values()} == {"ready"}
+    again = up(home)
+    assert {name: service["pid"] for name, service in again.items()} == {
+        name: service["pid"] for name, service in first.items()
+    }
+    assert json.loads(call(home, "status", "--json"))[0]["state"] == "ready"
+
+
+def test_nothing_listens_beyond_loopback_and_no_secret_is_public(
+    home: Path, first: dict[str, Any]
+) -> None:
+    processes = marked(home)
+    addresses = {
+        connection.laddr.ip
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+    secrets = load_secrets(open_home(home)).values()
+    lines = "\n".join(" ".join(process.cmdline()) for process in processes)
+    assert not any(secret in lines for secret in secrets)
+    for path in (*(home / "config").iterdir(), *(home / "run").rglob("*.json")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+@pytest.mark.parametrize(
+    ("service", "port", "path"),
+    [("prefect", "api", "/api/admin/version"), ("mlflow", "http", "/")],
+)
+def test_servers_ask_for_a_login(first: dict[str, Any], service: str, port: str, path: str) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"http://127.0.0.1:{first[service]['ports'][port]}{path}", timeout=10)
+    assert refused.value.code == 401
+
+
+def test_commands_use_the_stack_and_leave_it_up(home: Path, first: dict[str, Any]) -> None:
+    out = json.loads(call(home, "ingest", "--symbols", "AAPL", "--json"))
+    assert out["tables"]["raw.quotes"]["new"] == 3270
+    assert not (home / "run" / "services.json").exists()
+    assert {p.pid for p in marked(home)} >= {service["pid"] for service in first.values()}
+
+
+def test_a_remote_run_is_followed_to_its_end(home: Path, server: Server) -> None:
+    command = start(home, "ingest", "--remote", "--symbols", "AAPL", "--json")
+    out, err = command.communicate(timeout=300)
+    assert command.returncode == 0, err
+    result = json.loads(out)
+    assert result["state"] == "Completed"
+    assert "AAPL: 9 bars" in err
+    assert read_run(server, result["run_id"])["parameters"]["symbols"] == ["AAPL"]
+
+
+def test_wrong_parameters_are_refused_before_anything_runs(server: Server) -> None:
+    for wrong in ({"source": "nowhere"}, {"symbols": ["not a symbol"]}, {"start": "yesterday"}):
+        with pytest.raises(HTTPError) as refused:
+            trigger(server, "ingest", **wrong)
+        assert refused.value.code in (409, 422), wrong
+
+
+def test_killed_worker_and_flow_become_crashed_and_free_their_slots(
+    home: Path, server: Server, waiting_run: tuple[str, psutil.Process]
+) -> None:
+    run_id, flow = waiting_run
+    worker = next(s for s in json.loads(call(home, "status", "--json")) if s["name"] == "worker")
+    psutil.Process(worker["pid"]).kill()
+    flow.kill()
+    eventually(lambda: read_run(server, run_id)["state_type"] == "CRASHED", 60)
+    deployment = f"deployment:{read_run(server, run_id)['deployment_id']}"
+    assert slots(server)[deployment] == 0
+
+
+def test_the_next_run_after_a_crash_completes_without_doubled_rows(
+    home: Path, server: Server
+) -> None:
+    run_id = trigger(server, "ingest", symbols=["AAPL"])
+    eventually(lambda: read_run(server, run_id)["state_type"] == "COMPLETED", 240)
+    with running(Settings(home=home, _env_file=None)) as settings:  # type: ignore[call-arg]
+        table = open_catalog(settings.catalog, settings.s3).load_table("raw.quotes")
+        rows = table.scan(selected_fields=("symbol", "trade_date")).to_arrow()
+    assert rows.num_rows == 3270 == len(set(zip(*rows.to_pydict().values(), strict=True)))
+
+
+def test_cancelling_ends_the_process(
+    server: Server, waiting_run: tuple[str, psutil.Process]
+) -> None:
+    run_id, flow = waiting_run
+    server.post(
+        f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    )
+    eventually(lambda: read_run(server, run_id)["state_type"] == "CANCELLED", 90)
+    assert not flow.is_running() or flow.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_service_comes_back_by_itself(home: Path, first: dict[str, Any]) -> None:
+    psutil.Process(first["clickhouse"]["pid"]).kill()
+
+    def back() -> bool:
+        services = {s["name"]: s for s in json.loads(_status(home))}
+        again = services["clickhouse"]
+        return bool(again["state"] == "ready" and again["pid"] != first["clickhouse"]["pid"])
+
+    eventually(back, 60)
+
+
+def _status(home: Path) -> str:
+    command = start(home, "status", "--json")
+    return command.communicate(timeout=60)[0]
+
+
+def test_pages_open_in_a_browser(home: Path, first: dict[str, Any]) -> None:
+    from playwright.sync_api import sync_playwright
+
+    secrets = load_secrets(open_home(home))
+    IMAGES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        size = {"width": 1280, "height": 800}
+        page = browser.new_page(viewport=size)  # type: ignore[arg-type]
+        page.goto(first["prefect"]["page"])
+        page.get_by_role("textbox").fill(f"weekahead:{secrets['prefect']}")
+        page.get_by_role("button", name="Login").click()
+        page.goto(f"{first['prefect']['page']}deployments")
+        page.get_by_text("ingest").first.wait_for()
+        page.screenshot(path=IMAGES / "prefect-deployments.png")
+        context = browser.new_context(
+            viewport=size,  # type: ignore[arg-type]
+            http_credentials={"username": "admin", "password": secrets["mlflow_admin"]},
+        )
+        page = context.new_page()
+        page.goto(f"{first['mlflow']['page']}#/experiments")
+        page.get_by_text("Experiments").first.wait_for()
+        page.screenshot(path=IMAGES / "mlflow.png")
+        browser.close()
+
+
+def test_no_secret_reaches_prefects_database_or_the_logs(home: Path, first: dict[str, Any]) -> None:
+    secrets = [value.encode() for value in load_secrets(open_home(home)).values()]
+    files = [*(home / "logs").iterdir(), *(home / "data" / "prefect").glob("prefect.db*")]
+    assert any(path.name == "prefect.db" for path in files)
+    for path in files:
+        content = path.read_bytes()
+        assert not any(secret in content for secret in secrets), path
+
+
+def test_doctor_finds_nothing_wrong_and_names_what_is(home: Path, first: dict[str, Any]) -> None:
+    findings = json.loads(call(home, "doctor", "--json"))
+    assert not [found for found in findings if found["level"] == "problem"]
+    assert {found["area"] for found in findings} >= {
+        "versions", "disk", "credentials", "stack", "catalog", "freshness", "runs",
+    }  # fmt: skip
+    secrets = home / "config" / "secrets.json"
+    secrets.chmod(0o644)
+    try:
+        (problem,) = (
+            found
+            for found in json.loads(call(home, "doctor", "--json", code=1))
+            if found["level"] == "problem"
+        )
+        assert str(secrets) in problem["what"]
+        assert problem["todo"].startswith("chmod")
+    finally:
+        secrets.chmod(0o600)
+
+
+def test_after_the_manager_is_killed_nothing_is_left_and_up_recovers(
+    home: Path, first: dict[str, dict[str, Any]]
+) -> None:
+    manager = load_local(open_home(home)).manager
+    assert manager
+    psutil.Process(manager.pid).kill()
+    eventually(lambda: not marked(home), 60)
+    again = up(home)
+    assert {service["state"] for service in again.values()} == {"ready"}
+    assert again["prefect"]["page"] == first["prefect"]["page"]
+    assert again["mlflow"]["page"] == first["mlflow"]["page"]
+
+
+def test_down_leaves_nothing_and_touches_nobody_else(home: Path, first: dict[str, Any]) -> None:
+    other = subprocess.Popen([sys.executable, "-m", "http.server", "0", "--bind=127.0.0.1"])
+    try:
+        call(home, "down")
+        assert not marked(home)
+        assert other.poll() is None
+        assert "was not up" in call(home, "down")
+        call(home, "status", code=1)
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_an_interrupted_up_leaves_nothing_half_started(tmp_path: Path) -> None:
+    command = start(tmp_path / "home", "up")
+    log = tmp_path / "home" / "logs" / "prefect.log"
+    eventually(log.exists, 60)
+    command.send_signal(signal.SIGINT)
+    command.communicate(timeout=120)
+    assert command.returncode == 130
+    assert not marked(tmp_path / "home")
