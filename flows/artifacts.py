@@ -82,7 +82,7 @@ def trained(report: TrainingReport) -> None:
     create_markdown_artifact(
         f"**{report.action}**: {report.reason}\n\n"
         f"Serving: version {report.champion_version} ({report.champion_kind}). "
-        f"MLflow run `{report.run_id}`. Lake snapshots: "
+        f"MLflow run {_mlflow_run(report.run_id)}. Lake snapshots: "
         + ", ".join(f"`{name}` {snapshot}" for name, snapshot in report.snapshots.items()),
         key="train-gate",
         description="The registry's gate",
@@ -152,6 +152,17 @@ def maintained(reports: Sequence[MaintenanceReport]) -> None:
         ],
         "Before → after.",
     )
+
+
+def _mlflow_run(run_id: str) -> str:
+    """The run as a link, when MLflow is a server that has pages."""
+    import mlflow
+
+    address = mlflow.get_tracking_uri()
+    if not address.startswith("http"):
+        return f"`{run_id}`"
+    experiment = mlflow.get_run(run_id).info.experiment_id
+    return f"[{run_id}]({address}/#/experiments/{experiment}/runs/{run_id})"
 
 
 def _table(key: str, rows: Sequence[dict[str, Any]], description: str) -> None:

@@ -1,5 +1,6 @@
 """dbt with a Prefect task for each node, through prefect-dbt."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect.runtime import deployment
@@ -28,8 +29,16 @@ def _with_tasks(arguments: list[str]) -> "dbtRunnerResult":
     position = kept.index("--log-level")
     del kept[position : position + 2]
     # dbt's own lines stay in its log: every node has a task, failures are in the error.
-    runner = PrefectDbtRunner(
-        settings=PrefectDbtSettings(log_level=EventLevel.WARN), raise_on_failure=False
+    settings = PrefectDbtSettings(
+        project_dir=_path(kept, "--project-dir"),
+        profiles_dir=_path(kept, "--profiles-dir"),
+        target_path=_path(kept, "--target-path"),
+        log_level=EventLevel.WARN,
     )
+    runner = PrefectDbtRunner(settings=settings, raise_on_failure=False)
     result: dbtRunnerResult = runner.invoke(kept)
     return result
+
+
+def _path(arguments: list[str], option: str) -> Path:
+    return Path(arguments[arguments.index(option) + 1])
