@@ -154,12 +154,12 @@ def maintained(reports: Sequence[MaintenanceReport]) -> None:
     )
 
 
-def _mlflow_run(run_id: str) -> str:
+def _mlflow_run(run_id: str | None) -> str:
     """The run as a link, when MLflow is a server that has pages."""
     import mlflow
 
     address = mlflow.get_tracking_uri()
-    if not address.startswith("http"):
+    if run_id is None or not address.startswith("http"):
         return f"`{run_id}`"
     experiment = mlflow.get_run(run_id).info.experiment_id
     return f"[{run_id}]({address}/#/experiments/{experiment}/runs/{run_id})"

@@ -261,7 +261,7 @@ def test_pages_open_in_a_browser(home: Path, first: dict[str, Any]) -> None:
         )
         page = context.new_page()
         page.goto(f"{first['mlflow']['page']}#/experiments")
-        page.get_by_text("Experiments").first.wait_for()
+        page.get_by_role("link", name="Default").wait_for(timeout=90_000)
         page.screenshot(path=IMAGES / "mlflow.png")
         browser.close()
 
