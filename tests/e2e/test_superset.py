@@ -18,7 +18,7 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
 
 import pytest
 import yaml
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import Page, Response, TimeoutError, sync_playwright
 
 from lakehouse.services import superset
 from lakehouse.services.home import Home, load_secrets, open_home
@@ -140,7 +140,11 @@ def open_dashboard(page: Page, site: Site, slug: str, kept: Path, names: dict[in
     page.on("response", answered)
     started = time.monotonic()
     page.goto(f"{site.url}/superset/dashboard/{slug}/", wait_until="domcontentloaded")
-    page.wait_for_function(LOADED, arg=len(charts_of(slug)))
+    try:
+        page.wait_for_function(LOADED, arg=len(charts_of(slug)))
+    except TimeoutError as error:
+        page.screenshot(path=kept / f"{slug}-waiting.png", full_page=True)
+        raise AssertionError(f"{slug} did not load: {page.url}: {page.inner_text('body')}") from error
     seconds = time.monotonic() - started
     # The charts' first drawing is animated, and tall screenshots need a second one.
     page.set_viewport_size({"width": 1440, "height": 1650})
