@@ -6,22 +6,16 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run report superset superset-export test check format bench docs clean
+.PHONY: help run report test check format bench docs clean
 
 help: ## Show this list
-	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: .venv/.synced ## Install what is needed and run the whole pipeline on the sample quotes
 	@$(RUN) weekahead run
 
 report: .venv/.synced ## Write weekahead-report.html: forecasts, how good they are, data health
 	@$(RUN) weekahead report
-
-superset: .venv/.synced ## Start the local stack with Superset and its dashboards
-	@$(RUN) weekahead up --with superset
-
-superset-export: .venv/.synced ## Bring dashboards that were changed in Superset into the repository (ADD=slug: one more)
-	@$(RUN) python -m lakehouse.services.superset export $(ADD)
 
 test: .venv/.synced ## Install what is needed and run all tests (real services, about 15 minutes)
 	@$(RUN) pytest

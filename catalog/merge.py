@@ -33,9 +33,6 @@ from catalog.tables import TableDefinition
 
 COMMIT_ID = "weekahead.commit-id"
 WRITE_ID = "weekahead.write-id"
-# Of a rewritten file Iceberg counts all rows; these count what really changed.
-NEW_ROWS = "weekahead.new-rows"
-CORRECTED_ROWS = "weekahead.corrected-rows"
 ATTEMPTS = 40
 MAX_PAUSE_SECONDS = 1.5
 
@@ -300,14 +297,7 @@ def _commit(
         if todo.write is None:
             return todo.report(table, committed=False)
         try:
-            todo.write(
-                {
-                    COMMIT_ID: commit_id,
-                    WRITE_ID: write_id,
-                    NEW_ROWS: str(todo.new),
-                    CORRECTED_ROWS: str(todo.corrected),
-                }
-            )
+            todo.write({COMMIT_ID: commit_id, WRITE_ID: write_id})
         except CommitFailedException:
             time.sleep(uniform(0.0, min(MAX_PAUSE_SECONDS, 0.02 * 2**number)))
         except CommitStateUnknownException:

@@ -5,7 +5,6 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from catalog.maintenance import MaintenanceReport
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
@@ -82,7 +81,7 @@ def trained(report: TrainingReport) -> None:
     create_markdown_artifact(
         f"**{report.action}**: {report.reason}\n\n"
         f"Serving: version {report.champion_version} ({report.champion_kind}). "
-        f"MLflow run {_mlflow_run(report.run_id)}. Lake snapshots: "
+        f"MLflow run `{report.run_id}`. Lake snapshots: "
         + ", ".join(f"`{name}` {snapshot}" for name, snapshot in report.snapshots.items()),
         key="train-gate",
         description="The registry's gate",
@@ -133,36 +132,6 @@ def scored(report: ScoreReport) -> None:
     if report.warnings:
         lines = "\n".join(f"- {warning}" for warning in report.warnings)
         create_markdown_artifact(lines, key="score-warnings", description="Outside the limits")
-
-
-def maintained(reports: Sequence[MaintenanceReport]) -> None:
-    """The lake before and after."""
-    _table(
-        "maintain-tables",
-        [
-            {
-                "table": report.table,
-                "files": f"{report.before.files} → {report.after.files}",
-                "KiB": f"{report.before.bytes // 1024} → {report.after.bytes // 1024}",
-                "snapshots": f"{report.before.snapshots} → {report.after.snapshots}",
-                "orphans deleted": report.orphans_deleted,
-                "skipped": report.skipped,
-            }
-            for report in reports
-        ],
-        "Before → after.",
-    )
-
-
-def _mlflow_run(run_id: str | None) -> str:
-    """The run as a link, when MLflow is a server that has pages."""
-    import mlflow
-
-    address = mlflow.get_tracking_uri()
-    if run_id is None or not address.startswith("http"):
-        return f"`{run_id}`"
-    experiment = mlflow.get_run(run_id).info.experiment_id
-    return f"[{run_id}]({address}/#/experiments/{experiment}/runs/{run_id})"
 
 
 def _table(key: str, rows: Sequence[dict[str, Any]], description: str) -> None:

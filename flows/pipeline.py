@@ -1,22 +1,14 @@
 """The whole pipeline as one Prefect flow."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import date
+from typing import Any
 
 from prefect import flow
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 
 from flows import stages
-from flows.parameters import (
-    BoardParameter,
-    EndParameter,
-    ForceParameter,
-    SourceParameter,
-    StartParameter,
-    SymbolsParameter,
-)
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
@@ -24,7 +16,6 @@ from lakehouse.landing.request import IngestReport
 from lakehouse.warehouse.transform import TransformReport
 
 FLUSH_SECONDS = 5
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,12 +45,12 @@ class PipelineReport:
     description="From quotes to kept forecasts: ingest, transform, train, predict, score.",
 )
 def pipeline(
-    source: SourceParameter = None,
-    symbols: SymbolsParameter = None,
-    board: BoardParameter = None,
-    start: StartParameter = None,
-    end: EndParameter = None,
-    force: ForceParameter = False,
+    source: str | None = None,
+    symbols: list[str] | None = None,
+    board: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
+    force: bool = False,
 ) -> PipelineReport:
     """Run every stage, each on what the one before has made.
 
@@ -80,10 +71,11 @@ def pipeline(
     return PipelineReport(ingested, transformed, trained, predicted, scored)
 
 
-def run_here(wanted: Callable[..., T], **parameters: Any) -> T:
-    """Run a flow in this process, and deliver its logs before the server may go away."""
+def run_here(**parameters: Any) -> PipelineReport:
+    """Run the pipeline in this process, and deliver its logs before the server may go away."""
     try:
-        return wanted(**parameters)
+        report: PipelineReport = pipeline(**parameters)
+        return report
     finally:
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=FLUSH_SECONDS)

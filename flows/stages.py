@@ -4,29 +4,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, task
-from prefect.assets import materialize
 from prefect.client.schemas.objects import State, TaskRun
-from pydantic import Field
 
-from catalog.maintenance import MaintenanceReport
-from flows import artifacts, assets
-from flows.alerts import report_stale
-from flows.fan_out import executor
-from flows.parameters import (
-    BoardParameter,
-    Day,
-    EndParameter,
-    ForceParameter,
-    SourceParameter,
-    StartParameter,
-    SymbolsParameter,
-)
-from flows.writers import writing
+from flows import artifacts
 from lakehouse import stages
-from lakehouse.errors import RetriableError, UsageError
+from lakehouse.errors import RetriableError
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
@@ -42,7 +27,7 @@ log.setLevel(logging.INFO)
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
-    with writing(), running(load_settings(), progress=log.info) as settings:
+    with running(load_settings(), progress=log.info) as settings:
         yield settings
 
 
@@ -52,27 +37,19 @@ def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, RetriableError)
 
 
-@materialize(
-    *assets.LAKE,
-    name="land quotes",
-    retries=2,
-    retry_delay_seconds=[10, 60],
-    retry_condition_fn=_may_help,
-)
+@task(name="land quotes", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=_may_help)
 def _land(request: IngestRequest) -> IngestReport:
     with _settings() as settings:
-        report = stages.ingest(settings, request, log.info)
-        report_stale(settings, request.source)
-        return report
+        return stages.ingest(settings, request, log.info)
 
 
 @flow(name="ingest", description="Quotes and corporate actions from a source into the lake.")
 def ingest(
-    source: SourceParameter = None,
-    symbols: SymbolsParameter = None,
-    board: BoardParameter = None,
-    start: StartParameter = None,
-    end: EndParameter = None,
+    source: str | None = None,
+    symbols: list[str] | None = None,
+    board: str | None = None,
+    start: date | None = None,
+    end: date | None = None,
 ) -> IngestReport:
     """Bring quotes into the lake.
 
@@ -96,56 +73,32 @@ def ingest(
     return report
 
 
-@materialize(assets.MARTS, name="build marts with dbt", asset_deps=[*assets.LAKE])
-def _build(full_refresh: bool, force: bool) -> TransformReport | None:
+@task(name="build marts with dbt")
+def _build(full_refresh: bool) -> TransformReport | None:
     with _settings() as settings:
-        return stages.transform(
-            settings,
-            log.info,
-            full_refresh=full_refresh,
-            force=force,
-        )
+        return stages.transform(settings, log.info, full_refresh=full_refresh)
 
 
 @flow(name="transform", description="Marts and features in ClickHouse from the lake, with dbt.")
-def transform(
-    full_refresh: Annotated[
-        bool, Field(title="Full refresh", description="Build everything anew.")
-    ] = False,
-    force: Annotated[
-        bool, Field(title="Force", description="Build although nothing has changed.")
-    ] = False,
-) -> TransformReport | None:
+def transform(full_refresh: bool = False) -> TransformReport | None:
     """Build what has changed.
 
     Args:
         full_refresh: Build everything anew.
-        force: Build although nothing has changed.
     """
-    report = _build(full_refresh, force)
+    report = _build(full_refresh)
     artifacts.transformed(report)
     return report
 
 
-@materialize(assets.MODEL, name="train candidates", asset_deps=[assets.MARTS])
+@task(name="train candidates")
 def _train(force: bool, dry_run: bool) -> TrainingReport:
     with _settings() as settings:
-        return stages.train(
-            settings,
-            log.info,
-            force=force,
-            dry_run=dry_run,
-            execute=executor(settings.forecast),
-        )
+        return stages.train(settings, log.info, force=force, dry_run=dry_run)
 
 
 @flow(name="train", description="Walk-forward validation, registration and the gate.")
-def train(
-    force: ForceParameter = False,
-    dry_run: Annotated[
-        bool, Field(title="Dry run", description="Decide, but promote nothing.")
-    ] = False,
-) -> TrainingReport:
+def train(force: bool = False, dry_run: bool = False) -> TrainingReport:
     """Train the candidates and let the gate decide.
 
     Args:
@@ -157,59 +110,37 @@ def train(
     return report
 
 
-@materialize(assets.LEDGER, name="forecast", asset_deps=[assets.MODEL, assets.MARTS])
+@task(name="forecast")
 def _predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None
 ) -> PredictionReport:
     with _settings() as settings:
-        return stages.predict(
-            settings,
-            log.info,
-            as_of=as_of,
-            symbols=symbols,
-            execute=executor(settings.forecast),
-        )
+        return stages.predict(settings, log.info, as_of=as_of, symbols=symbols)
 
 
 @flow(name="predict", description="Five-day forecasts with intervals into the ledger.")
 def predict(
-    as_of: Annotated[
-        Day | None,
-        Field(title="As of", description="Forecast as of this date; empty: the latest bar."),
-    ] = None,
-    until: Annotated[
-        Day | None,
-        Field(title="Until", description="With 'As of': each date from that one to this one."),
-    ] = None,
-    symbols: SymbolsParameter = None,
+    as_of: date | tuple[date, date] | None = None, symbols: list[str] | None = None
 ) -> PredictionReport:
     """Forecast with the champion.
 
     Args:
-        as_of: Forecast as of this date; default: the latest bar.
-        until: With ``as_of``: each date of this range.
+        as_of: Forecast as of this date, or each date of this range; default: the latest bar.
         symbols: Only these symbols.
     """
-    if until and not as_of:
-        raise UsageError("'Until' needs 'As of': the first date of the range.")
-    dates = (as_of, until) if as_of and until else as_of
-    report = _predict(dates, tuple(symbols) if symbols else None)
+    report = _predict(as_of, tuple(symbols) if symbols else None)
     artifacts.predicted(report)
     return report
 
 
-@materialize(assets.ACCURACY, name="score forecasts", asset_deps=[assets.LEDGER, assets.MARTS])
+@task(name="score forecasts")
 def _score(strict: bool) -> ScoreReport:
     with _settings() as settings:
         return stages.score(settings, log.info, strict=strict)
 
 
 @flow(name="score", description="Past forecasts against what happened, and feature drift.")
-def score(
-    strict: Annotated[
-        bool, Field(title="Strict", description="Count warnings as a failure.")
-    ] = False,
-) -> ScoreReport:
+def score(strict: bool = False) -> ScoreReport:
     """Score the ledger.
 
     Args:
@@ -218,17 +149,3 @@ def score(
     report = _score(strict)
     artifacts.scored(report)
     return report
-
-
-@task(name="maintain the lake", retries=1, retry_delay_seconds=60)
-def _maintain() -> list[MaintenanceReport]:
-    with _settings() as settings:
-        return stages.maintain(settings, log.info)
-
-
-@flow(name="maintain", description="Compaction, expiry of snapshots, removal of orphan files.")
-def maintain() -> list[MaintenanceReport]:
-    """Keep the lake small; what a model was trained on stays."""
-    reports = _maintain()
-    artifacts.maintained(reports)
-    return reports

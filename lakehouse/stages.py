@@ -4,19 +4,18 @@ A stage does not do again what has not changed, so each may be repeated at any t
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
-    from catalog.maintenance import MaintenanceReport
     from lakehouse.forecasting.inference import PredictionReport
     from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.request import IngestReport, IngestRequest
-    from lakehouse.warehouse.transform import Invoke, TransformReport
+    from lakehouse.warehouse.transform import TransformReport
 
 Progress = Callable[[str], None]
 
@@ -34,7 +33,6 @@ def transform(
     *,
     full_refresh: bool = False,
     force: bool = False,
-    invoke: "Invoke | None" = None,
 ) -> "TransformReport | None":
     """Build the marts from the lake; None when they are up to date.
 
@@ -59,7 +57,6 @@ def transform(
             full_refresh=full_refresh,
             snapshots=snapshots,
             progress=progress,
-            invoke=invoke,
         )
 
 
@@ -84,15 +81,11 @@ def predict(
     *,
     as_of: date | tuple[date, date] | None = None,
     symbols: tuple[str, ...] | None = None,
-    execute: Callable[..., list[Any]] | None = None,
 ) -> "PredictionReport":
     """Forecast every symbol from its latest bar and keep the forecasts in the ledger."""
     from lakehouse.forecasting.inference import predict as forecast
 
-    # A back-fill trains, too.
-    turn = _alone(settings, "train", progress) if as_of else nullcontext()
-    with turn:
-        return forecast(settings, as_of=as_of, symbols=symbols, execute=execute, progress=progress)
+    return forecast(settings, as_of=as_of, symbols=symbols, progress=progress)
 
 
 def score(settings: Settings, progress: Progress, *, strict: bool = False) -> "ScoreReport":
@@ -102,33 +95,6 @@ def score(settings: Settings, progress: Progress, *, strict: bool = False) -> "S
     # Scoring brings the accuracy marts up to date, and two builds exclude each other.
     with _alone(settings, "transform", progress):
         return compare(settings, strict=strict, progress=progress)
-
-
-def maintain(settings: Settings, progress: Progress) -> "list[MaintenanceReport]":
-    """Compact, expire and clean every table of the lake, within the settings maintenance.*."""
-    from datetime import timedelta
-
-    from catalog.connect import ensure_tables, open_catalog
-    from catalog.maintenance import maintain as clean
-    from catalog.tables import TABLES
-
-    catalog = open_catalog(settings.catalog, settings.s3)
-    ensure_tables(catalog)
-    limits = settings.maintenance
-    reports = []
-    for definition in TABLES:
-        progress(f"maintain {definition.name}")
-        reports.append(
-            clean(
-                catalog,
-                settings.s3,
-                definition,
-                keep=timedelta(days=limits.keep_days),
-                orphan_age=timedelta(hours=limits.orphan_age_hours),
-                small_files=limits.small_files,
-            )
-        )
-    return reports
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,6 @@ os.environ.update(
     RUNTIME__DLTHUB_TELEMETRY="false",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
 )
-
-# As-of dates of the forecasts that were made afterwards, and have come due.
-BACKFILLED = (date(2012, 10, 1), date(2012, 12, 31))
 
 
 def _settings(home: Path, **sections: object) -> Settings:
@@ -66,18 +62,3 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         prepare(settings)
         transform(settings)
         yield settings
-
-
-@pytest.fixture(scope="session")
-def scored(pipeline: Settings) -> Settings:
-    """The pipeline with a champion, its forecasts, and a quarter of forecasts that came due."""
-    from lakehouse import stages
-
-    def quiet(_: str) -> None:
-        """Progress that nobody watches."""
-
-    stages.train(pipeline, quiet)
-    stages.predict(pipeline, quiet)
-    stages.predict(pipeline, quiet, as_of=BACKFILLED)
-    stages.score(pipeline, quiet)
-    return pipeline

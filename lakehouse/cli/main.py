@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from lakehouse import __version__
-from lakehouse.cli import local, models, report, services, show, sql, stages
+from lakehouse.cli import models, report, services, show, sql, stages
 from lakehouse.errors import WeekaheadError
 
 HELP = """Forecast stock prices a week ahead on an open lakehouse.
@@ -42,7 +42,7 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-for module in (stages, local, models, sql, report, services):
+for module in (stages, models, sql, report, services):
     for command in module.COMMANDS:
         cli.add_command(command)
 

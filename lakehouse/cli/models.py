@@ -2,7 +2,7 @@
 
 import click
 
-from lakehouse.cli import options, remote, show
+from lakehouse.cli import options, show
 
 
 @click.command()
@@ -10,7 +10,6 @@ from lakehouse.cli import options, remote, show
     "--strict", is_flag=True, help="End with code 1 when something is outside its limits."
 )
 @options.as_json
-@remote.option("score")
 def score(strict: bool, machine: bool) -> int:
     """Compare every past forecast with what happened, and measure feature drift.
 

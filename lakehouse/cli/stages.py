@@ -8,14 +8,13 @@ from datetime import date
 
 import click
 
-from lakehouse.cli import options, remote, show
+from lakehouse.cli import options, show
 
 
 @click.command()
 @options.quotes
 @click.option("--force", is_flag=True, help="Train although nothing has changed.")
 @options.as_json
-@remote.option("weekahead")
 def run(
     source: str | None,
     symbols: tuple[str, ...] | None,
@@ -32,18 +31,16 @@ def run(
     \b
       weekahead run
       weekahead run --source yahoo --symbols AAPL,MSFT --start 2015-01-01
-      weekahead run --remote                 by the worker of the local stack
     """
     from lakehouse.cli.context import services_up
     from lakehouse.cli.results import show_run
     from lakehouse.services import DATA, PREFECT
 
     with services_up(*DATA, PREFECT):
-        from flows.pipeline import pipeline, run_here
+        from flows.pipeline import run_here
 
         show.log_to_terminal()
         report = run_here(
-            pipeline,
             source=source,
             symbols=list(symbols) if symbols else None,
             board=board,
@@ -61,7 +58,6 @@ def run(
 @click.command()
 @options.quotes
 @options.as_json
-@remote.option("ingest")
 def ingest(
     source: str | None,
     symbols: tuple[str, ...] | None,
@@ -96,7 +92,6 @@ def ingest(
 @click.option("--full-refresh", is_flag=True, help="Build everything anew.")
 @click.option("--force", is_flag=True, help="Build although nothing has changed.")
 @options.as_json
-@remote.option("transform")
 def transform(full_refresh: bool, force: bool, machine: bool) -> None:
     """Build the marts and features in ClickHouse with dbt, and test them."""
     from lakehouse import stages
@@ -115,30 +110,14 @@ def transform(full_refresh: bool, force: bool, machine: bool) -> None:
 @click.option("--force", is_flag=True, help="Train although nothing has changed.")
 @click.option("--dry-run", is_flag=True, help="Decide, but promote nothing.")
 @options.as_json
-@remote.option("train")
 def train(force: bool, dry_run: bool, machine: bool) -> None:
-    """Validate the candidates, register the best, and let the gate decide what serves.
-
-    Candidates and folds run on threads of this process; with the setting forecast.runner = "dask"
-    they run on a Dask cluster: a local one, or the one at forecast.dask_address.
-    """
+    """Validate the candidates, register the best, and let the gate decide what serves."""
+    from lakehouse import stages
     from lakehouse.cli.context import services_up
     from lakehouse.cli.results import show_training
-    from lakehouse.services import DATA, PREFECT
-    from lakehouse.settings import load_settings
 
-    if load_settings().forecast.runner == "dask":
-        with services_up(*DATA, PREFECT):
-            from flows import stages as flows
-            from flows.pipeline import run_here
-
-            show.log_to_terminal()
-            report = run_here(flows.train, force=force, dry_run=dry_run)
-    else:
-        from lakehouse import stages
-
-        with services_up() as settings:
-            report = stages.train(settings, show.progress, force=force, dry_run=dry_run)
+    with services_up() as settings:
+        report = stages.train(settings, show.progress, force=force, dry_run=dry_run)
     if machine:
         show.as_json(report.to_dict())
     else:
@@ -154,7 +133,6 @@ def train(force: bool, dry_run: bool, machine: bool) -> None:
 )
 @click.option("--symbols", type=options.SymbolsType(), help="Only these symbols.")
 @options.as_json
-@remote.option("predict")
 def predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, machine: bool
 ) -> None:

@@ -37,7 +37,6 @@ def backfill(
     last: date,
     *,
     symbols: tuple[str, ...] | None = None,
-    execute: walkforward.Execute | None = None,
     progress: Progress | None = None,
 ) -> "PredictionReport":
     """Forecast past dates as it would have been done then; marked as simulated.
@@ -60,7 +59,7 @@ def backfill(
         closed_days = warehouse_data.read_closed_days(warehouse)
     warehouse_data.only(dataset.frame, symbols)
     tables = []
-    for model, part in simulate(dataset, first, last, settings, execute=execute, progress=say):
+    for model, part in simulate(dataset, first, last, settings, progress=say):
         frame = part if symbols is None else part[part["symbol"].isin(symbols)]
         origin = ledger.Origin(
             settings.mlflow.model_name, simulated_version(model), built.quotes, simulated=True
@@ -87,7 +86,6 @@ def simulate(
     last: date,
     settings: Settings,
     *,
-    execute: walkforward.Execute | None = None,
     progress: Progress | None = None,
 ) -> list[tuple[Forecaster, pd.DataFrame]]:
     """The model of each block and the as-of rows that it forecasts.
@@ -112,10 +110,7 @@ def simulate(
         start = block * refit
         selected_at = start // selection * selection // refit * refit
         if chosen is None or chosen[0] != selected_at:
-            chosen = (
-                selected_at,
-                *_select(dataset, as_date(dates[selected_at]), settings, execute),
-            )
+            chosen = (selected_at, *_select(dataset, as_date(dates[selected_at]), settings))
             say(f"back-fill: {chosen[2]} serves from what was known on {dates[selected_at]}")
         _, development, kind = chosen
         known = dataset.as_known_on(as_date(dates[start]))
@@ -136,15 +131,13 @@ def simulated_version(model: Forecaster) -> str:
     return f"simulated-{model.kind}-{model.trained_on_}"
 
 
-def _select(
-    dataset: Dataset, day: date, settings: Settings, execute: walkforward.Execute | None
-) -> tuple[Development, str]:
+def _select(dataset: Dataset, day: date, settings: Settings) -> tuple[Development, str]:
     """Which candidate the gate would have let serve on a day without a champion."""
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
     known = dataset.as_known_on(day)
     try:
-        development = develop(known, settings.forecast, workspace=workspace, execute=execute)
+        development = develop(known, settings.forecast, workspace=workspace)
     except NotEnoughData as error:
         raise NotEnoughData(
             f"Nothing could be trained on what was known on {day}: {error}"

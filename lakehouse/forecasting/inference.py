@@ -15,7 +15,6 @@ from lakehouse.forecasting import ledger, registry, tracking, warehouse_data
 from lakehouse.forecasting.dataset import Floats
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.progress import Progress, silent
-from lakehouse.forecasting.walkforward import Execute
 from lakehouse.settings import Settings
 
 
@@ -62,7 +61,6 @@ def predict(
     *,
     as_of: date | tuple[date, date] | None = None,
     symbols: tuple[str, ...] | None = None,
-    execute: Execute | None = None,
     progress: Progress | None = None,
 ) -> PredictionReport:
     """Forecast five trading days for every symbol and keep the forecasts.
@@ -72,7 +70,6 @@ def predict(
         as_of: Dates in the past, to be forecast as it would have been done then (see
             ``backfill``); by default each symbol's latest bar, by the champion.
         symbols: Some symbols only.
-        execute: Runs the tasks of a back-fill's validations; see ``training.train``.
         progress: Told what happens.
 
     Raises:
@@ -84,7 +81,7 @@ def predict(
         from lakehouse.forecasting.backfill import backfill
 
         first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
-        return backfill(settings, first, last, symbols=symbols, execute=execute, progress=progress)
+        return backfill(settings, first, last, symbols=symbols, progress=progress)
     started = time.monotonic()
     say = progress or silent
     client = tracking.connect(settings)

@@ -125,15 +125,8 @@ def register(
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         client.create_registered_model(name, description="Five-day stock price forecasts.")
-    # A server, unlike a database, takes a logged model as the source only if it is named as such.
-    _, logged, model_id = source.partition("models:/")
     created = client.create_model_version(
-        name,
-        source,
-        run_id=run_id,
-        tags=dict(tags),
-        description=description,
-        model_id=model_id if logged else None,
+        name, source, run_id=run_id, tags=dict(tags), description=description
     )
     return str(created.version)
 

@@ -83,9 +83,6 @@ def _environment(settings: Settings) -> None:
     )
     if settings.s3.endpoint:
         os.environ["MLFLOW_S3_ENDPOINT_URL"] = settings.s3.endpoint
-    if settings.mlflow.username and settings.mlflow.password:
-        os.environ["MLFLOW_TRACKING_USERNAME"] = settings.mlflow.username
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = settings.mlflow.password.get_secret_value()
     # MLflow would load any pickle that it finds; models are only ever read by registry.load.
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

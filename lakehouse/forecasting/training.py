@@ -154,7 +154,7 @@ def training_key(settings: Settings, built: warehouse_data.BuiltFrom) -> str:
         json.dumps(built.snapshots, sort_keys=True),
         built.models,
         code_hash(),
-        settings.forecast.model_dump_json(exclude={"runner", "dask_address"}),
+        settings.forecast.model_dump_json(exclude={"runner"}),
         settings.mlflow.model_name,
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

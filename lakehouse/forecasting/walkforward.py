@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,6 @@ from lakehouse.forecasting.intervals import bounds_by_horizon, scores
 from lakehouse.forecasting.validation import GATE, Fold
 from lakehouse.settings.forecast import ForecastSettings
 
-DATASET = "dataset-"
 Execute = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 
@@ -40,9 +38,6 @@ class FoldTask:
     kind: str
     fold: Fold
     settings: ForecastSettings
-
-    def __str__(self) -> str:
-        return f"{self.kind}, fold {self.fold.name}"
 
 
 @dataclass(frozen=True)
@@ -139,13 +134,10 @@ def run(
         folds: The plan; the gate last.
         kinds: Candidates to run.
         settings: How to train.
-        workspace: A directory that the tasks' processes can read, and nobody else uses meanwhile.
+        workspace: A directory that the tasks' processes can read.
         execute: Runs a function over tasks and returns the results in order; default: threads.
     """
-    for left in workspace.glob(f"{DATASET}*"):
-        left.unlink()
-    # A name of its own each time: a process that lives on remembers the last one that it read.
-    path = workspace.resolve() / f"{DATASET}{uuid4().hex}.arrow"
+    path = workspace / "dataset.arrow"
     table = to_arrow(dataset)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)

@@ -30,12 +30,6 @@ def of(rows: Rows, source: str, symbol: str) -> Rows:
     return [row for row in rows if (row["source"], row["symbol"]) == (source, symbol)]
 
 
-def price_title(data: ReportData, source: str, symbol: str) -> str:
-    """Title of a price axis, with the currency where it is known."""
-    currency = data.currencies.get((source, symbol))
-    return f"price, {currency}" if currency else "price"
-
-
 def _adjusted(row: dict[str, Any]) -> dict[str, Any]:
     prices = ("last_close", "point", "lower_80", "upper_80", "lower_95", "upper_95")
     return row | {name: row[name] * row["split_factor"] for name in prices}
@@ -79,9 +73,7 @@ def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
         name="forecast",
     )
     title = f"{symbol}: last {len(bars)} closes and five days ahead"
-    return figure.update_layout(
-        **LAYOUT, title=title, yaxis_title=price_title(data, source, symbol)
-    )
+    return figure.update_layout(**LAYOUT, title=title, yaxis_title="price")
 
 
 def history_chart(data: ReportData, source: str, symbol: str) -> "Figure":
@@ -105,10 +97,7 @@ def history_chart(data: ReportData, source: str, symbol: str) -> "Figure":
             figure.add_vline(x=str(row["week"]), line={"color": BLACK, "dash": "dot", "width": 1})
     title = f"{symbol}: the whole history (dotted: split)"
     return figure.update_layout(
-        **LAYOUT,
-        title=title,
-        yaxis_title=f"{price_title(data, source, symbol)}, log scale",
-        yaxis_type="log",
+        **LAYOUT, title=title, yaxis_title="price, log scale", yaxis_type="log"
     )
 
 

@@ -17,7 +17,6 @@ SYMBOL_LIST = """
 SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
 ORDER BY source, symbol LIMIT {limit:UInt32}
 """
-CURRENCIES = "SELECT source, symbol, currency FROM marts.dim_symbol WHERE currency IS NOT NULL"
 RECENT = (
     """
 SELECT source, symbol, trade_date, adjusted_close FROM marts.fct_quotes
@@ -54,13 +53,13 @@ WHERE is_latest AND point IS NOT NULL AND lower_80 IS NOT NULL AND upper_80 IS N
 ORDER BY source, symbol, horizon LIMIT {rows:UInt32}
 """
 REALISED = """
-SELECT source, is_simulated, horizon, count() AS forecasts, uniqExact(as_of_date) AS dates,
+SELECT is_simulated, horizon, count() AS forecasts, uniqExact(as_of_date) AS dates,
     sum(abs_error) / nullIf(sum(abs_error_last_price), 0) AS vs_last_price,
     sum(abs_error) / nullIf(sum(abs_error_drift), 0) AS vs_drift,
     avg(is_within_80) AS coverage_80, avg(is_within_95) AS coverage_95,
     avg(is_direction_right) AS hit_rate, avg(is_up) AS up_share
 FROM marts.fct_forecast_accuracy
-GROUP BY source, is_simulated, horizon ORDER BY source, is_simulated, horizon
+GROUP BY is_simulated, horizon ORDER BY is_simulated, horizon
 """
 GATE = """
 SELECT decided_at, challenger_kind, serving_version, reason
@@ -87,7 +86,6 @@ class ReportData:
     snapshots: dict[str, int | None]
     champion: str = ""
     candidates: Rows = field(default_factory=list)
-    currencies: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 def read(settings: Settings) -> ReportData:
@@ -124,9 +122,6 @@ def read(settings: Settings) -> ReportData:
             snapshots=current_snapshots(open_catalog(settings.catalog, settings.s3)),
             champion=champion,
             candidates=candidates,
-            currencies={
-                (row["source"], row["symbol"]): row["currency"] for row in _rows(client, CURRENCIES)
-            },
         )
 
 

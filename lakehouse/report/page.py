@@ -40,16 +40,8 @@ def render(data: ReportData) -> str:
         loader=PackageLoader("lakehouse.report", "."), autoescape=True, trim_blocks=True
     )
     realised = [
-        (
-            f"{name} ({source})",
-            [
-                row
-                for row in data.realised
-                if (row["source"], row["is_simulated"]) == (source, late)
-            ],
-        )
-        for source in sorted({row["source"] for row in data.realised})
-        for name, late in (("Made at the time", False), ("Simulated for the past", True))
+        (name, [row for row in data.realised if bool(row["is_simulated"]) == simulated])
+        for name, simulated in (("Made at the time", False), ("Simulated for the past", True))
     ]
     return environment.get_template("page.html.j2").render(
         data=data,

@@ -24,14 +24,6 @@ SECRET_NAMES = (
     "clickhouse_writer",
     "clickhouse_reader",
     "prefect",
-    "mlflow_admin",
-    "mlflow_session",
-    "stack_mark",
-    "supervisor",
-    "airflow",
-    "airflow_key",
-    "superset_secret_key",
-    "superset_admin",
 )
 
 

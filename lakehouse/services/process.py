@@ -30,11 +30,6 @@ class Service:
         environment: Variables added to the environment.
         ready: Whether the service answers as it should, given the ports.
         prepare: Called before each start, given the ports.
-        preferred: Port numbers to take at the first start if they are free.
-        page: Address for a browser, given the ports.
-        login: User name, and the name of the password in config/secrets.json.
-        port_variables: Variables that carry a port instead of an argument, by port name.
-        directory: Where the process runs; by default where the command was given.
     """
 
     name: str
@@ -43,16 +38,6 @@ class Service:
     ready: Callable[[dict[str, int]], bool]
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     prepare: Callable[[dict[str, int]], None] | None = None
-    preferred: dict[str, int] = field(default_factory=dict)
-    page: Callable[[dict[str, int]], str] | None = None
-    login: tuple[str, str] | None = None
-    port_variables: dict[str, str] = field(default_factory=dict)
-    directory: Path | None = None
-
-    def variables(self, ports: dict[str, int]) -> dict[str, str]:
-        """The variables that are added to the environment, given the ports."""
-        numbers = {name: str(ports[port]) for port, name in self.port_variables.items()}
-        return self.environment | numbers
 
 
 @dataclass(frozen=True)
@@ -143,8 +128,7 @@ def start(service: Service, ports: dict[str, int], log: Path, *, timeout: float)
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | service.variables(ports),
-            cwd=service.directory,
+            env=os.environ | service.environment,
             start_new_session=True,
         )
     try:

@@ -50,7 +50,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Options that an earlier start left behind win over the command line.
         (data / "mini.options").unlink(missing_ok=True)
-        write_private(identities, json.dumps(s3_identities(secrets)))
+        write_private(identities, json.dumps(_identities(secrets)))
 
     def command(port: dict[str, int]) -> list[str]:
         return [
@@ -147,9 +147,7 @@ def _program() -> str:
     return found
 
 
-def s3_identities(secrets: dict[str, str]) -> dict[str, object]:
-    """The access keys of SeaweedFS: one account that writes, one that reads."""
-
+def _identities(secrets: dict[str, str]) -> dict[str, object]:
     def identity(name: str, prefix: str, actions: list[str]) -> dict[str, object]:
         key = {
             "accessKey": secrets[f"{prefix}access_key"],

@@ -4,25 +4,21 @@ Every command holds a shared lock while it uses the services. Starting and stopp
 a second, exclusive lock. The command that finds itself the last holder stops the services. The
 kernel lets go of both locks when a process dies, however it dies: a killed command leaves its
 services running, and the next one joins them, or replaces those that do not answer.
-
-While the local stack is up (``lakehouse.services.local``), commands use its services, and start
-and stop none.
 """
 
 import fcntl
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 from pydantic import SecretStr
 
 from lakehouse.errors import ServiceError, SettingsError
-from lakehouse.services import clickhouse, mlflow, prefect, seaweedfs
+from lakehouse.services import clickhouse, prefect, seaweedfs
 from lakehouse.services.home import Home, load_secrets, open_home, read_json, write_private
 from lakehouse.services.process import HOST, Running, Service, choose_ports, start, stop
 from lakehouse.settings import Settings
@@ -61,83 +57,26 @@ def running(
             # Under the lock: the first commands on a new home must agree on the secrets.
             secrets = load_secrets(home)
             services = _wanted(settings, home, secrets, needs)
-            joined = load_local(home)
             try:
-                if joined.up:
-                    state = joined.ports
-                    _await_local(services, state, settings)
-                else:
-                    started = _start_missing(services, settings, home, lease, progress)
-                    state = {service.name: started[service.name].ports for service in services}
-                    allow_reader_once(home, settings, secrets, state)
+                state = _start_missing(services, settings, home, lease, progress)
+                state = {service.name: state[service.name] for service in services}
+                _allow_reader_once(home, settings, secrets, state)
             except BaseException:
-                if only_holder(lease):
-                    stop_all(home)
+                if _only_holder(lease):
+                    _stop_all(home)
                 raise
-        filled = fill(settings, state, secrets)
         try:
             with ExitStack() as scope:
-                if PREFECT in needs:
-                    scope.enter_context(prefect.pointed_to(filled))
-                yield filled
+                if "prefect" in state:
+                    scope.enter_context(prefect.pointed_to(state["prefect"].ports, secrets))
+                yield _filled(settings, state, secrets)
         finally:
             with exclusive(home.run / "start.lock"):
-                if only_holder(lease):
-                    stop_all(home)
+                if _only_holder(lease):
+                    _stop_all(home)
 
 
-@dataclass(frozen=True)
-class Local:
-    """The local stack of a home: whether it is up, and its ports, which outlive it.
-
-    Attributes:
-        manager: The process manager while the stack is up.
-        ports: Ports by service and name, of the last start.
-        parts: Optional parts that were asked for.
-    """
-
-    manager: Running | None
-    ports: dict[str, dict[str, int]]
-    parts: tuple[str, ...] = ()
-
-    @property
-    def up(self) -> bool:
-        """Whether the process manager is alive."""
-        return self.manager is not None and self.manager.process() is not None
-
-
-def load_local(home: Home) -> Local:
-    """What is known of the local stack."""
-    known = read_json(home.run / "local.json", default={})
-    manager = known.get("manager")
-    return Local(
-        Running(**manager) if manager else None,
-        known.get("ports", {}),
-        tuple(known.get("parts", ())),
-    )
-
-
-def local_stack(settings: Settings) -> Local:
-    """The local stack of these settings' home."""
-    return load_local(open_home(settings.home))
-
-
-def _await_local(
-    services: list[Service], ports: dict[str, dict[str, int]], settings: Settings
-) -> None:
-    """Wait for services of the local stack; one that crashed is being restarted."""
-    deadline = time.monotonic() + settings.services.start_timeout_seconds
-    for service in services:
-        while not (service.name in ports and service.ready(ports[service.name])):
-            if time.monotonic() > deadline:
-                raise ServiceError(
-                    f"{service.name} of the local stack does not answer. `weekahead status` shows "
-                    "its state, `weekahead up` starts what is missing."
-                )
-            time.sleep(0.1)
-
-
-def stop_all(home: Home) -> None:
+def _stop_all(home: Home) -> None:
     """Stop every service that was started from this home."""
     # The warehouse reads the lake: stop in the reverse order of starting.
     for service in reversed(_load_state(home.run / "services.json").values()):
@@ -157,7 +96,7 @@ def _wanted(
         services.append(seaweedfs.service(settings, home, secrets))
     if WAREHOUSE in needs and not settings.clickhouse.url:
         services.append(clickhouse.service(settings, home, secrets))
-    if PREFECT in needs and not prefect.configured(settings):
+    if PREFECT in needs and not prefect.configured():
         services.append(prefect.service(home, secrets))
     return services
 
@@ -210,7 +149,7 @@ def _start_missing(
 
 
 def _replace_hung(service: Service, known: Running, lease: IO[str]) -> None:
-    if not only_holder(lease):
+    if not _only_holder(lease):
         raise ServiceError(
             f"{service.name} (process {known.pid}) does not answer, and another weekahead command "
             "is using it. Wait for that command, or stop it, and try again."
@@ -218,22 +157,21 @@ def _replace_hung(service: Service, known: Running, lease: IO[str]) -> None:
     stop(known)
 
 
-def allow_reader_once(
-    home: Home, settings: Settings, secrets: dict[str, str], ports: dict[str, dict[str, int]]
+def _allow_reader_once(
+    home: Home, settings: Settings, secrets: dict[str, str], state: dict[str, Running]
 ) -> None:
-    """Give the read-only account of our own lake its rights, the first time."""
     done = home.data("seaweedfs") / "reader-policy.done"
-    if "seaweedfs" in ports and not settings.catalog.uri and not done.exists():
-        endpoint = f"http://{HOST}:{ports['seaweedfs']['s3']}"
-        seaweedfs.allow_reader(endpoint, settings, secrets)
+    if "seaweedfs" in state and not settings.catalog.uri and not done.exists():
+        port = state["seaweedfs"].ports["s3"]
+        seaweedfs.allow_reader(f"http://{HOST}:{port}", settings, secrets)
         done.touch()
 
 
-def fill(settings: Settings, ports: dict[str, dict[str, int]], secrets: dict[str, str]) -> Settings:
-    """The settings, with the addresses and credentials of our own services in them."""
+def _filled(settings: Settings, state: dict[str, Running], secrets: dict[str, str]) -> Settings:
+    """The settings, with the embedded services' addresses and credentials in them."""
     filled = settings.model_copy(deep=True)
-    if not settings.catalog.uri and "seaweedfs" in ports:
-        lake = ports["seaweedfs"]
+    if not settings.catalog.uri and "seaweedfs" in state:
+        lake = state["seaweedfs"].ports
         filled.catalog.uri = f"http://{HOST}:{lake['catalog']}"
         filled.catalog.warehouse = seaweedfs.TABLE_BUCKET
         filled.s3.endpoint = f"http://{HOST}:{lake['s3']}"
@@ -241,18 +179,12 @@ def fill(settings: Settings, ports: dict[str, dict[str, int]], secrets: dict[str
         filled.s3.secret_key = SecretStr(secrets["s3_secret_key"])
         filled.s3.reader_access_key = secrets["s3_reader_access_key"]
         filled.s3.reader_secret_key = SecretStr(secrets["s3_reader_secret_key"])
-    if not settings.clickhouse.url and "clickhouse" in ports:
-        filled.clickhouse.url = f"http://{HOST}:{ports['clickhouse']['http']}"
+    if not settings.clickhouse.url and "clickhouse" in state:
+        filled.clickhouse.url = f"http://{HOST}:{state['clickhouse'].ports['http']}"
         for role in clickhouse.ROLES:
             setattr(filled.clickhouse, f"{role}_user", role)
             password = SecretStr(secrets[f"clickhouse_{role}"])
             setattr(filled.clickhouse, f"{role}_password", password)
-    if not settings.mlflow.tracking_uri and "mlflow" in ports:
-        filled.mlflow.tracking_uri = f"http://{HOST}:{ports['mlflow']['http']}"
-        filled.mlflow.username = mlflow.ADMIN
-        filled.mlflow.password = SecretStr(secrets[mlflow.PASSWORD])
-    own_prefect = "prefect" in ports and not prefect.configured(settings)
-    prefect.fill(filled, ports["prefect"] if own_prefect else None, secrets)
     return filled
 
 
@@ -274,7 +206,7 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
         yield
 
 
-def only_holder(lease: IO[str]) -> bool:
+def _only_holder(lease: IO[str]) -> bool:
     """Whether no other command uses the services; the shared lock is kept."""
     with suppress(BlockingIOError):
         fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,9 +22,8 @@ from lakehouse.settings.clickhouse import ClickHouseSettings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.settings.maintenance import MaintenanceSettings
 from lakehouse.settings.mlflow import MlflowSettings
-from lakehouse.settings.services import PrefectSettings, ServicesSettings
+from lakehouse.settings.services import ServicesSettings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings, YahooSettings
-from lakehouse.settings.superset import SupersetSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +48,6 @@ class Settings(BaseSettings):
     s3: S3Settings = Field(default_factory=S3Settings)
     clickhouse: ClickHouseSettings = Field(default_factory=ClickHouseSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
-    prefect: PrefectSettings = Field(default_factory=PrefectSettings)
     services: ServicesSettings = Field(default_factory=ServicesSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     moex: MoexSettings = Field(default_factory=MoexSettings)
@@ -57,7 +55,6 @@ class Settings(BaseSettings):
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     maintenance: MaintenanceSettings = Field(default_factory=MaintenanceSettings)
     forecast: ForecastSettings = Field(default_factory=ForecastSettings)
-    superset: SupersetSettings = Field(default_factory=SupersetSettings)
 
     @classmethod
     def settings_customise_sources(
@@ -76,15 +73,7 @@ class Settings(BaseSettings):
     def dbt_dir(self) -> Path:
         """The dbt project: beside the packages in a checkout, inside them in a wheel."""
         checkout = PROJECT_ROOT / "dbt"
-        # In a wheel, the folder of this name beside the packages is dbt's own package.
-        found = (checkout / "dbt_project.yml").is_file()
-        return checkout if found else PROJECT_ROOT / "lakehouse" / "_dbt"
-
-    @property
-    def deploy_dir(self) -> Path:
-        """Deployments, requirements, assets: likewise beside the packages or inside them."""
-        checkout = PROJECT_ROOT / "deploy"
-        return checkout if checkout.is_dir() else PROJECT_ROOT / "lakehouse" / "_deploy"
+        return checkout if checkout.is_dir() else PROJECT_ROOT / "lakehouse" / "_dbt"
 
     @property
     def mlflow_uri(self) -> str:

@@ -38,14 +38,7 @@ class ForecastSettings(Section):
         "replaces it without having to beat it; 0 never does.",
     )
     seed: int = Field(20240229, ge=0, description="Seed of everything random in training.")
-    runner: Literal["threads", "dask"] = Field(
-        "threads", description="Where candidates and folds run: threads or dask."
-    )
-    dask_address: str | None = Field(
-        None,
-        description="Address of a Dask scheduler, such as tcp://10.0.0.5:8786, whose workers have "
-        "weekahead installed and see the home directory; default: a local cluster.",
-    )
+    runner: Literal["threads", "dask"] = Field("threads", description="threads or dask.")
     stale_days: int = Field(
         30,
         ge=1,

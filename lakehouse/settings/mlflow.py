@@ -1,6 +1,6 @@
 """Experiment tracking and the model registry."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from catalog.settings import Section
 
@@ -10,12 +10,6 @@ class MlflowSettings(Section):
 
     tracking_uri: str | None = Field(
         None, description="MLflow server, or a database URL; default: sqlite under the home."
-    )
-    username: str | None = Field(None, description="Account on the server, when it asks for one.")
-    password: SecretStr | None = Field(None, description="Its password.")
-    database_url: SecretStr | None = Field(
-        None,
-        description="Database of the local stack's MLflow server; default: sqlite under the home.",
     )
     experiment: str = Field("weekahead", description="Experiment that holds the training runs.")
     model_name: str = Field("weekahead", description="Name in the model registry.")

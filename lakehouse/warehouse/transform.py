@@ -16,7 +16,6 @@ from lakehouse.environment import temporary_environment
 from lakehouse.errors import TransformError
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import Role, account, connect, server_address
-from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
 from lakehouse.warehouse.setup import LAYERS, prepare
 from lakehouse.warehouse.state import Build, Snapshots, last_build, record_build, wanted_build
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
 
 Progress = Callable[[str], None]
-Invoke = Callable[[list[str]], "dbtRunnerResult"]
 MAX_FAILURES_SHOWN = 5
 QUIET_STATUSES = ("pass", "success", "no-op")
 MAX_ROWS_SHOWN = 3
@@ -88,7 +86,6 @@ def transform(
     snapshots: Snapshots | None = None,
     databases: Mapping[str, str] | None = None,
     progress: Progress | None = None,
-    invoke: Invoke | None = None,
 ) -> TransformReport:
     """Build the models and run their tests.
 
@@ -105,7 +102,6 @@ def transform(
         databases: Where to build instead of ``staging``, ``intermediate`` and ``marts``: names by
             layer. Such a scratch build leaves the warehouse alone and runs as ``admin``.
         progress: Told about each finished node.
-        invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
 
     Raises:
         TransformError: A model or test failed, or another build is under way.
@@ -113,9 +109,8 @@ def transform(
         CatalogUnavailable: The catalog does not answer.
     """
     started = time.monotonic()
-    catalog = open_catalog(settings.catalog, settings.s3)
     if snapshots is None:
-        snapshots = current_snapshots(catalog)
+        snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
     prepare(settings)
     layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
     # The writer's rights end at the warehouse's own databases.
@@ -125,12 +120,9 @@ def transform(
         for database in (databases or {}).values():
             client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         _drop_orphans(client, layers)
-        record_lake_snapshots(client, catalog, layers["intermediate"])
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
-        result = _invoke(
-            settings, role, snapshots, databases, select, full_refresh, progress, invoke
-        )
+        result = _invoke(settings, role, snapshots, databases, select, full_refresh, progress)
         nodes, warnings = _summary(client, result, settings)
         seconds = time.monotonic() - started
         if done := _covered(select, before, wanted):
@@ -192,7 +184,6 @@ def _invoke(
     select: str | None,
     full_refresh: bool,
     progress: Progress | None,
-    invoke: Invoke | None,
 ) -> "dbtRunnerResult":
     from dbt.cli.main import dbtRunner
 
@@ -207,8 +198,6 @@ def _invoke(
         arguments += ["--target-path", str(scratch)]
         arguments += ["--vars", json.dumps({"databases": dict(databases)})]
     with dbt_environment(settings, snapshots, role):
-        if invoke:
-            return invoke(arguments)
         return dbtRunner(callbacks=[_listener(progress)]).invoke(arguments)
 
 

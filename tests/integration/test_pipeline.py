@@ -197,18 +197,6 @@ def test_a_second_run_changes_nothing(home: Path, up: Settings, first: dict[str,
     assert second["train"]["champion_version"] == first["train"]["champion_version"]
 
 
-def test_dask_gives_the_same_figures_as_threads(
-    home: Path, up: Settings, first: dict[str, Any]
-) -> None:
-    options = ("--force", "--dry-run", "--json")
-    answer = call(home, "train", *options, WEEKAHEAD_FORECAST__RUNNER="dask")
-    result = json.loads(answer.stdout)
-    assert result["data_digest"] == first["train"]["data_digest"]
-    assert {found["kind"]: found["figures"] for found in result["candidates"]} == {
-        found["kind"]: found["figures"] for found in first["train"]["candidates"]
-    }
-
-
 def test_sql_answers_in_every_format(home: Path, up: Settings) -> None:
     count = "select count(*) as bars from raw.quotes"
     assert "12154" in call(home, "sql", count).stdout

@@ -45,14 +45,3 @@ def test_secrets_are_masked() -> None:
     settings = load_settings(s3={"secret_key": "hush"}, clickhouse={"reader_password": "quiet"})
     assert "hush" not in repr(settings)
     assert "quiet" not in repr(settings)
-
-
-def test_an_installed_wheel_finds_its_own_dbt_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As in site-packages, where "dbt" is the tool's package and not our project.
-    (tmp_path / "dbt").mkdir()
-    monkeypatch.setattr("lakehouse.settings.PROJECT_ROOT", tmp_path)
-    assert load_settings().dbt_dir == tmp_path / "lakehouse" / "_dbt"
-    (tmp_path / "dbt" / "dbt_project.yml").touch()
-    assert load_settings().dbt_dir == tmp_path / "dbt"

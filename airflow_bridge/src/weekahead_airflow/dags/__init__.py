@@ -1,1 +1,0 @@
-"""DAG files; point a DAG bundle of Airflow at this folder."""
