@@ -25,7 +25,7 @@ check: .venv/.synced ## Formatting, lint, types, SQL style, links of the documen
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@$(RUN) sqlfluff lint --processes 2 --disable-progress-bar dbt
-	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
+	@$(MAKE) --no-print-directory docs
 
 format: .venv/.synced ## Format the code and mend what the linters can
 	@$(RUN) ruff format .
