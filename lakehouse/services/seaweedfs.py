@@ -165,7 +165,11 @@ def _identities(secrets: dict[str, str]) -> dict[str, object]:
 
 
 def _answers(ports: dict[str, int], secrets: dict[str, str]) -> bool:
-    """Whether the catalog gives a token and knows the table bucket."""
+    """Whether the catalog gives a token and knows the table bucket, and objects can be read.
+
+    The S3 port answers some seconds before the volume server has reported its volumes to the
+    master, and fails all reads and writes of objects with an internal error until then.
+    """
     base = f"http://{HOST}:{ports['catalog']}/v1"
     login = b64encode(f"{secrets['s3_access_key']}:{secrets['s3_secret_key']}".encode()).decode()
     form = urlencode({"grant_type": "client_credentials", "scope": "catalog"}).encode()
@@ -178,6 +182,9 @@ def _answers(ports: dict[str, int], secrets: dict[str, str]) -> bool:
         )
         with urlopen(asked, timeout=2):
             pass
+        with urlopen(f"http://{HOST}:{ports['master']}/dir/status", timeout=2) as answer:
+            if not json.load(answer)["Topology"]["DataCenters"]:
+                return False
         with urlopen(f"http://{HOST}:{ports['s3']}/status", timeout=2):
             return True
     except HTTPError as error:

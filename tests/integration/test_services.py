@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
 from catalog.connect import ensure_tables, open_catalog
 from lakehouse.errors import HomeError, ServiceError, SettingsError
@@ -154,6 +155,34 @@ def test_a_killed_service_is_replaced_and_has_its_data(home: Path) -> None:
         psutil.Process(pid_of(home, "seaweedfs")).kill()
     with running(settings_of(home), needs=frozenset({LAKE})) as again:
         assert ("raw", "quotes") in open_catalog(again.catalog, again.s3).list_tables("raw")
+
+
+def test_objects_can_be_read_at_once_when_the_lake_has_started_on_a_busy_machine(
+    home: Path,
+) -> None:
+    """The volumes' server may be seconds late in telling the master what it has."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(6)]
+    try:
+        for start in range(6):
+            with running(settings_of(home), needs=frozenset({LAKE})) as settings:
+                objects = S3FileSystem(
+                    access_key=settings.s3.access_key,
+                    secret_key=settings.s3.secret_key.get_secret_value(),
+                    endpoint_override=settings.s3.endpoint,
+                    region=settings.s3.region,
+                    # The client's own patience would hide the fault now and then.
+                    retry_strategy=AwsStandardS3RetryStrategy(max_attempts=1),
+                )
+                path = f"{settings.s3.artifacts_bucket}/kept"
+                if start == 0:
+                    with objects.open_output_stream(path) as stream:
+                        stream.write(b"kept")
+                with objects.open_input_stream(path) as stream:
+                    assert stream.read() == b"kept"
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def test_a_service_that_hangs_is_replaced(home: Path) -> None:
