@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from pydantic import Field
 
 from catalog.maintenance import MaintenanceReport
-from flows import artifacts, assets
+from flows import artifacts, assets, dbt
 from flows.alerts import report_stale
 from flows.fan_out import executor
 from flows.parameters import (
@@ -39,6 +39,8 @@ log = logging.getLogger("weekahead")
 # A library's logger is silent unless somebody lowers its level; progress is meant to be seen.
 log.setLevel(logging.INFO)
 
+HOUR = 3600.0
+
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
@@ -58,6 +60,8 @@ def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
     retries=2,
     retry_delay_seconds=[10, 60],
     retry_condition_fn=_may_help,
+    # A whole board since its first day, at a polite pace.
+    timeout_seconds=12 * HOUR,
 )
 def _land(request: IngestRequest) -> IngestReport:
     with _settings() as settings:
@@ -96,7 +100,12 @@ def ingest(
     return report
 
 
-@materialize(assets.MARTS, name="build marts with dbt", asset_deps=[*assets.LAKE])
+@materialize(
+    assets.MARTS,
+    name="build marts with dbt",
+    asset_deps=[*assets.LAKE],
+    timeout_seconds=2 * HOUR,
+)
 def _build(full_refresh: bool, force: bool) -> TransformReport | None:
     with _settings() as settings:
         return stages.transform(
@@ -104,6 +113,7 @@ def _build(full_refresh: bool, force: bool) -> TransformReport | None:
             log.info,
             full_refresh=full_refresh,
             force=force,
+            invoke=dbt.invoker(),
         )
 
 
@@ -127,7 +137,12 @@ def transform(
     return report
 
 
-@materialize(assets.MODEL, name="train candidates", asset_deps=[assets.MARTS])
+@materialize(
+    assets.MODEL,
+    name="train candidates",
+    asset_deps=[assets.MARTS],
+    timeout_seconds=6 * HOUR,
+)
 def _train(force: bool, dry_run: bool) -> TrainingReport:
     with _settings() as settings:
         return stages.train(
@@ -157,7 +172,13 @@ def train(
     return report
 
 
-@materialize(assets.LEDGER, name="forecast", asset_deps=[assets.MODEL, assets.MARTS])
+@materialize(
+    assets.LEDGER,
+    name="forecast",
+    asset_deps=[assets.MODEL, assets.MARTS],
+    # A year of simulated dates trains many models.
+    timeout_seconds=6 * HOUR,
+)
 def _predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None
 ) -> PredictionReport:
@@ -198,7 +219,12 @@ def predict(
     return report
 
 
-@materialize(assets.ACCURACY, name="score forecasts", asset_deps=[assets.LEDGER, assets.MARTS])
+@materialize(
+    assets.ACCURACY,
+    name="score forecasts",
+    asset_deps=[assets.LEDGER, assets.MARTS],
+    timeout_seconds=2 * HOUR,
+)
 def _score(strict: bool) -> ScoreReport:
     with _settings() as settings:
         return stages.score(settings, log.info, strict=strict)
@@ -220,7 +246,7 @@ def score(
     return report
 
 
-@task(name="maintain the lake", retries=1, retry_delay_seconds=60)
+@task(name="maintain the lake", retries=1, retry_delay_seconds=60, timeout_seconds=2 * HOUR)
 def _maintain() -> list[MaintenanceReport]:
     with _settings() as settings:
         return stages.maintain(settings, log.info)

@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
+from uuid import uuid4
 
 import psutil
 import pytest
 
 from catalog.connect import open_catalog
+from flows.alerts import STALE
 from lakehouse.services import running
 from lakehouse.services.home import load_secrets, open_home
 from lakehouse.services.reaper import Server
@@ -25,7 +28,7 @@ from lakehouse.services.supervisor import MARK
 from lakehouse.settings import Settings
 
 WEEKAHEAD = Path(sys.executable).parent / "weekahead"
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 BASE = {"seaweedfs", "clickhouse", "prefect", "mlflow", "worker", "reaper"}
 
 
@@ -167,8 +170,8 @@ def test_servers_ask_for_a_login(first: dict[str, Any], service: str, port: str,
 
 
 def test_commands_use_the_stack_and_leave_it_up(home: Path, first: dict[str, Any]) -> None:
-    out = json.loads(call(home, "ingest", "--symbols", "AAPL", "--json"))
-    assert out["tables"]["raw.quotes"]["new"] == 3270
+    out = json.loads(call(home, "run", "--symbols", "AAPL", "--json"))
+    assert out["ingest"]["tables"]["raw.quotes"]["new"] == 3270
     assert not (home / "run" / "services.json").exists()
     assert {p.pid for p in marked(home)} >= {service["pid"] for service in first.values()}
 
@@ -181,6 +184,45 @@ def test_a_remote_run_is_followed_to_its_end(home: Path, server: Server) -> None
     assert result["state"] == "Completed"
     assert "AAPL: 9 bars" in err
     assert read_run(server, result["run_id"])["parameters"]["symbols"] == ["AAPL"]
+
+
+def test_a_deployed_build_has_a_task_for_each_node_of_dbt(server: Server) -> None:
+    run_id = trigger(server, "transform", force=True)
+    eventually(lambda: read_run(server, run_id)["state_type"] in ENDED, 300)
+    assert read_run(server, run_id)["state"]["type"] == "COMPLETED", read_run(server, run_id)
+    tasks = server.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    done = {run["name"]: run["state_type"] for run in tasks}
+    for model in ("stg_quotes", "int_splits", "fct_quotes", "fct_features"):
+        (name,) = (name for name in done if name.endswith(f"{model}"))
+        assert done[name] == "COMPLETED"
+
+
+def test_failures_and_stale_quotes_are_reported(home: Path, server: Server) -> None:
+    run_id = trigger(server, "ingest", start="2013-01-02", end="2012-01-02")
+    server.post(
+        "/events",
+        [
+            {
+                "occurred": datetime.now(UTC).isoformat(),
+                "event": STALE,
+                "resource": {
+                    "prefect.resource.id": "weekahead.source.moex",
+                    "prefect.resource.name": "moex",
+                },
+                "id": str(uuid4()),
+            }
+        ],
+    )
+    expected = {
+        f"ingest Failed: {read_run(server, run_id)['name']}",
+        "Quotes of moex are stale",
+    }
+    eventually(lambda: expected <= {entry["subject"] for entry in alerts(home)}, 120)
+
+
+def alerts(home: Path) -> list[dict[str, str]]:
+    path = home / "logs" / "alerts.log"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def test_wrong_parameters_are_refused_before_anything_runs(server: Server) -> None:
@@ -243,8 +285,8 @@ def _status(home: Path) -> str:
 def test_pages_open_in_a_browser(home: Path, first: dict[str, Any]) -> None:
     from playwright.sync_api import sync_playwright
 
+    images = Path(os.environ.get("STACK_SCREENSHOTS") or home)
     secrets = load_secrets(open_home(home))
-    IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
         size = {"width": 1280, "height": 800}
@@ -254,15 +296,15 @@ def test_pages_open_in_a_browser(home: Path, first: dict[str, Any]) -> None:
         page.get_by_role("button", name="Login").click()
         page.goto(f"{first['prefect']['page']}deployments")
         page.get_by_text("ingest").first.wait_for()
-        page.screenshot(path=IMAGES / "prefect-deployments.png")
+        page.screenshot(path=images / "prefect-deployments.png")
         context = browser.new_context(
             viewport=size,  # type: ignore[arg-type]
             http_credentials={"username": "admin", "password": secrets["mlflow_admin"]},
         )
         page = context.new_page()
         page.goto(f"{first['mlflow']['page']}#/experiments")
-        page.get_by_role("link", name="Default").wait_for(timeout=90_000)
-        page.screenshot(path=IMAGES / "mlflow.png")
+        page.get_by_role("link", name="weekahead").wait_for(timeout=90_000)
+        page.screenshot(path=images / "mlflow.png")
         browser.close()
 
 

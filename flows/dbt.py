@@ -1,0 +1,44 @@
+"""dbt with a Prefect task for each node, through prefect-dbt."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect.runtime import deployment
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+
+    from lakehouse.warehouse.transform import Invoke
+
+
+def invoker() -> "Invoke | None":
+    """How a deployment's run invokes dbt; None, plain dbt, for a run by hand.
+
+    A task for each of some hundred nodes costs seconds that a person at a terminal waits for.
+    """
+    return _with_tasks if deployment.id else None
+
+
+def _with_tasks(arguments: list[str]) -> "dbtRunnerResult":
+    """Run dbt inside a flow; each model, seed and test becomes a task of its own."""
+    from dbt_common.events.base_types import EventLevel
+    from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
+
+    # The runner silences dbt's console itself, and does not know the level "none".
+    kept = list(arguments)
+    position = kept.index("--log-level")
+    del kept[position : position + 2]
+    # dbt's own lines stay in its log: every node has a task, failures are in the error.
+    settings = PrefectDbtSettings(
+        project_dir=_path(kept, "--project-dir"),
+        profiles_dir=_path(kept, "--profiles-dir"),
+        target_path=_path(kept, "--target-path"),
+        log_level=EventLevel.WARN,
+    )
+    runner = PrefectDbtRunner(settings=settings, raise_on_failure=False)
+    result: dbtRunnerResult = runner.invoke(kept)
+    return result
+
+
+def _path(arguments: list[str], option: str) -> Path:
+    return Path(arguments[arguments.index(option) + 1])
