@@ -4,10 +4,12 @@ import json
 import logging
 from datetime import UTC, datetime
 from typing import Annotated
+from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
+from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from catalog.connect import open_catalog
@@ -24,14 +26,19 @@ log = logging.getLogger("weekahead")
 def alert(
     subject: Annotated[str, Field(description="One line.", max_length=500)],
     details: Annotated[str, Field(description="What is known.", max_length=5000)] = "",
+    run: Annotated[UUID | None, Field(description="Id of the run that it is about.")] = None,
 ) -> None:
     """Write an alert to the log, the artifact ``alert``, logs/alerts.log and the webhook.
 
     Args:
         subject: One line.
         details: What is known.
+        run: Id of the run that it is about; its page goes with the details.
     """
     settings = load_settings()
+    if run:
+        # The server's templates have no filter for links where they render parameters.
+        details = f"{details}\n{url_for('flow-run', obj_id=run)}".strip()
     log.error("%s %s", subject, details)
     create_markdown_artifact(f"**{subject}**\n\n{details}", key="alert", description=subject)
     entry = {"at": datetime.now(UTC).isoformat(), "subject": subject, "details": details}

@@ -8,7 +8,7 @@ from prefect.runtime import deployment
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
 
-    from lakehouse.warehouse.transform import Invoke
+    from lakehouse.warehouse.runner import Invoke
 
 
 def invoker() -> "Invoke | None":

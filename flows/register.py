@@ -50,8 +50,8 @@ def automations(client: SyncPrefectClient) -> list[Automation]:
     """What the server does by itself: crash silent runs, and tell people what went wrong."""
     alert = client.read_deployment_by_name("alert/alert").id
 
-    def tell(subject: str, details: str) -> RunDeployment:
-        templates = {"subject": subject, "details": details}
+    def tell(subject: str, details: str, **more: str) -> RunDeployment:
+        templates = {"subject": subject, "details": details, **more}
         parameters = {
             name: {"__prefect_kind": "jinja", "template": text} for name, text in templates.items()
         }
@@ -93,7 +93,8 @@ def automations(client: SyncPrefectClient) -> list[Automation]:
             actions=[
                 tell(
                     "{{ flow.name }} {{ flow_run.state.name }}: {{ flow_run.name }}",
-                    "{{ flow_run.state.message }} {{ flow_run|ui_url }}",
+                    "{{ flow_run.state.message | default('', true) | truncate(2000) }}",
+                    run="{{ flow_run.id }}",
                 )
             ],
         ),

@@ -23,6 +23,8 @@ from lakehouse.errors import ServiceError
 
 Progress = Callable[[str], None]
 POLL_SECONDS = 1.0
+# Prefect sends log lines every two seconds.
+LAST_LINES_SECONDS = 4.0
 CANCEL_SECONDS = 60.0
 LOG_PAGE = 200
 
@@ -93,14 +95,19 @@ def _until_final(client: SyncPrefectClient, run: FlowRun, progress: Progress) ->
     while True:
         run = client.read_flow_run(run.id)
         state = run.state
-        # Lines that were written before the final state are read after it was seen.
         read += _show_logs(client, run.id, read, progress)
         if state and state.name != shown:
             shown = state.name or ""
             progress(f"state: {shown}{f', {state.message}' if state.message else ''}")
         if state and state.is_final():
-            return run
+            break
         time.sleep(POLL_SECONDS)
+    # A process sends its last lines after the state, at the latest when it ends.
+    deadline = time.monotonic() + LAST_LINES_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        read += _show_logs(client, run.id, read, progress)
+    return run
 
 
 def _show_logs(client: SyncPrefectClient, run_id: UUID, read: int, progress: Progress) -> int:
