@@ -49,7 +49,7 @@ clean: ## Remove the environment and caches; .weekahead/ (your data) stays
 
 # The environment follows the lock file; a change of either makes it anew.
 .venv/.synced: uv.lock pyproject.toml | $(UV)
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
 .uv/bin/uv:

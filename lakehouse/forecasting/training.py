@@ -206,9 +206,11 @@ def _record(
         if decision.changes and decision.serves != decision.challenger:
             kinds.append(decision.serves)
         runs = {candidate.kind: candidate.run_id for candidate in candidates}
+        models = {}
         for kind in kinds:
             model = serving_model(development, kind, settings.forecast)
             source = training_log.log_model(client, development, model, runs[kind])
+            models[runs[kind]] = source
             serves = decision.changes and kind == decision.serves
             version = registry.register(
                 client,
@@ -229,6 +231,7 @@ def _record(
             for name, snapshot in built.snapshots.items():
                 if snapshot is not None:
                     tag_snapshot(catalog, BY_NAME[name], snapshot, registry.snapshot_tag(version))
+        training_log.log_figures(client, candidates, models)
         if decision.changes:
             registry.promote(client, settings, versions[decision.serves])
             say(f"train: v{versions[decision.serves]} ({decision.serves}) serves")

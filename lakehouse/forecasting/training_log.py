@@ -4,7 +4,7 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
@@ -62,6 +62,8 @@ def log_training(
 ) -> tuple[str, tuple[Candidate, ...]]:
     """Write the training and one nested run per candidate; the training's run stays open.
 
+    The candidates' figures come last, with ``log_figures``.
+
     Returns:
         The id of the training's run, and the candidates.
     """
@@ -72,7 +74,7 @@ def log_training(
     parent = client.create_run(experiment, run_name="training", tags=_tags(tags))
     parent_id = str(parent.info.run_id)
     params = {"rows": len(development.dataset.frame), "features": development.dataset.features}
-    _log(client, parent_id, params | settings.forecast.model_dump(), {}, dataset)
+    _log(client, parent_id, params | settings.forecast.model_dump(), dataset)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         development.scheme.to_csv(folder / "validation_scheme.csv", index=False)
@@ -85,10 +87,34 @@ def log_training(
         run = client.create_run(experiment, run_name=kind, tags=nested)
         figures = development.figures(kind)
         run_id = str(run.info.run_id)
-        _log(client, run_id, {"kind": kind}, figures, dataset)
+        _log(client, run_id, {"kind": kind}, dataset)
         client.set_terminated(run_id)
         candidates.append(Candidate(kind, run_id, development.selection[kind], figures))
     return parent_id, tuple(candidates)
+
+
+def log_figures(
+    client: "MlflowClient", candidates: Sequence[Candidate], models: Mapping[str, str]
+) -> None:
+    """Write the candidates' metrics to their runs, and to the models made from them.
+
+    After the models: MLflow copies the metrics that a run has by then to its model, and asks the
+    server for each one by itself. With hundreds of metrics that took a third of the training.
+
+    Args:
+        client: The tracking server.
+        candidates: Their figures and runs.
+        models: A model's address (``models:/…``) by the run that it was made in.
+    """
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    for candidate in candidates:
+        model = models.get(candidate.run_id, "").removeprefix("models:/") or None
+        metrics = [
+            Metric(name, value, now, 0, model_id=model) for name, value in candidate.figures.items()
+        ]
+        client.log_batch(candidate.run_id, metrics=metrics)
 
 
 def log_model(
@@ -165,17 +191,11 @@ def _log(
     client: "MlflowClient",
     run_id: str,
     params: Mapping[str, Any],
-    figures: Mapping[str, float],
     dataset: "MlflowDataset",
 ) -> None:
-    from mlflow.entities import DatasetInput, Metric, Param
+    from mlflow.entities import DatasetInput, Param
 
-    now = int(time.time() * 1000)
-    client.log_batch(
-        run_id,
-        metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
-        params=[Param(name, _text(value)) for name, value in params.items()],
-    )
+    client.log_batch(run_id, params=[Param(name, _text(value)) for name, value in params.items()])
     client.log_inputs(run_id, [DatasetInput(dataset._to_mlflow_entity(), tags=[])])
 
 
