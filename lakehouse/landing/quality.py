@@ -127,13 +127,18 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         expected: What was asked for, and what is known.
     """
     frame = _without_copies(rows)
+    checked = frame.height
     broken = _broken(frame, rules(expected))
-    good = frame.join(broken, on="_row", how="anti", maintain_order="left")
+    # From here on only these are needed; whole rows of a large load would take too much memory.
+    good = frame.select("symbol", "trade_date", "close", "_row")
+    del frame
+    if broken.height:
+        good = good.join(broken, on="_row", how="anti", maintain_order="left")
     return Verdict(
         accepted=_chosen(rows, good["_row"]).drop_columns(["malformed"]),
         rejected=_reject_rows(rows, broken),
         flagged=_reject_rows(rows, _jumps(good, expected)),
-        checked=frame.height,
+        checked=checked,
     )
 
 
@@ -226,8 +231,7 @@ def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
     splits = to_frame(expected.splits).select(
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
     )
-    # Only what is needed is sorted: whole rows of a large load would take too much memory.
-    ordered = good.select("symbol", "trade_date", "close", "_row").sort("symbol", "trade_date")
+    ordered = good.sort("symbol", "trade_date")
     change = (pl.col("close") / pl.col("close").shift(1)).log()
     suspects = (
         ordered.with_columns(_change=change, _since=pl.col("trade_date").shift(1))

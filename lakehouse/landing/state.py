@@ -18,6 +18,7 @@ from pyiceberg.expressions import (
     GreaterThanOrEqual,
     In,
     LessThan,
+    LessThanOrEqual,
 )
 from pyiceberg.table import Table
 
@@ -25,6 +26,7 @@ from catalog.connect import load_table
 from catalog.tables import QUOTES, TableDefinition
 
 EPOCH_YEAR = 1970
+FEW_SYMBOLS = 100
 
 
 def last_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[str, date]:
@@ -35,9 +37,9 @@ def last_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[
     for year in _years(table):
         if not missing:
             break
-        of_year = And(EqualTo("source", source), _within(year), In("symbol", missing))
+        of_year = And(EqualTo("source", source), _within(year), _near(missing))
         rows = table.scan(of_year, selected_fields=("symbol", "trade_date")).to_arrow()
-        found |= _latest_by_symbol(rows)
+        found |= _latest_by_symbol(_of(rows, missing))
         missing -= found.keys()
     return found
 
@@ -74,10 +76,10 @@ def symbols_before(catalog: Catalog, source: str, symbols: Collection[str], day:
             EqualTo("source", source),
             _within(year),
             LessThan("trade_date", day.isoformat()),
-            In("symbol", missing),
+            _near(missing),
         )
         rows = table.scan(wanted, selected_fields=("symbol",)).to_arrow()
-        found.update(pc.unique(rows.column("symbol")).to_pylist())
+        found.update(pc.unique(_of(rows, missing).column("symbol")).to_pylist())
         missing -= found
     return found
 
@@ -111,6 +113,20 @@ def _within(year: int) -> BooleanExpression:
         GreaterThanOrEqual("trade_date", first.isoformat()),
         LessThan("trade_date", next_first.isoformat()),
     )
+
+
+def _near(symbols: Collection[str]) -> BooleanExpression:
+    """What bounds a scan for these symbols; of many, it lets others through.
+
+    A list of thousands is compared anew for every file, which costs more than it saves.
+    """
+    if len(symbols) <= FEW_SYMBOLS:
+        return In("symbol", set(symbols))
+    return And(GreaterThanOrEqual("symbol", min(symbols)), LessThanOrEqual("symbol", max(symbols)))
+
+
+def _of(rows: pa.Table, symbols: Collection[str]) -> pa.Table:
+    return rows.filter(pc.is_in(rows.column("symbol"), pa.array(symbols, pa.string())))
 
 
 def _latest_by_symbol(rows: pa.Table) -> dict[str, date]:
