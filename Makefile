@@ -23,7 +23,7 @@ superset: .venv/.synced ## Start the local stack with Superset and its dashboard
 superset-export: .venv/.synced ## Bring dashboards that were changed in Superset into the repository (ADD=slug: one more)
 	@$(RUN) python -m lakehouse.services.superset export $(ADD)
 
-test: .venv/.synced ## Install what is needed and run all tests (real services, about 15 minutes)
+test: .venv/.synced ## Install what is needed and run all tests (real services, about 35 minutes)
 	@$(RUN) pytest
 
 check: .venv/.synced ## Formatting, lint, types, SQL style, links of the documentation
