@@ -174,7 +174,9 @@ def mlforecast_environment() -> Path:
 
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         target = python.parent.parent
+        # `uv run`, and so `make bench`, names itself there; it need not be on the path.
+        uv = os.environ.get("UV", "uv")
         packages = ["mlforecast==1.1.0", f"scikit-learn=={sklearn.__version__}", "pyarrow"]
-        subprocess.run(["uv", "venv", "--quiet", "--python", version, target], check=True)
-        subprocess.run(["uv", "pip", "install", "-q", "-p", python, *packages], check=True)
+        subprocess.run([uv, "venv", "--quiet", "--python", version, target], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "-p", python, *packages], check=True)
     return python
