@@ -66,7 +66,7 @@ import pandas as pd
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean, RollingStd
 
-frame = pd.read_parquet(sys.argv[1])
+frame = pd.read_parquet(sys.argv[1]).astype({{"ds": "datetime64[s]"}})
 transforms = {{1: [kind(n) for kind in (RollingMean, RollingStd) for n in {WIDTHS}]}}
 made = MLForecast(
     models=[], freq="D", lags=list({LAGS}), lag_transforms=transforms, num_threads=2
