@@ -259,29 +259,28 @@ def _rewritten(
     """All rows in the span of the changed ones, and the new rows; the rest stays in its files."""
     key = list(definition.key)
     kept = current.join(changed.select(key), keys=key, join_type="left anti")
-    if definition.date_column:
-        for column, (first, last) in _bounds(changed, definition).items():
-            values = kept.column(column)
-            inside = pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
-            kept = kept.filter(inside)
+    for column, (first, last) in _bounds(changed, definition).items():
+        values = kept.column(column)
+        inside = pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
+        kept = kept.filter(inside)
     kept = kept.select(changed.column_names).cast(changed.schema)
     return pa.concat_tables([kept, fresh, changed])
 
 
 def _bounds(rows: pa.Table, definition: TableDefinition) -> dict[str, tuple[Any, Any]]:
-    """The smallest and the largest value of each key column."""
+    """The smallest and the largest value of each key column; a small table has no bounds.
+
+    Not only of the date: a backfill loads the same years once for each batch of symbols.
+    """
+    if definition.date_column is None:
+        return {}
     found = {name: pc.min_max(rows.column(name)).as_py() for name in definition.key}
     return {name: (bounds["min"], bounds["max"]) for name, bounds in found.items()}
 
 
 def _span(rows: pa.Table, definition: TableDefinition) -> BooleanExpression:
-    """What a merge of these rows has to read: a small table whole, a large one within bounds.
-
-    Not only of the date: a backfill loads the same years once for each batch of symbols.
-    """
+    """What a merge of these rows has to read."""
     span: BooleanExpression = AlwaysTrue()
-    if definition.date_column is None:
-        return span
     for column, (first, last) in _bounds(rows, definition).items():
         if isinstance(first, date):
             first, last = first.isoformat(), last.isoformat()
