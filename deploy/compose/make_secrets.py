@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lakehouse.chserver.auth import hash_password
-from lakehouse.services.home import read_json, write_private
+from lakehouse.services.home import LAKE_SECRETS, read_json, write_private
 from lakehouse.services.seaweedfs import s3_identities
 
 ROOT = Path("/var/lib/secrets")
@@ -28,14 +28,7 @@ KEPT = ("postgres", "mlflow_admin")
 NAMES = (
     *KEPT,
     *(f"database_{name}" for name in DATABASES),
-    "s3_access_key",
-    "s3_secret_key",
-    "s3_reader_access_key",
-    "s3_reader_secret_key",
-    "weed_jwt",
-    "weed_jwt_read",
-    "weed_jwt_filer",
-    "weed_jwt_filer_read",
+    *LAKE_SECRETS,
     *(f"clickhouse_{role}" for role in ROLES),
     "prefect",
     "mlflow_session",

@@ -11,7 +11,7 @@ from typing import Any
 
 from lakehouse.errors import HomeError
 
-SECRET_NAMES = (
+LAKE_SECRETS = (
     "s3_access_key",
     "s3_secret_key",
     "s3_reader_access_key",
@@ -20,6 +20,9 @@ SECRET_NAMES = (
     "weed_jwt_read",
     "weed_jwt_filer",
     "weed_jwt_filer_read",
+)
+SECRET_NAMES = (
+    *LAKE_SECRETS,
     "clickhouse_admin",
     "clickhouse_writer",
     "clickhouse_reader",
