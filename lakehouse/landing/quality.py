@@ -126,7 +126,7 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         rows: Columns of ``lakehouse.sources.base.QUOTES_SCHEMA``.
         expected: What was asked for, and what is known.
     """
-    frame = _without_copies(rows)
+    frame, in_order = _without_copies(rows)
     checked = frame.height
     broken = _broken(frame, rules(expected))
     # From here on only these are needed; whole rows of a large load would take too much memory.
@@ -134,30 +134,32 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
     del frame
     if broken.height:
         good = good.join(broken, on="_row", how="anti", maintain_order="left")
+    # To sort a large load once more would cost as much as to judge it.
+    ordered = good if in_order else good.sort("symbol", "trade_date")
     return Verdict(
         accepted=_chosen(rows, good["_row"]).drop_columns(["malformed"]),
         rejected=_reject_rows(rows, broken),
-        flagged=_reject_rows(rows, _jumps(good, expected)),
+        flagged=_reject_rows(rows, _jumps(ordered, expected)),
         checked=checked,
     )
 
 
-def _without_copies(rows: pa.Table) -> pl.DataFrame:
+def _without_copies(rows: pa.Table) -> tuple[pl.DataFrame, bool]:
     """Keep one of several identical rows; mark keys that still come more than once.
 
-    The frame has only what is judged, and the number of the row: to copy the rest of a large load
-    would take much memory.
+    Also says whether the rows come in order. The frame has only what is judged, and the number of
+    the row: to copy the rest of a large load would take much memory.
     """
     frame = to_frame(rows.select(JUDGED)).with_row_index("_row")
     if _in_order(frame):
-        return frame.with_columns(pl.lit(False).alias("_twice"))
+        return frame.with_columns(pl.lit(False).alias("_twice")), True
     twice = frame.select(KEY).is_duplicated()
     if twice.any():
         whole = to_frame(rows).with_row_index("_row")
         first = whole.unique(rows.column_names, maintain_order=True, keep="first")["_row"]
         frame = frame[first]
         twice = frame.select(KEY).is_duplicated()
-    return frame.with_columns(twice.alias("_twice"))
+    return frame.with_columns(twice.alias("_twice")), False
 
 
 def _chosen(rows: pa.Table, numbers: pl.Series) -> pa.Table:
@@ -223,15 +225,15 @@ def _check(rule: Rule) -> Any:
     return pandera.Check(holds, name=rule.name, error=rule.name)
 
 
-def _jumps(good: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
+def _jumps(ordered: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
     """Bars whose close moved by more than the limit since the one before, splits considered.
 
-    A split that the prices do not show is as suspicious as a jump without a split.
+    The bars come symbol by symbol with rising dates. A split that the prices do not show is as
+    suspicious as a jump without a split.
     """
     splits = to_frame(expected.splits).select(
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
     )
-    ordered = good.sort("symbol", "trade_date")
     change = (pl.col("close") / pl.col("close").shift(1)).log()
     suspects = (
         ordered.with_columns(_change=change, _since=pl.col("trade_date").shift(1))
