@@ -14,6 +14,7 @@ SUPERSET_SMTP_HOST, …       the mail server of those (docs/dashboards.md)
 """
 
 import os
+import sqlite3
 from copy import deepcopy
 
 # From Superset's own code, examples and images: anybody can sign a session with these.
@@ -39,9 +40,29 @@ if SECRET_KEY in _KNOWN_SECRETS or len(SECRET_KEY) < _SHORTEST_SECRET:
         f"{_SHORTEST_SECRET} characters. Make one with: openssl rand -base64 42"
     )
 
+from sqlalchemy import event  # noqa: E402
+from sqlalchemy.engine import Engine  # noqa: E402
+from sqlalchemy.pool import QueuePool  # noqa: E402
 from superset.config import TALISMAN_CONFIG as _DEFAULT_TALISMAN  # noqa: E402
 
 SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_DATABASE_URI"]
+
+if SQLALCHEMY_DATABASE_URI.startswith("sqlite"):
+    # A new connection reads the whole schema: that is a good part of a small request.
+    SQLALCHEMY_ENGINE_OPTIONS = {
+        "poolclass": QueuePool,
+        "pool_size": 16,
+        "connect_args": {"check_same_thread": False},
+    }
+
+
+@event.listens_for(Engine, "connect")
+def _let_sqlite_read_while_it_writes(connection: object, _record: object) -> None:
+    """Every request writes a line to Superset's log, and all charts of a page ask at once."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
 
 # --- what a browser may do -------------------------------------------------------------------
 # Nothing from outside: the front end would otherwise ask for a tracking pixel, fonts and maps.

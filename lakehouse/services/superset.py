@@ -211,8 +211,9 @@ def _run(command: list[str], *, log: Path, variables: dict[str, str] | None = No
 
 
 def _answers(ports: dict[str, int]) -> bool:
+    # The first page takes a second longer than /health: nobody should wait for that in a browser.
     try:
-        with urlopen(f"http://{HOST}:{ports['http']}/health", timeout=2):
+        with urlopen(f"http://{HOST}:{ports['http']}/login/", timeout=10):
             return True
     except (OSError, HTTPException):
         return False

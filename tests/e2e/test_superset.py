@@ -5,76 +5,37 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from calendar import timegm
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
+from urllib.request import Request, urlopen
 
 import pytest
-import yaml
-from playwright.sync_api import Page, Response, TimeoutError, sync_playwright
+from playwright.sync_api import Page, Response
 
 from lakehouse.services import superset
-from lakehouse.services.home import Home, load_secrets, open_home
-from lakehouse.services.process import Running, choose_ports, start, stop
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from tests.e2e.superset_charts import EXPECTED
+from tests.e2e.superset_site import (
+    ASSETS,
+    SECONDS,
+    SLUGS,
+    Site,
+    all_charts,
+    assets,
+    browser,
+    charts_of,
+    load,
+    login,
+    serve,
+)
 
-CHROMIUM = "/usr/bin/chromium"
-SLUGS = ("market-and-forecast", "how-good-is-it", "data-health")
-ASSETS = superset.DEPLOY / "assets"
 MOST_ROWS = 100_000
-# Generous, because tests share their machine; the figures are in docs/dashboards.md.
-SECONDS = 120
-LOADED = """count => {
-  const boxes = [...document.querySelectorAll('.dashboard-component-chart-holder')]
-    .filter(box => box.querySelector('.chart-slice, .slice_container'));
-  return boxes.length >= count && boxes.every(box =>
-    !box.querySelector('.loading, [data-test="loading-indicator"]') &&
-    box.querySelector('canvas, table tbody tr, .header-line, .ant-empty, [role="alert"]'));
-}"""
-
-
-@dataclass
-class Site:
-    """A running Superset."""
-
-    settings: Settings
-    home: Home
-    secrets: dict[str, str]
-    url: str
-
-    def login(self) -> "Api":
-        return Api(self.url, self.secrets["superset_admin"])
-
-    def prepare(self) -> None:
-        superset.prepare(self.settings, self.home, self.secrets)
-
-
-class Api:
-    """Superset's REST interface, with a session as a browser has one."""
-
-    def __init__(self, url: str, password: str) -> None:
-        self.url = url
-        self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
-        self.headers = {"Content-Type": "application/json", "Referer": url}
-        login = {"username": "admin", "password": password, "provider": "db", "refresh": False}
-        token = self.call("POST", "security/login", login)["access_token"]
-        self.headers["Authorization"] = f"Bearer {token}"
-        self.headers["X-CSRFToken"] = self.call("GET", "security/csrf_token/")["result"]
-
-    def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.url}/api/v1/{path}", data, self.headers, method=method)
-        with self.opener.open(request, timeout=SECONDS) as answer:
-            return json.load(answer)
 
 
 @dataclass
@@ -92,17 +53,8 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def site(scored: Settings) -> Iterator[Site]:
-    home = open_home(scored.home)
-    secrets = load_secrets(home)
-    superset.install(home, print)
-    site = Site(scored, home, secrets, "")
-    site.prepare()
-    (service,) = superset.services(scored, home, secrets)
-    ports = choose_ports({service.name: service.ports}, {})[service.name]
-    running: Running = start(service, ports, home.logs / "superset.log", timeout=120)
-    site.url = f"http://127.0.0.1:{ports['http']}"
-    yield site
-    stop(running)
+    with serve(scored) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -111,20 +63,9 @@ def opened(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Op
     kept = Path(os.environ.get("DASHBOARD_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     kept.mkdir(parents=True, exist_ok=True)
     names = {chart["id"]: chart["uuid"] for chart in all_charts(site.login())}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.set_default_timeout(SECONDS * 1000)
-        page.goto(f"{site.url}/login/")
-        page.fill("#username", "admin")
-        page.fill("#password", site.secrets["superset_admin"])
-        page.press("#password", "Enter")
-        page.wait_for_url(re.compile("welcome"))
-        seen = {slug: open_dashboard(page, site, slug, kept, names) for slug in SLUGS}
-        browser.close()
-    return seen
+    with browser() as chromium:
+        page = login(chromium, site)
+        return {slug: open_dashboard(page, site, slug, kept, names) for slug in SLUGS}
 
 
 def open_dashboard(page: Page, site: Site, slug: str, kept: Path, names: dict[int, str]) -> Opened:
@@ -138,16 +79,7 @@ def open_dashboard(page: Page, site: Site, slug: str, kept: Path, names: dict[in
             outside.append(response.url)
 
     page.on("response", answered)
-    started = time.monotonic()
-    page.goto(f"{site.url}/superset/dashboard/{slug}/", wait_until="domcontentloaded")
-    try:
-        page.wait_for_function(LOADED, arg=len(charts_of(slug)))
-    except TimeoutError as error:
-        page.screenshot(path=kept / f"{slug}-waiting.png", full_page=True)
-        raise AssertionError(
-            f"{slug} did not load: {page.url}: {page.inner_text('body')}"
-        ) from error
-    seconds = time.monotonic() - started
+    seconds = load(page, site, slug, kept)
     # The charts' first drawing is animated, and tall screenshots need a second one.
     page.set_viewport_size({"width": 1440, "height": 1650})
     page.wait_for_timeout(2000)
@@ -170,27 +102,6 @@ def open_dashboard(page: Page, site: Site, slug: str, kept: Path, names: dict[in
             result.asked[names[number]] = asked
             result.answers[names[number]] = {"status": response.status, **response.json()}
     return result
-
-
-def all_charts(api: Api) -> list[dict[str, Any]]:
-    charts = api.call("GET", "chart/?q=(page_size:100,columns:!(id,uuid,slice_name,params))")
-    return charts["result"]
-
-
-def assets(kind: str) -> dict[str, dict[str, Any]]:
-    """The repository's assets of one kind, by uuid."""
-    contents = (yaml.safe_load(path.read_text()) for path in ASSETS.glob(f"{kind}/**/*.yaml"))
-    return {content["uuid"]: content for content in contents}
-
-
-def charts_of(slug: str) -> set[str]:
-    """The charts of a dashboard, as the repository has it."""
-    dashboard = next(d for d in assets("dashboards").values() if d["slug"] == slug)
-    return {
-        part["meta"]["uuid"]
-        for part in dashboard["position"].values()
-        if isinstance(part, dict) and part["type"] == "CHART"
-    }
 
 
 @pytest.mark.parametrize("slug", SLUGS)
