@@ -22,9 +22,10 @@ fail() {
   exit 1
 }
 
-# The containers of the project that run; more filters may follow.
+# The services of the project that run; more filters may follow.
 running() {
-  docker ps --quiet --filter "label=com.docker.compose.project=$project" "$@"
+  docker ps --filter "label=com.docker.compose.project=$project" \
+    --format '{{.Label "com.docker.compose.service"}}' "$@" | sort -u
 }
 
 # The volumes of the project: name in the compose file, name in Docker.
@@ -61,7 +62,7 @@ create() {
   [ -z "$(running --filter label=com.docker.compose.oneoff=True)" ] ||
     fail "a command is running ('docker ps' shows it): wait for its end, or stop it"
 
-  services=$(running --format '{{.Label "com.docker.compose.service"}}' | sort -u)
+  services=$(running)
   partial=$target.partial
   # Neither an error nor Ctrl-C leaves the stack down or half a backup behind.
   trap 'end_of_backup' EXIT
@@ -121,7 +122,8 @@ verify() {
   grep -qx 'format 1' "$source/manifest" || fail "$source has a format that this script does not know"
   (cd "$source" && sha256sum --check --strict --quiet SHA256SUMS) ||
     fail "$source is damaged: nothing was restored"
-  for name in $(sed -n 's/^volume \([^ ]*\) .*/\1/p' "$source/manifest"); do
+  names=$(sed -n 's/^volume \([^ ]*\) .*/\1/p' "$source/manifest")
+  for name in $names; do
     grep -q " ./$name.tar.gz\$" "$source/SHA256SUMS" || fail "$source lacks the volume $name"
   done
 }
@@ -130,7 +132,6 @@ restore() {
   verify "$1"
   overwrite=${2:-}
   prepare
-  names=$(sed -n 's/^volume \([^ ]*\) .*/\1/p' "$source/manifest")
   if [ "$overwrite" = --overwrite ]; then
     docker compose --profile '*' down
   fi

@@ -4,12 +4,14 @@ Usage (in the container ``secrets``, which alone sees all of them):
 
     docker compose run --rm secrets show             how people log in
     docker compose run --rm secrets rotate NAME...   new values; then `up -d --force-recreate`
+    docker compose run --rm -T secrets set NAME <file   a value that was made or changed elsewhere
 
 The volume ``secrets`` keeps every value in one file of mode 0600. Each service has a volume of
 its own with the files that it reads; those are written anew each time from the one file.
 """
 
 import json
+import re
 import secrets as random
 import sys
 from hashlib import sha256
@@ -43,6 +45,18 @@ def load(renew: frozenset[str] = frozenset()) -> dict[str, str]:
     if wanted:
         known |= {name: random.token_hex(24) for name in wanted}
         write_private(path, json.dumps(known, indent=1))
+    return known
+
+
+def keep(name: str, text: str) -> dict[str, str]:
+    """Take over one value from elsewhere; returns all of them."""
+    # Written into files that a shell and other programs read: nothing that would have to be quoted.
+    if name not in NAMES or not re.fullmatch(r"[\w+/=.:-]{16,200}", text, re.ASCII):
+        sys.exit(
+            f"Cannot set {name}: no such secret, or its value is not 16 to 200 plain characters."
+        )
+    known = load() | {name: text}
+    write_private(ROOT / "all" / "secrets.json", json.dumps(known, indent=1))
     return known
 
 
@@ -155,8 +169,11 @@ def main(arguments: list[str]) -> None:
                 )
             hand_out(load(frozenset(names)))
             print("Done. Now: docker compose up -d --force-recreate --wait")
+        case ["set", name]:
+            hand_out(keep(name, sys.stdin.read().strip()))
+            print("Done. Now: docker compose up -d --force-recreate --wait")
         case _:
-            sys.exit("usage: secrets [show | rotate NAME...]")
+            sys.exit("usage: secrets [show | rotate NAME... | set NAME]")
 
 
 if __name__ == "__main__":
