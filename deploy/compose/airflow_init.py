@@ -4,6 +4,7 @@ Airflow's command would want the password as an argument, which other programs c
 """
 
 import subprocess
+import sys
 from pathlib import Path
 
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
@@ -13,7 +14,7 @@ USER = "admin"
 
 def main() -> None:
     """Migrate, then make the account if there is none."""
-    subprocess.run(["airflow", "db", "migrate"], check=True)
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
     with get_application_builder() as builder:
         accounts = builder.sm
         if accounts.find_user(username=USER):

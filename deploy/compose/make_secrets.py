@@ -25,9 +25,9 @@ from lakehouse.services.seaweedfs import s3_identities
 ROOT = Path("/var/lib/secrets")
 ROLES = ("admin", "writer", "reader")
 DATABASES = ("prefect", "mlflow", "superset", "airflow")
-# The first password of an account that lives in a database is only that: later it is changed
-# there (`ALTER ROLE`, MLflow's API, the pages of Superset and Airflow), not here. And what a key has encrypted in a
-# database is lost without that key.
+# The first password of an account that lives in a database is only that: later it is changed there
+# (`ALTER ROLE`, MLflow's API, the pages of Superset and Airflow), not here. And what a key has
+# encrypted in a database is lost without that key.
 KEPT = (
     *("postgres", "mlflow_admin", "superset_admin", "airflow_admin"),
     *("superset_key", "airflow_fernet"),

@@ -17,6 +17,7 @@ SERVICES: dict[str, dict[str, Any]] = BASE["services"]
 OVERRIDES = sorted((ROOT / "deploy" / "compose").glob("*.yml"))
 DOCKERFILES = sorted((ROOT / "deploy" / "docker").glob("*.Dockerfile"))
 HIDDEN = {"postgres", "seaweedfs", "clickhouse"}
+PUBLISHED = {"prefect", "mlflow", "superset", "airflow"}
 CORE_BYTES = 6 * 2**30
 ALL_BYTES = 16 * 2**30
 # What may stand in the open although its name sounds like a secret: paths and addresses.
@@ -81,9 +82,21 @@ def test_only_loopback_is_published_and_data_services_not_at_all(name: str) -> N
     service = SERVICES[name]
     ports = service.get("ports", [])
     assert all(re.fullmatch(r"127\.0\.0\.1:\$\{PORT_[A-Z]+:-\d+\}:\d+", port) for port in ports)
+    assert bool(ports) == (name in PUBLISHED)
     if name in HIDDEN:
-        assert not ports
         assert service["networks"] == ["data"]
+
+
+def test_profiles_start_what_they_are_called_after() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+    for name, chosen in profiles.items():
+        part = name.partition("-")[0]
+        expected = [part, "all"] if part in {"superset", "airflow"} else None
+        assert chosen == (["run"] if name == "pipeline" else expected), name
+    # What always runs waits for nothing that may not.
+    for name, service in SERVICES.items():
+        if profiles[name] is None:
+            assert all(profiles[needed] is None for needed in service.get("depends_on", {}))
 
 
 def test_the_data_network_has_no_way_out() -> None:
@@ -133,6 +146,8 @@ def test_each_service_sees_its_own_secrets_only() -> None:
     allowed = {
         "postgres": {"postgres", "databases"},
         "pipeline": {"pipeline", "init", "worker"},
+        "superset": {"superset", "superset-init"},
+        "airflow": {name for name in SERVICES if name.startswith("airflow")},
     }
     for name, service in SERVICES.items():
         if name == "secrets":
@@ -145,9 +160,10 @@ def test_each_service_sees_its_own_secrets_only() -> None:
 
 
 def test_settings_named_in_the_compose_file_exist() -> None:
-    for service in SERVICES.values():
+    for name, service in SERVICES.items():
         for key in service.get("environment", {}):
-            if key.startswith("WEEKAHEAD_"):
+            # Airflow's bridge has settings of its own.
+            if key.startswith("WEEKAHEAD_") and not name.startswith("airflow"):
                 section, _, field = key.removeprefix("WEEKAHEAD_").lower().partition("__")
                 model = Settings.model_fields[section].annotation
                 assert field in model.model_fields, key  # type: ignore[union-attr]
@@ -232,6 +248,19 @@ def test_secrets_are_made_once_private_and_consistent(tmp_path: Path) -> None:
         assert first["s3_secret_key"] not in text
         assert first["s3_reader_secret_key"] in text
         assert first["postgres"] not in text
+    # Dashboards read and Airflow asks Prefect; neither can write to the lake or the warehouse.
+    for name in ("superset", "airflow"):
+        text = "".join(p.read_text() for p in (tmp_path / name).iterdir())
+        known = {secret for secret, value in first.items() if value in text}
+        assert (
+            known
+            == {
+                "superset": {
+                    *("superset_key", "superset_admin", "database_superset", "clickhouse_reader"),
+                },
+                "airflow": {"airflow_admin", "database_airflow", "prefect"},
+            }[name]
+        ), name
 
 
 def test_rotation_changes_what_is_named_and_refuses_what_lives_elsewhere(tmp_path: Path) -> None:
