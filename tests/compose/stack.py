@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[2]
+FILES = ("docker-compose.yml", "deploy/compose/no-registry.yml", "tests/compose/quick.yml")
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Generous, because tests share their machine.
 START_SECONDS = 600
@@ -127,9 +128,9 @@ class Stack:
 
     # --- runs and what they leave ----------------------------------------------------------------
 
-    def start_run(self, **parameters: Any) -> str:
-        """Start the main job's deployment; the worker takes it."""
-        deployment = self.prefect("GET", "/deployments/name/weekahead/weekahead")["id"]
+    def start_run(self, flow: str = "weekahead", **parameters: Any) -> str:
+        """Start a deployment, by default the main job's; the worker takes it."""
+        deployment = self.prefect("GET", f"/deployments/name/{flow}/{flow}")["id"]
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         return str(self.prefect("POST", f"/deployments/{deployment}/create_flow_run", body)["id"])
 
@@ -137,9 +138,11 @@ class Stack:
         """Wait until a run is in the middle of a step."""
 
         def running() -> bool:
-            # Each stage is a run of its own within the run.
-            stages = {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}}
-            steps = self.prefect("POST", "/task_runs/filter", stages)
+            # Each stage of the main job is a run of its own within the run.
+            inside = {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}}
+            stages = self.prefect("POST", "/flow_runs/filter", inside)
+            chosen = {"flow_runs": {"id": {"any_": [run_id, *(each["id"] for each in stages)]}}}
+            steps = self.prefect("POST", "/task_runs/filter", chosen)
             states = {step["name"].rpartition("-")[0]: step["state_type"] for step in steps}
             state = self.prefect("GET", f"/flow_runs/{run_id}")["state_type"]
             assert state not in FINAL, f"{state} before '{name}': {states}"
@@ -179,7 +182,7 @@ def environment(project: str, ports: dict[str, int], base_image: str) -> dict[st
     """What compose is told, whatever the shell says."""
     return os.environ | {
         "COMPOSE_PROJECT_NAME": project,
-        "COMPOSE_FILE": "docker-compose.yml:deploy/compose/no-registry.yml",
+        "COMPOSE_FILE": ":".join(FILES),
         "COMPOSE_PROFILES": "all",
         "BASE_IMAGE": base_image,
         "DEBIAN_IMAGE": base_image,

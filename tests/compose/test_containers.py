@@ -133,6 +133,17 @@ def test_nothing_is_lost_when_a_service_is_hurt_in_the_middle_of_a_run(
     assert len(newest) == len(SYMBOLS) * HORIZONS
 
 
+def test_a_worker_that_is_told_to_stop_finishes_its_run(
+    stack: Stack, first_run: dict[str, Any]
+) -> None:
+    run = stack.start_run("transform", full_refresh=True)
+    stack.await_step(run, "build marts with dbt")
+    stack.compose("stop", "worker")
+    assert stack.prefect("GET", f"/flow_runs/{run}")["state_type"] == "COMPLETED"
+    stack.up()
+    stack.await_health()
+
+
 def last_day(end: date) -> str:
     """The last trading day until a date."""
     return max(day for day in stocks.AAPL["date"] if day <= end.isoformat())

@@ -3,6 +3,8 @@
 import re
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,19 @@ def test_secrets_reach_a_programs_environment_and_nothing_else(tmp_path: Path) -
     # Without secrets nothing starts.
     (tmp_path / "env").unlink()
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+def test_a_worker_is_stopped_between_its_runs() -> None:
+    script = ROOT / "deploy" / "compose" / "worker.py"
+    # A "worker" that has a run for three seconds, and would then wait for another.
+    worker = "sleep 3 & wait; echo done; exec sleep 60"
+    with subprocess.Popen(
+        [sys.executable, script, "sh", "-c", worker], stdout=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(1)
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+    assert (output, process.returncode) == ("done\n", 0)
 
 
 def _secrets_module(root: Path) -> Any:
