@@ -9,12 +9,11 @@ import time
 from calendar import timegm
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, Request, build_opener, urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -25,6 +24,7 @@ from lakehouse.services.home import Home, load_secrets, open_home
 from lakehouse.services.process import Running, choose_ports, start, stop
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
+from tests.e2e.superset_api import Api
 from tests.e2e.superset_charts import EXPECTED
 
 CHROMIUM = "/usr/bin/chromium"
@@ -51,30 +51,11 @@ class Site:
     secrets: dict[str, str]
     url: str
 
-    def login(self) -> "Api":
+    def login(self) -> Api:
         return Api(self.url, self.secrets["superset_admin"])
 
     def prepare(self) -> None:
         superset.prepare(self.settings, self.home, self.secrets)
-
-
-class Api:
-    """Superset's REST interface, with a session as a browser has one."""
-
-    def __init__(self, url: str, password: str) -> None:
-        self.url = url
-        self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
-        self.headers = {"Content-Type": "application/json", "Referer": url}
-        login = {"username": "admin", "password": password, "provider": "db", "refresh": False}
-        token = self.call("POST", "security/login", login)["access_token"]
-        self.headers["Authorization"] = f"Bearer {token}"
-        self.headers["X-CSRFToken"] = self.call("GET", "security/csrf_token/")["result"]
-
-    def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.url}/api/v1/{path}", data, self.headers, method=method)
-        with self.opener.open(request, timeout=SECONDS) as answer:
-            return json.load(answer)
 
 
 @dataclass
