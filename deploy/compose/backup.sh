@@ -1,9 +1,11 @@
 #!/bin/sh
-# Backup and restore of everything that the containers keep: lake, warehouse, metadata, secrets.
+# Backup and restore of everything that the containers keep: lake, warehouse, metadata, secrets;
+# and the way from an embedded home into containers.
 #
 #   deploy/compose/backup.sh create DIRECTORY                  stop, archive every volume, start again
 #   deploy/compose/backup.sh verify DIRECTORY                  are the archives as they were written?
 #   deploy/compose/backup.sh restore DIRECTORY [--overwrite]   fill the volumes of a stack, and start it
+#   deploy/compose/backup.sh move HOME                         take over the data of `weekahead run`
 #
 # Called where `docker compose` finds its files; COMPOSE_FILE and COMPOSE_PROJECT_NAME count as always.
 # A backup is cold: nothing writes while it is made, so its parts fit each other. It holds the
@@ -13,7 +15,7 @@ set -eu
 umask 077
 
 usage() {
-  sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
@@ -35,16 +37,29 @@ volumes() {
 }
 
 # Runs a command with one volume and nothing else: no network, no other right than named.
+# `also` may name a further mount.
 in_volume() {
   mount=$1 capabilities=$2
   shift 2
-  set -- "$image" "$@"
+  set -- ${also:+--volume "$also"} "$image" "$@"
   for capability in $capabilities; do
     set -- --cap-add "$capability" "$@"
   done
   docker run --rm --interactive --init --network none --read-only --user 0:0 --cap-drop ALL \
     --security-opt no-new-privileges:true --no-healthcheck --log-driver none \
     --volume "$mount" --entrypoint "" "$@"
+}
+
+# Makes volumes as compose would.
+make_volumes() {
+  for name in "$@"; do
+    docker volume create --label "com.docker.compose.project=$project" \
+      --label "com.docker.compose.volume=$name" "${project}_$name" >/dev/null
+  done
+}
+
+is_empty() {
+  [ -z "$(in_volume "${project}_$1:/data:ro" DAC_READ_SEARCH ls -A /data </dev/null)" ]
 }
 
 prepare() {
@@ -136,13 +151,11 @@ restore() {
     docker compose --profile '*' down
   fi
   [ -z "$(running)" ] || fail "$project is running: stop it, or say --overwrite"
-  for name in $names; do
-    docker volume create --label "com.docker.compose.project=$project" \
-      --label "com.docker.compose.volume=$name" "${project}_$name" >/dev/null
-  done
+  # shellcheck disable=SC2086  # one word for each volume
+  make_volumes $names
   if [ "$overwrite" != --overwrite ]; then
     for name in $names; do
-      [ -z "$(in_volume "${project}_$name:/data:ro" DAC_READ_SEARCH ls -A /data </dev/null)" ] ||
+      is_empty "$name" ||
         fail "the volume ${project}_$name is not empty: say --overwrite to lose what is in it"
     done
   fi
@@ -175,10 +188,59 @@ empty_all() {
   trap 'exit 143' TERM HUP
 }
 
+# The lake is the same program's files in both; MLflow's records change databases; the marts are built
+# anew. Of Prefect only what the repository declares is there afterwards.
+move() {
+  [ -f "$1/config/secrets.json" ] || fail "$1 is not the home of an embedded weekahead"
+  home=$(cd "$1" && pwd)
+  if grep -q '"manager": {' "$home/run/local.json" 2>/dev/null; then
+    fail "the local stack of $home is up: 'weekahead down' first"
+  fi
+  # Commands hold this lock while they have services.
+  flock --exclusive --nonblock "$home/run/lease.lock" true || fail "a weekahead command uses $home"
+  prepare
+  [ -z "$(running)" ] || fail "$project is running: this is for a stack that has not been started yet"
+  make_volumes secrets seaweedfs
+  for name in secrets seaweedfs; do
+    is_empty "$name" || fail "the volume ${project}_$name is not empty"
+  done
+
+  trap 'docker compose down; empty_all; fail "not moved; the volumes of $project are empty, and $home is as it was"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  echo "copying secrets and lake"
+  in_volume "${project}_secrets:/data" CHOWN python3 -c '
+import json, os, sys
+sys.path.insert(0, "/opt/deploy/compose")
+from make_secrets import NAMES
+known = json.load(sys.stdin)
+os.umask(0o077)
+with open("/data/secrets.json", "w") as file:
+    json.dump({name: known[name] for name in NAMES if name in known}, file)
+os.chmod("/data", 0o700)
+for path in ("/data/secrets.json", "/data"):
+    os.chown(path, 10001, 10001)
+' <"$home/config/secrets.json"
+  also="$home/data/seaweedfs:/from:ro" in_volume "${project}_seaweedfs:/data" \
+    "CHOWN DAC_OVERRIDE FOWNER" \
+    sh -c 'cp -R --preserve=mode,timestamps /from/. /data/ && chown -R 10001:10001 /data' </dev/null
+  docker compose up -d --wait
+  if [ -f "$home/mlflow.db" ]; then
+    docker compose stop worker mlflow
+    docker compose run --rm -T --no-deps --entrypoint "python3 /opt/deploy/compose/copy_mlflow.py" \
+      databases <"$home/mlflow.db"
+    docker compose up -d --wait
+  fi
+  trap - EXIT INT TERM HUP
+  echo "building the marts"
+  docker compose run --rm -T pipeline weekahead transform </dev/null
+}
+
 case "${1:-} $#" in
   "create 2") create "$2" ;;
   "verify 2") verify "$2" && echo "$2 is complete" ;;
   "restore 2") restore "$2" ;;
   "restore 3") [ "$3" = --overwrite ] || usage; restore "$2" "$3" ;;
+  "move 2") move "$2" ;;
   *) usage ;;
 esac
