@@ -43,6 +43,12 @@ NAMES = (
     "mlflow_session",
     "airflow_key",
 )
+# Logins of services elsewhere: never made here, only taken over with `set`.
+FOREIGN = {
+    "catalog_credential": "WEEKAHEAD_CATALOG__CREDENTIAL",
+    "catalog_reader_credential": "WEEKAHEAD_CATALOG__READER_CREDENTIAL",
+    "prefect_api_key": "PREFECT_API_KEY",
+}
 
 
 def load(renew: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -59,7 +65,7 @@ def load(renew: frozenset[str] = frozenset()) -> dict[str, str]:
 def keep(name: str, text: str) -> dict[str, str]:
     """Take over one value from elsewhere; returns all of them."""
     # Written into files that a shell and other programs read: nothing that would have to be quoted.
-    if name not in NAMES or not re.fullmatch(r"[\w+/=.:-]{16,200}", text, re.ASCII):
+    if name not in (*NAMES, *FOREIGN) or not re.fullmatch(r"[\w+/=.:-]{16,200}", text, re.ASCII):
         sys.exit(
             f"Cannot set {name}: no such secret, or its value is not 16 to 200 plain characters."
         )
@@ -146,7 +152,9 @@ def hand_out(value: dict[str, str]) -> None:
         },
         WEEKAHEAD_MLFLOW__USERNAME="admin",
         WEEKAHEAD_MLFLOW__PASSWORD=value["mlflow_admin"],
-        PREFECT_API_AUTH_STRING=login,
+        # Prefect's client would prefer it to a key.
+        **({} if "prefect_api_key" in value else {"PREFECT_API_AUTH_STRING": login}),
+        **{variable: value[name] for name, variable in FOREIGN.items() if name in value},
     )
 
     _environment(

@@ -312,6 +312,12 @@ def test_rotation_changes_what_is_named_and_refuses_what_lives_elsewhere(
     after = module.load()
     assert after["postgres"] == "0123456789abcdef"
     assert (tmp_path / "postgres" / "postgres").read_text() == "0123456789abcdef"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("key-of-prefect-cloud\n"))
+    module.main(["set", "prefect_api_key"])
+    after = module.load()
+    pipeline = (tmp_path / "pipeline" / "env").read_text()
+    assert "PREFECT_API_KEY='key-of-prefect-cloud'" in pipeline
+    assert "AUTH_STRING" not in pipeline
     # It would end the quoted value in the file that a shell reads.
     monkeypatch.setattr(sys, "stdin", io.StringIO("0123456789abcdef' ; id"))
     with pytest.raises(SystemExit, match="Cannot set prefect"):
