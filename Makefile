@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run report superset superset-export test check format bench docs clean
+.PHONY: help run report superset superset-export test test-compose check format bench docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -25,6 +25,9 @@ superset-export: .venv/.synced ## Bring dashboards that were changed in Superset
 
 test: .venv/.synced ## Install what is needed and run all tests (real services, about 35 minutes)
 	@$(RUN) pytest
+
+test-compose: .venv/.synced ## Build the images and test the whole stack in containers (needs Docker, 15 GB of disk)
+	@$(RUN) pytest tests/compose -s --timeout=1800 --session-timeout=3600
 
 check: .venv/.synced ## Formatting, lint, types, SQL style, links of the documentation
 	@$(RUN) ruff format --check .

@@ -1,9 +1,10 @@
 """How ClickHouse attaches the lake: statements for a REST catalog, and for any other.
 
 Over a REST catalog the whole lake is one ``DataLakeCatalog`` database, in which new snapshots are
-visible at once. ClickHouse without Hive support attaches each table on its own instead, pinned to
-the metadata file that the catalog names now: reading an unpinned directory can serve old data.
-Both give the same database and table names, such as ``lake`` and ``raw.quotes``.
+visible at once. Over a catalog that ClickHouse cannot log in to (the engine is built without Hive),
+each table is attached on its own instead, pinned to the metadata file that the catalog names now:
+reading an unpinned directory can serve old data. Both give the same database and table names,
+such as ``lake`` and ``raw.quotes``.
 
 ClickHouse gets the read-only key pair. The statements hold it: send them in a request's body to
 an account that may create databases, and never log them.
@@ -41,8 +42,8 @@ def lake_database(
         "warehouse": catalog.warehouse,
         "storage_endpoint": s3.endpoint or "",
         "catalog_credential": client_credential(catalog, s3, read_only=True),
-        "oauth_server_uri": f"{uri}/oauth/tokens",
-        "auth_scope": "catalog",
+        "oauth_server_uri": catalog.token_uri,
+        "auth_scope": catalog.scope,
     }
     given = ", ".join(f"{key} = {_quoted(value)}" for key, value in options.items())
     return (

@@ -1,5 +1,6 @@
 """Opening the catalog and making sure that its tables exist."""
 
+import logging
 from contextlib import suppress
 
 from pyiceberg.catalog import Catalog, load_catalog
@@ -11,6 +12,7 @@ from pyiceberg.exceptions import (
     UnauthorizedError,
 )
 from pyiceberg.table import Table
+from thrift.Thrift import TException
 
 from catalog.errors import CatalogUnavailable
 from catalog.settings import CatalogSettings, S3Settings, client_credential
@@ -26,6 +28,16 @@ TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
 }
+# A commit to a Hive metastore waits for the table's lock; pyiceberg would look for it in steps of
+# up to a minute, and give up after four.
+HIVE_PROPERTIES = {
+    "hive.hive2-compatible": "true",
+    "lock-check-min-wait-time": "0.05",
+    "lock-check-max-wait-time": "0.2",
+    "lock-check-retries": "100",
+}
+# What a catalog that does not answer, or refuses, raises: over REST, and over Thrift.
+UNAVAILABLE = (OSError, RESTError, UnauthorizedError, TException)
 
 
 def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = False) -> Catalog:
@@ -54,14 +66,28 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
         "s3.secret-access-key": secret.get_secret_value(),
         "s3.region": s3.region,
     }
-    if catalog.type == "rest":
-        properties["credential"] = client_credential(catalog, s3, read_only=read_only)
+    if catalog.type == "hive":
+        properties |= HIVE_PROPERTIES
+        # It warns each time that it looks for a lock; to wait for another writer is ordinary.
+        logging.getLogger("pyiceberg.catalog.hive").setLevel(logging.ERROR)
+    elif catalog.auth == "sigv4":
+        properties |= {
+            "rest.sigv4-enabled": "true",
+            "rest.signing-name": catalog.signing_name,
+            "rest.signing-region": s3.region,
+            "client.access-key-id": access,
+            "client.secret-access-key": secret.get_secret_value(),
+        }
     else:
-        properties["hive.hive2-compatible"] = "true"
+        properties |= {
+            "credential": client_credential(catalog, s3, read_only=read_only),
+            "oauth2-server-uri": catalog.token_uri,
+            "scope": catalog.scope,
+        }
     try:
         opened = load_catalog("lake", **properties)
         opened.list_namespaces()
-    except (OSError, RESTError, UnauthorizedError) as error:
+    except UNAVAILABLE as error:
         raise CatalogUnavailable(
             f"The Iceberg catalog at {catalog.uri} cannot be used: {error}. "
             "Check WEEKAHEAD_CATALOG__URI, the credentials, and that it is running."
@@ -109,7 +135,7 @@ def load_table(catalog: Catalog, definition: TableDefinition) -> Table:
         raise CatalogUnavailable(
             f"The lake has no table {definition.name} yet: run 'weekahead ingest' first."
         ) from error
-    except (OSError, RESTError) as error:
+    except UNAVAILABLE as error:
         raise CatalogUnavailable(
             f"The catalog does not answer for {definition.name}: {error}."
         ) from error

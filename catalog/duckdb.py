@@ -6,8 +6,10 @@ The extensions are installed from the installed packages, never from the network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.connect import load_table, open_catalog
 from catalog.errors import CatalogUnavailable
 from catalog.settings import CatalogSettings, S3Settings, client_credential
+from catalog.tables import TABLES
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,22 +22,20 @@ def connect(
 ) -> "duckdb.DuckDBPyConnection":
     """Open an in-memory DuckDB with the lake attached; ``raw.quotes`` is then a table name.
 
+    DuckDB attaches a REST catalog, and sees each new snapshot. Of another catalog's tables it gets
+    views, which show them as they are now.
+
     Args:
-        catalog: A REST catalog; DuckDB cannot attach a Hive metastore.
+        catalog: Where the catalog is.
         s3: The object store; the read-only account is used.
         extension_dir: A directory of our own, where the extensions are unpacked.
 
     Raises:
-        CatalogUnavailable: The catalog does not answer, or is not a REST catalog.
+        CatalogUnavailable: The catalog does not answer.
     """
     import duckdb
     from duckdb_extensions import import_extension
 
-    if catalog.type != "rest":
-        raise CatalogUnavailable(
-            "DuckDB reads the lake through a REST catalog only; WEEKAHEAD_CATALOG__TYPE is "
-            f"{catalog.type}. Ask ClickHouse instead: weekahead sql --engine clickhouse."
-        )
     extension_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = duckdb.connect(
         config={
@@ -48,7 +48,12 @@ def connect(
         import_extension(name, con=connection)
         connection.execute(f"LOAD {name}")
     try:
-        _attach(connection, catalog, s3)
+        _know_store(connection, s3)
+        if catalog.engines_can_log_in:
+            _attach(connection, catalog, s3)
+        else:
+            _show_tables(connection, catalog, s3)
+        connection.execute("USE lake.raw")
     except duckdb.Error as error:
         raise CatalogUnavailable(
             f"DuckDB cannot attach the lake at {catalog.uri}: {error}."
@@ -56,29 +61,44 @@ def connect(
     return connection
 
 
-def _attach(
-    connection: "duckdb.DuckDBPyConnection", catalog: CatalogSettings, s3: S3Settings
-) -> None:
+def _know_store(connection: "duckdb.DuckDBPyConnection", s3: S3Settings) -> None:
     scheme, _, address = (s3.endpoint or "").partition("://")
     secret = s3.reader_secret_key.get_secret_value()
-    credential = client_credential(catalog, s3, read_only=True)
-    client_id, _, client_secret = credential.partition(":")
     connection.execute(
         "CREATE SECRET store (TYPE s3, PROVIDER config, "
         f"KEY_ID {_quote(s3.reader_access_key)}, SECRET {_quote(secret)}, "
         f"REGION {_quote(s3.region)}, ENDPOINT {_quote(address)}, URL_STYLE 'path', "
         f"USE_SSL {str(scheme == 'https').lower()})"
     )
+
+
+def _attach(
+    connection: "duckdb.DuckDBPyConnection", catalog: CatalogSettings, s3: S3Settings
+) -> None:
+    credential = client_credential(catalog, s3, read_only=True)
+    client_id, _, client_secret = credential.partition(":")
     connection.execute(
         "CREATE SECRET catalog (TYPE iceberg, "
         f"CLIENT_ID {_quote(client_id)}, CLIENT_SECRET {_quote(client_secret)}, "
-        f"OAUTH2_SERVER_URI {_quote(f'{catalog.uri}/v1/oauth/tokens')})"
+        f"OAUTH2_SERVER_URI {_quote(catalog.token_uri)}, OAUTH2_SCOPE {_quote(catalog.scope)})"
     )
     connection.execute(
         f"ATTACH {_quote(catalog.warehouse)} AS lake (TYPE iceberg, READ_ONLY, "
         f"ENDPOINT {_quote(catalog.uri or '')}, SECRET catalog, ACCESS_DELEGATION_MODE 'none')"
     )
-    connection.execute("USE lake.raw")
+
+
+def _show_tables(
+    connection: "duckdb.DuckDBPyConnection", catalog: CatalogSettings, s3: S3Settings
+) -> None:
+    opened = open_catalog(catalog, s3, read_only=True)
+    connection.execute("ATTACH ':memory:' AS lake")
+    for definition in TABLES:
+        schema, _, name = definition.name.partition(".")
+        file = load_table(opened, definition).metadata_location
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS lake.{schema}")
+        rows = f"SELECT * FROM iceberg_scan({_quote(file)})"  # noqa: S608 - the catalog's own name
+        connection.execute(f"CREATE VIEW lake.{schema}.{name} AS {rows}")
 
 
 def _quote(text: str) -> str:

@@ -27,6 +27,7 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
+from thrift.Thrift import TException
 
 from catalog.connect import load_table
 from catalog.errors import CommitConflict, SchemaMismatch
@@ -355,7 +356,7 @@ def _commit(
             )
         except CommitFailedException:
             time.sleep(uniform(0.0, min(MAX_PAUSE_SECONDS, 0.02 * 2**number)))
-        except CommitStateUnknownException:
+        except (CommitStateUnknownException, TException):
             # Never commit again on a guess: look below whether the snapshot is there.
             time.sleep(MAX_PAUSE_SECONDS)
         else:

@@ -38,12 +38,39 @@ class CatalogSettings(Section):
     warehouse: str = Field(
         "lake", description="Warehouse name (REST) or location such as s3://lake (Hive)."
     )
+    auth: Literal["oauth2", "sigv4"] = Field(
+        "oauth2",
+        description="How a REST catalog knows its clients: by an OAuth2 client credential, or by "
+        "requests signed with the S3 key pair (AWS Glue).",
+    )
     credential: SecretStr | None = Field(
         None, description="OAuth2 client credential 'id:secret'; default: the S3 key pair."
     )
     reader_credential: SecretStr | None = Field(
         None, description="The same for readers; default: the read-only S3 key pair."
     )
+    oauth2_server_uri: str | None = Field(
+        None, description="Address that gives OAuth2 tokens; default: the catalog's own."
+    )
+    scope: str = Field(
+        "catalog", description="Scope to ask a token for, such as PRINCIPAL_ROLE:ALL."
+    )
+    signing_name: str = Field(
+        "glue", description="AWS service that signed requests name; the region is that of S3."
+    )
+
+    @property
+    def engines_can_log_in(self) -> bool:
+        """Whether ClickHouse and DuckDB speak to this catalog themselves.
+
+        Where they cannot, they are shown each table by its metadata file.
+        """
+        return self.type == "rest" and self.auth == "oauth2"
+
+    @property
+    def token_uri(self) -> str:
+        """Where OAuth2 tokens are had."""
+        return self.oauth2_server_uri or f"{(self.uri or '').rstrip('/')}/v1/oauth/tokens"
 
 
 def client_credential(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool) -> str:

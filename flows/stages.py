@@ -11,6 +11,7 @@ from prefect.assets import materialize
 from prefect.client.schemas.objects import State, TaskRun
 from pydantic import Field
 
+from catalog.errors import CatalogUnavailable, CommitConflict
 from catalog.maintenance import MaintenanceReport
 from flows import artifacts, assets, dbt
 from flows.alerts import report_stale
@@ -49,9 +50,9 @@ def _settings() -> Iterator[Settings]:
 
 
 def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
-    """Retry only what a retry can mend."""
+    """Retry only what a retry can mend: a source or a lake that is away, a race that was lost."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, RetriableError)
+    return isinstance(error, (RetriableError, CatalogUnavailable, CommitConflict))
 
 
 @materialize(

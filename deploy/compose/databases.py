@@ -13,6 +13,8 @@ OWNERS = {
     "prefect": "prefect",
     "mlflow": "mlflow",
     "mlflow_accounts": "mlflow",
+    "superset": "superset",
+    "airflow": "airflow",
 }
 
 

@@ -4,12 +4,17 @@ Usage (in the container ``secrets``, which alone sees all of them):
 
     docker compose run --rm secrets show             how people log in
     docker compose run --rm secrets rotate NAME...   new values; then `up -d --force-recreate`
+    docker compose run --rm -T secrets set NAME <file   a value that was made or changed elsewhere
 
 The volume ``secrets`` keeps every value in one file of mode 0600. Each service has a volume of
 its own with the files that it reads; those are written anew each time from the one file.
 """
 
+import base64
+import hmac
 import json
+import os
+import re
 import secrets as random
 import sys
 from hashlib import sha256
@@ -21,10 +26,14 @@ from lakehouse.services.seaweedfs import s3_identities
 
 ROOT = Path("/var/lib/secrets")
 ROLES = ("admin", "writer", "reader")
-DATABASES = ("prefect", "mlflow")
-# The first password of an account that lives in a database is only that: later it is changed
-# there (`ALTER ROLE`, MLflow's API), not here.
-KEPT = ("postgres", "mlflow_admin")
+DATABASES = ("prefect", "mlflow", "superset", "airflow")
+# The first password of an account that lives in a database is only that: later it is changed there
+# (`ALTER ROLE`, MLflow's API, the pages of Superset and Airflow), not here. And what a key has
+# encrypted in a database is lost without that key.
+KEPT = (
+    *("postgres", "mlflow_admin", "superset_admin", "airflow_admin"),
+    *("superset_key", "airflow_fernet"),
+)
 NAMES = (
     *KEPT,
     *(f"database_{name}" for name in DATABASES),
@@ -32,7 +41,14 @@ NAMES = (
     *(f"clickhouse_{role}" for role in ROLES),
     "prefect",
     "mlflow_session",
+    "airflow_key",
 )
+# Logins of services elsewhere: never made here, only taken over with `set`.
+FOREIGN = {
+    "catalog_credential": "WEEKAHEAD_CATALOG__CREDENTIAL",
+    "catalog_reader_credential": "WEEKAHEAD_CATALOG__READER_CREDENTIAL",
+    "prefect_api_key": "PREFECT_API_KEY",
+}
 
 
 def load(renew: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -43,6 +59,18 @@ def load(renew: frozenset[str] = frozenset()) -> dict[str, str]:
     if wanted:
         known |= {name: random.token_hex(24) for name in wanted}
         write_private(path, json.dumps(known, indent=1))
+    return known
+
+
+def keep(name: str, text: str) -> dict[str, str]:
+    """Take over one value from elsewhere; returns all of them."""
+    # Written into files that a shell and other programs read: nothing that would have to be quoted.
+    if name not in (*NAMES, *FOREIGN) or not re.fullmatch(r"[\w+/=.:-]{16,200}", text, re.ASCII):
+        sys.exit(
+            f"Cannot set {name}: no such secret, or its value is not 16 to 200 plain characters."
+        )
+    known = load() | {name: text}
+    write_private(ROOT / "all" / "secrets.json", json.dumps(known, indent=1))
     return known
 
 
@@ -59,6 +87,11 @@ def hand_out(value: dict[str, str]) -> None:
         WEED_JWT_SIGNING_READ_KEY=value["weed_jwt_read"],
         WEED_JWT_FILER_SIGNING_KEY=value["weed_jwt_filer"],
         WEED_JWT_FILER_SIGNING_READ_KEY=value["weed_jwt_filer_read"],
+        # The same keys as in the file above, as MinIO wants them (minio.yml).
+        MINIO_ROOT_USER=value["s3_access_key"],
+        MINIO_ROOT_PASSWORD=value["s3_secret_key"],
+        S3_READER_USER=value["s3_reader_access_key"],
+        S3_READER_PASSWORD=value["s3_reader_secret_key"],
     )
 
     accounts = {
@@ -119,14 +152,45 @@ def hand_out(value: dict[str, str]) -> None:
         },
         WEEKAHEAD_MLFLOW__USERNAME="admin",
         WEEKAHEAD_MLFLOW__PASSWORD=value["mlflow_admin"],
-        PREFECT_API_AUTH_STRING=login,
+        # Prefect's client would prefer it to a key.
+        **({} if "prefect_api_key" in value else {"PREFECT_API_AUTH_STRING": login}),
+        **{variable: value[name] for name, variable in FOREIGN.items() if name in value},
     )
+
+    _environment(
+        "superset",
+        SUPERSET_SECRET_KEY=value["superset_key"],
+        SUPERSET_DATABASE_URI=_database(value, "superset", "postgresql+psycopg2"),
+        SUPERSET_ADMIN_PASSWORD=value["superset_admin"],
+        WAREHOUSE_PASSWORD=value["clickhouse_reader"],
+    )
+
+    connection = {
+        "conn_type": "prefect",
+        "host": "http://prefect:4200/api",
+        "login": "weekahead",
+        "password": value["prefect"],
+        "extra": {"ui_url": os.environ.get("PREFECT_PAGES", "http://127.0.0.1:4200")},
+    }
+    fernet = sha256(value["airflow_fernet"].encode()).digest()
+    _environment(
+        "airflow",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=_database(value, "airflow", "postgresql+psycopg2"),
+        AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(fernet).decode(),
+        AIRFLOW__API__SECRET_KEY=_derived(value["airflow_key"], "api"),
+        AIRFLOW__API_AUTH__JWT_SECRET=_derived(value["airflow_key"], "jwt"),
+        AIRFLOW_CONN_PREFECT_DEFAULT=json.dumps(connection),
+    )
+    # Beside the environment: only the first start reads it.
+    write_private(ROOT / "airflow" / "admin", value["airflow_admin"])
 
 
 def show(value: dict[str, str]) -> None:
     """Print how people log in."""
     print(f"Prefect   weekahead:{value['prefect']}")
     print(f"MLflow    admin / {value['mlflow_admin']} (as first set)")
+    print(f"Superset  admin / {value['superset_admin']} (as first set)")
+    print(f"Airflow   admin / {value['airflow_admin']} (as first set)")
 
 
 def _database(value: dict[str, str], user: str, scheme: str, *, database: str = "") -> str:
@@ -134,8 +198,13 @@ def _database(value: dict[str, str], user: str, scheme: str, *, database: str = 
     return f"{scheme}://{user}:{password}@postgres:5432/{database or user}"
 
 
+def _derived(key: str, purpose: str) -> str:
+    """A key of 64 bytes: Airflow's tokens are signed with SHA-512."""
+    return hmac.digest(key.encode(), purpose.encode(), "sha512").hex()
+
+
 def _environment(service: str, **variables: str) -> None:
-    # Values are hexadecimal or made of such: nothing in them has to be quoted.
+    # No value holds a single quote: they are hexadecimal, base64, or made of such.
     text = "".join(f"{name}='{value}'\n" for name, value in variables.items())
     write_private(ROOT / service / "env", text)
 
@@ -155,8 +224,11 @@ def main(arguments: list[str]) -> None:
                 )
             hand_out(load(frozenset(names)))
             print("Done. Now: docker compose up -d --force-recreate --wait")
+        case ["set", name]:
+            hand_out(keep(name, sys.stdin.read().strip()))
+            print("Done. Now: docker compose up -d --force-recreate --wait")
         case _:
-            sys.exit("usage: secrets [show | rotate NAME...]")
+            sys.exit("usage: secrets [show | rotate NAME... | set NAME]")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ COPY --from=build /opt/weekahead /opt/weekahead
 # A new volume takes owner, mode and content from the directory that it is mounted over.
 RUN groupadd --gid 10001 weekahead \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin weekahead \
- && for name in all postgres seaweedfs clickhouse prefect mlflow pipeline; do \
+ && for name in all postgres seaweedfs clickhouse prefect mlflow pipeline superset airflow; do \
       install -d -m 0700 -o 10001 -g 10001 "/var/lib/secrets/$name"; \
     done \
  && for name in /secrets /var/lib/weekahead /var/lib/seaweedfs /var/lib/prefect /var/lib/clickhouse-embedded; do \

@@ -22,13 +22,13 @@ def prepare(settings: Settings) -> None:
     embedded services may from one start to the next.
 
     Raises:
-        CatalogUnavailable: The catalog does not answer (Hive catalogs only).
+        CatalogUnavailable: The catalog does not answer (asked only where ClickHouse cannot ask).
         ServiceError: ClickHouse does not answer, or refuses a statement.
     """
     with connect(settings, role="admin") as client:
         for layer in LAYERS:
             _run(client, f"CREATE DATABASE IF NOT EXISTS `{layer}`", f"create database {layer}")
-        if settings.catalog.type == "rest":
+        if settings.catalog.engines_can_log_in:
             _attach_catalog(client, settings)
         else:
             _attach_tables(client, settings)
@@ -40,11 +40,7 @@ def _attach_catalog(client: "Client", settings: Settings) -> None:
     # anybody who can list databases can read it, and the statement holds the reader's secret.
     key = settings.clickhouse.admin_password.get_secret_value().encode()[:64]
     mark = blake2b(statement.encode(), key=key, digest_size=16).hexdigest()
-    rows = client.query(
-        "SELECT comment FROM system.databases WHERE name = {name:String}",
-        parameters={"name": LAKE},
-    ).result_rows
-    if rows and rows[0][0] == mark:
+    if _attached(client)[1] == mark:
         return
     _run(client, f"DROP DATABASE IF EXISTS `{LAKE}`", "detach the lake")
     marked = lake_database(settings.catalog, settings.s3, name=LAKE, comment=mark)
@@ -55,8 +51,20 @@ def _attach_tables(client: "Client", settings: Settings) -> None:
     from catalog.connect import open_catalog
 
     opened = open_catalog(settings.catalog, settings.s3, read_only=True)
+    if _attached(client)[0] == "DataLakeCatalog":
+        # The lake was in another catalog before.
+        _run(client, f"DROP DATABASE `{LAKE}`", "detach the lake")
     for statement in pinned_tables(opened, settings.s3, name=LAKE):
         _run(client, statement, "attach the lake's tables")
+
+
+def _attached(client: "Client") -> tuple[str, str]:
+    """Engine and comment of the lake's database; empty when there is none."""
+    rows = client.query(
+        "SELECT engine, comment FROM system.databases WHERE name = {name:String}",
+        parameters={"name": LAKE},
+    ).result_rows
+    return (str(rows[0][0]), str(rows[0][1])) if rows else ("", "")
 
 
 def _run(client: "Client", statement: str, purpose: str) -> None:

@@ -1,15 +1,12 @@
 """Superset on the marts of a home, and a browser that opens its dashboards as people do."""
 
-import json
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
-from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import yaml
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
@@ -18,12 +15,11 @@ from lakehouse.services import superset
 from lakehouse.services.home import Home, load_secrets, open_home
 from lakehouse.services.process import choose_ports, start, stop
 from lakehouse.settings import Settings
+from tests.e2e.superset_api import SECONDS, Api
 
 CHROMIUM = "/usr/bin/chromium"
 SLUGS = ("market-and-forecast", "how-good-is-it", "data-health")
 ASSETS = superset.DEPLOY / "assets"
-# Generous, because tests share their machine; the figures are in docs/dashboards.md.
-SECONDS = 120
 LOADED = """count => {
   const boxes = [...document.querySelectorAll('.dashboard-component-chart-holder')]
     .filter(box => box.querySelector('.chart-slice, .slice_container'));
@@ -42,30 +38,11 @@ class Site:
     secrets: dict[str, str]
     url: str
 
-    def login(self) -> "Api":
+    def login(self) -> Api:
         return Api(self.url, self.secrets["superset_admin"])
 
     def prepare(self) -> None:
         superset.prepare(self.settings, self.home, self.secrets)
-
-
-class Api:
-    """Superset's REST interface, with a session as a browser has one."""
-
-    def __init__(self, url: str, password: str) -> None:
-        self.url = url
-        self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
-        self.headers = {"Content-Type": "application/json", "Referer": url}
-        login = {"username": "admin", "password": password, "provider": "db", "refresh": False}
-        token = self.call("POST", "security/login", login)["access_token"]
-        self.headers["Authorization"] = f"Bearer {token}"
-        self.headers["X-CSRFToken"] = self.call("GET", "security/csrf_token/")["result"]
-
-    def call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.url}/api/v1/{path}", data, self.headers, method=method)
-        with self.opener.open(request, timeout=SECONDS) as answer:
-            return json.load(answer)
 
 
 @contextmanager

@@ -20,10 +20,10 @@ from playwright.sync_api import Page, Response
 from lakehouse.services import superset
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
+from tests.e2e.superset_api import SECONDS
 from tests.e2e.superset_charts import EXPECTED
 from tests.e2e.superset_site import (
     ASSETS,
-    SECONDS,
     SLUGS,
     Site,
     all_charts,

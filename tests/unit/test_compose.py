@@ -1,8 +1,11 @@
 """The compose files and Dockerfiles keep the rules of docs/containers.md."""
 
+import io
 import re
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ SERVICES: dict[str, dict[str, Any]] = BASE["services"]
 OVERRIDES = sorted((ROOT / "deploy" / "compose").glob("*.yml"))
 DOCKERFILES = sorted((ROOT / "deploy" / "docker").glob("*.Dockerfile"))
 HIDDEN = {"postgres", "seaweedfs", "clickhouse"}
+PUBLISHED = {"prefect", "mlflow", "superset", "airflow"}
 CORE_BYTES = 6 * 2**30
 ALL_BYTES = 16 * 2**30
 # What may stand in the open although its name sounds like a secret: paths and addresses.
@@ -41,9 +45,19 @@ def _lasting() -> dict[str, dict[str, Any]]:
     return {name: service for name, service in SERVICES.items() if service["restart"] != "no"}
 
 
+class ComposeLoader(yaml.SafeLoader):
+    """Knows the tag with which an override replaces what would otherwise be merged."""
+
+
+ComposeLoader.add_constructor("!override", lambda loader, node: loader.construct_mapping(node))
+
+
 @every_service
 def test_no_service_has_more_rights_than_it_needs(name: str) -> None:
-    service = SERVICES[name]
+    _has_no_more_rights_than_it_needs(SERVICES[name])
+
+
+def _has_no_more_rights_than_it_needs(service: dict[str, Any]) -> None:
     assert service["user"] == "10001:10001"
     assert service["cap_drop"] == ["ALL"]
     assert "cap_add" not in service
@@ -56,7 +70,10 @@ def test_no_service_has_more_rights_than_it_needs(name: str) -> None:
 
 @every_service
 def test_every_service_has_limits_and_rotated_logs(name: str) -> None:
-    service = SERVICES[name]
+    _has_limits_and_rotated_logs(SERVICES[name])
+
+
+def _has_limits_and_rotated_logs(service: dict[str, Any]) -> None:
     assert _bytes(service["mem_limit"]) > 0
     assert service["cpus"] > 0
     assert 0 < service["pids_limit"] <= 1024
@@ -81,9 +98,21 @@ def test_only_loopback_is_published_and_data_services_not_at_all(name: str) -> N
     service = SERVICES[name]
     ports = service.get("ports", [])
     assert all(re.fullmatch(r"127\.0\.0\.1:\$\{PORT_[A-Z]+:-\d+\}:\d+", port) for port in ports)
+    assert bool(ports) == (name in PUBLISHED)
     if name in HIDDEN:
-        assert not ports
         assert service["networks"] == ["data"]
+
+
+def test_profiles_start_what_they_are_called_after() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+    for name, chosen in profiles.items():
+        part = name.partition("-")[0]
+        expected = [part, "all"] if part in {"superset", "airflow"} else None
+        assert chosen == (["run"] if name == "pipeline" else expected), name
+    # What always runs waits for nothing that may not.
+    for name, service in SERVICES.items():
+        if profiles[name] is None:
+            assert all(profiles[needed] is None for needed in service.get("depends_on", {}))
 
 
 def test_the_data_network_has_no_way_out() -> None:
@@ -133,6 +162,8 @@ def test_each_service_sees_its_own_secrets_only() -> None:
     allowed = {
         "postgres": {"postgres", "databases"},
         "pipeline": {"pipeline", "init", "worker"},
+        "superset": {"superset", "superset-init"},
+        "airflow": {name for name in SERVICES if name.startswith("airflow")},
     }
     for name, service in SERVICES.items():
         if name == "secrets":
@@ -145,9 +176,10 @@ def test_each_service_sees_its_own_secrets_only() -> None:
 
 
 def test_settings_named_in_the_compose_file_exist() -> None:
-    for service in SERVICES.values():
+    for name, service in SERVICES.items():
         for key in service.get("environment", {}):
-            if key.startswith("WEEKAHEAD_"):
+            # Airflow's bridge has settings of its own.
+            if key.startswith("WEEKAHEAD_") and not name.startswith("airflow"):
                 section, _, field = key.removeprefix("WEEKAHEAD_").lower().partition("__")
                 model = Settings.model_fields[section].annotation
                 assert field in model.model_fields, key  # type: ignore[union-attr]
@@ -164,15 +196,21 @@ def test_mounted_files_exist() -> None:
 
 @pytest.mark.parametrize("path", OVERRIDES, ids=lambda path: path.name)
 def test_an_override_takes_no_protection_away(path: Path) -> None:
-    override = yaml.safe_load(path.read_text())
+    override = yaml.load(path.read_text(), Loader=ComposeLoader)
     protections = {
         *("user", "cap_drop", "cap_add", "security_opt", "read_only", "privileged", "ports"),
         *("network_mode", "networks", "mem_limit", "pids_limit", "logging"),
     }
     for name, service in override["services"].items():
-        assert name in SERVICES
-        assert not service.keys() & protections, name
-        assert re.match(r"\d", service["image"].partition(":")[2])
+        if name in SERVICES:
+            assert not service.keys() & protections, name
+        else:
+            _has_no_more_rights_than_it_needs(service)
+            _has_limits_and_rotated_logs(service)
+            assert service["networks"] == ["data"]
+            assert "ports" not in service
+        if image := service.get("image"):
+            assert re.match(r"(RELEASE\.)?\d", image.partition(":")[2])
 
 
 @every_dockerfile
@@ -199,6 +237,19 @@ def test_secrets_reach_a_programs_environment_and_nothing_else(tmp_path: Path) -
     # Without secrets nothing starts.
     (tmp_path / "env").unlink()
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+def test_a_worker_is_stopped_between_its_runs() -> None:
+    script = ROOT / "deploy" / "compose" / "worker.py"
+    # A "worker" that has a run for three seconds, and would then wait for another.
+    worker = "sleep 3 & wait; echo done; exec sleep 60"
+    with subprocess.Popen(
+        [sys.executable, script, "sh", "-c", worker], stdout=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(1)
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+    assert (output, process.returncode) == ("done\n", 0)
 
 
 def _secrets_module(root: Path) -> Any:
@@ -232,15 +283,45 @@ def test_secrets_are_made_once_private_and_consistent(tmp_path: Path) -> None:
         assert first["s3_secret_key"] not in text
         assert first["s3_reader_secret_key"] in text
         assert first["postgres"] not in text
+    # Dashboards read and Airflow asks Prefect; neither can write to the lake or the warehouse.
+    for name in ("superset", "airflow"):
+        text = "".join(p.read_text() for p in (tmp_path / name).iterdir())
+        known = {secret for secret, value in first.items() if value in text}
+        assert (
+            known
+            == {
+                "superset": {
+                    *("superset_key", "superset_admin", "database_superset", "clickhouse_reader"),
+                },
+                "airflow": {"airflow_admin", "database_airflow", "prefect"},
+            }[name]
+        ), name
 
 
-def test_rotation_changes_what_is_named_and_refuses_what_lives_elsewhere(tmp_path: Path) -> None:
+def test_rotation_changes_what_is_named_and_refuses_what_lives_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = _secrets_module(tmp_path)
     before = module.load()
     module.main(["rotate", "clickhouse_reader"])
     after = module.load()
     assert {name for name in before if before[name] != after[name]} == {"clickhouse_reader"}
     assert after["clickhouse_reader"] in (tmp_path / "pipeline" / "env").read_text()
+    monkeypatch.setattr(sys, "stdin", io.StringIO("0123456789abcdef\n"))
+    module.main(["set", "postgres"])
+    after = module.load()
+    assert after["postgres"] == "0123456789abcdef"
+    assert (tmp_path / "postgres" / "postgres").read_text() == "0123456789abcdef"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("key-of-prefect-cloud\n"))
+    module.main(["set", "prefect_api_key"])
+    after = module.load()
+    pipeline = (tmp_path / "pipeline" / "env").read_text()
+    assert "PREFECT_API_KEY='key-of-prefect-cloud'" in pipeline
+    assert "AUTH_STRING" not in pipeline
+    # It would end the quoted value in the file that a shell reads.
+    monkeypatch.setattr(sys, "stdin", io.StringIO("0123456789abcdef' ; id"))
+    with pytest.raises(SystemExit, match="Cannot set prefect"):
+        module.main(["set", "prefect"])
     with pytest.raises(SystemExit, match="Cannot rotate postgres, nonsense"):
         module.main(["rotate", "postgres", "nonsense"])
     assert module.load() == after

@@ -1,0 +1,190 @@
+"""The containers as the tests see them: compose's commands, and the services' own interfaces."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+FILES = ("docker-compose.yml", "deploy/compose/no-registry.yml", "tests/compose/quick.yml")
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+# Generous, because tests share their machine.
+START_SECONDS = 600
+RUN_SECONDS = 600
+
+
+@dataclass
+class Stack:
+    """One compose project, with ports of its own so that it disturbs no other."""
+
+    project: str
+    ports: dict[str, int]
+    environment: dict[str, str]
+    logins: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    # --- containers ------------------------------------------------------------------------------
+
+    def compose(self, *arguments: str, timeout: float = START_SECONDS) -> str:
+        """Output of a compose command that has to succeed."""
+        return self._command("docker", "compose", *arguments, timeout=timeout)
+
+    def docker(self, *arguments: str) -> str:
+        """Output of a command of the engine."""
+        return self._command("docker", *arguments, timeout=START_SECONDS)
+
+    def up(self) -> None:
+        """Start what is missing, as people do; wait until everything is healthy."""
+        self.compose("up", "--detach", "--wait", "--no-build")
+
+    def pipeline(self, *command: str) -> str:
+        """Output of a command in a container of its own, beside the services that run."""
+        return self.compose("run", "--rm", "--no-deps", "-T", "pipeline", *command)
+
+    def container(self, service: str) -> str:
+        """Name of a service's container."""
+        return f"{self.project}-{service}-1"
+
+    def health(self) -> dict[str, str]:
+        """What the engine says of every lasting service."""
+        lines = self.compose("ps", "--all", "--format", "json").splitlines()
+        found = [json.loads(line) for line in lines]
+        return {
+            each["Service"]: each["Health"] or each["State"]
+            for each in found
+            if not (each["State"] == "exited" and each["ExitCode"] == 0)
+        }
+
+    def await_health(self) -> None:
+        """Wait until the stack has healed by itself."""
+        await_that(
+            lambda: set(self.health().values()) == {"healthy"},
+            lambda: f"every service healthy: {self.health()}",
+            START_SECONDS,
+        )
+
+    def _command(self, *command: str, timeout: float) -> str:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        shown = f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, shown[-8000:]
+        return done.stdout
+
+    # --- services --------------------------------------------------------------------------------
+
+    def url(self, service: str) -> str:
+        """Where a published service is."""
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    def read_logins(self) -> None:
+        """As people learn them: ``docker compose run --rm secrets show``."""
+        shown = self.compose("run", "--rm", "-T", "secrets", "show")
+        for line in shown.splitlines():
+            if found := re.match(r"(\w+) +(\w+)(?::| / )(\w+)", line):
+                service, user, password = found.groups()
+                self.logins[service.lower()] = (user, password)
+
+    def prefect(self, method: str, path: str, body: Any = None) -> Any:
+        """Prefect's interface."""
+        answer = httpx.request(
+            method,
+            f"{self.url('prefect')}/api{path}",
+            json=body,
+            auth=self.logins["prefect"],
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    def airflow(self, method: str, path: str, body: Any = None) -> Any:
+        """Airflow's interface."""
+        user, password = self.logins["airflow"]
+        login = {"username": user, "password": password}
+        token = httpx.post(f"{self.url('airflow')}/auth/token", json=login, timeout=30)
+        token.raise_for_status()
+        answer = httpx.request(
+            method,
+            f"{self.url('airflow')}/api/v2{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {token.json()['access_token']}"},
+            timeout=30,
+        )
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    # --- runs and what they leave ----------------------------------------------------------------
+
+    def start_run(self, flow: str = "weekahead", **parameters: Any) -> str:
+        """Start a deployment, by default the main job's; the worker takes it."""
+        deployment = self.prefect("GET", f"/deployments/name/{flow}/{flow}")["id"]
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return str(self.prefect("POST", f"/deployments/{deployment}/create_flow_run", body)["id"])
+
+    def await_step(self, run_id: str, name: str) -> None:
+        """Wait until a run is in the middle of a step."""
+
+        def running() -> bool:
+            # Each stage of the main job is a run of its own within the run.
+            inside = {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}}
+            stages = self.prefect("POST", "/flow_runs/filter", inside)
+            chosen = {"flow_runs": {"id": {"any_": [run_id, *(each["id"] for each in stages)]}}}
+            steps = self.prefect("POST", "/task_runs/filter", chosen)
+            states = {step["name"].rpartition("-")[0]: step["state_type"] for step in steps}
+            state = self.prefect("GET", f"/flow_runs/{run_id}")["state_type"]
+            assert state not in FINAL, f"{state} before '{name}': {states}"
+            return states.get(name) == "RUNNING"
+
+        await_that(running, lambda: f"step '{name}' of {run_id}", RUN_SECONDS)
+
+    def await_end(self, run_id: str) -> str:
+        """The final state of a run. Prefect's server may be away meanwhile."""
+
+        def state() -> str | None:
+            try:
+                found = self.prefect("GET", f"/flow_runs/{run_id}")["state_type"]
+            except httpx.HTTPError:
+                return None
+            return found if found in FINAL else None
+
+        return str(await_that(state, lambda: f"the end of run {run_id}", RUN_SECONDS))
+
+    def sql(self, query: str, *, engine: str = "duckdb") -> list[dict[str, Any]]:
+        """Rows of the lake, or of the warehouse."""
+        shown = self.pipeline("weekahead", "sql", "--engine", engine, "--format", "json", query)
+        rows: list[dict[str, Any]] = json.loads(shown)
+        return rows
+
+
+def await_that(condition: Callable[[], Any], what: Callable[[], str], seconds: float) -> Any:
+    """What the condition returns, once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
+        time.sleep(1)
+    return found
+
+
+def environment(project: str, ports: dict[str, int], base_image: str) -> dict[str, str]:
+    """What compose is told, whatever the shell says."""
+    return os.environ | {
+        "COMPOSE_PROJECT_NAME": project,
+        "COMPOSE_FILE": ":".join(FILES),
+        "COMPOSE_PROFILES": "all",
+        "BASE_IMAGE": base_image,
+        "DEBIAN_IMAGE": base_image,
+        **{f"PORT_{name.upper()}": str(port) for name, port in ports.items()},
+    }
