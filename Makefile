@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run report superset superset-export test test-compose check format bench docs clean
+.PHONY: help run report superset superset-export test test-compose test-operations check format bench docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -27,7 +27,10 @@ test: .venv/.synced ## Install what is needed and run all tests (real services, 
 	@$(RUN) pytest
 
 test-compose: .venv/.synced ## Build the images and test the whole stack in containers (needs Docker, 15 GB of disk)
-	@$(RUN) pytest tests/compose -s --timeout=1800 --session-timeout=3600
+	@$(RUN) pytest tests/compose/test_containers.py -s --timeout=1800 --session-timeout=3600
+
+test-operations: .venv/.synced ## Backup, restore, passwords, moving in and Hive, in containers (needs Docker)
+	@$(RUN) pytest tests/compose/test_operations.py tests/compose/test_hive.py --timeout=1800
 
 check: .venv/.synced ## Formatting, lint, types, SQL style, links of the documentation
 	@$(RUN) ruff format --check .

@@ -26,6 +26,8 @@ def small_stack(project: str, *files: str) -> Stack:
 def removed_at_the_end(stack: Stack) -> Iterator[Stack]:
     """Start with nothing, and leave nothing."""
     stack.compose("down", "--volumes", "--remove-orphans")
+    if not EXTRA:
+        stack.compose("build", timeout=3600)
     try:
         yield stack
     finally:

@@ -59,7 +59,6 @@ def count(stack: Stack, query: str, engine: str) -> Any:
 def hive() -> Iterator[Stack]:
     stack = small_stack("weekahead-test-hive", "deploy/compose/hive.yml")
     with removed_at_the_end(stack):
-        stack.compose("build", "metastore", timeout=1800)
         stack.up()
         yield stack
 

@@ -207,11 +207,11 @@ def test_every_secret_can_be_rotated(restored: Stack) -> None:
     assert restored.sql("select count(*) as n from marts.fct_quotes", engine="clickhouse")[0]["n"]
     assert models(restored)
     # ... and the old ones nowhere.
-    for name, engine, table in (
-        ("S3__READER_SECRET_KEY", "duckdb", "raw.quotes"),
-        ("CLICKHOUSE__READER_PASSWORD", "clickhouse", "marts.fct_quotes"),
+    for secret, name, engine, table in (
+        ("s3_reader_secret_key", "S3__READER_SECRET_KEY", "duckdb", "raw.quotes"),
+        ("clickhouse_reader", "CLICKHOUSE__READER_PASSWORD", "clickhouse", "marts.fct_quotes"),
     ):
-        value = old[name.lower().replace("__", "_")]
+        value = old[secret]
         command = f"weekahead sql --engine {engine} 'select count(*) from {table}' 2>&1"
         used = f"! env WEEKAHEAD_{name}={value} {command}"
         assert "error" in restored.pipeline("sh", "-c", used)
