@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +81,7 @@ class Landing:
         self._count(QUOTES, rejected=verdict.rejected.num_rows, flagged=verdict.flagged.num_rows)
         self._count_symbols(verdict.rejected, "rejected")
         self._count_symbols(verdict.flagged, "flagged")
-        for part in _ahead(_parts(verdict.accepted)):
+        for part in _parts(verdict.accepted):
             report = self._merge(QUOTES, part)
             self._count_merged(part, report)
 
@@ -124,16 +123,6 @@ class Landing:
         for symbol, number in _by_symbol(rows).items():
             counted = self.symbols.get(symbol, Counts())
             self.symbols[symbol] = counted + Counts(unchanged=number - changed[symbol])
-
-
-def _ahead(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The same parts; the next one is cut out while the one before is written."""
-    with ThreadPoolExecutor(1, "landing") as thread:
-        following = thread.submit(next, parts, None)
-        while (part := following.result()) is not None:
-            following = thread.submit(next, parts, None)
-            yield part
-            del part
 
 
 def _parts(rows: pa.Table) -> Iterator[pa.Table]:
