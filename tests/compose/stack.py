@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "deploy/compose/no-registry.yml", "tests/compose/quick.yml")
+BASE_IMAGE = os.environ.get("BASE_IMAGE", "weekahead/base:bookworm")
+LEAST_COMPOSE = (2, 20)
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Generous, because tests share their machine.
 START_SECONDS = 600
@@ -178,13 +183,43 @@ def await_that(condition: Callable[[], Any], what: Callable[[], str], seconds: f
     return found
 
 
-def environment(project: str, ports: dict[str, int], base_image: str) -> dict[str, str]:
+def environment(project: str, ports: dict[str, int]) -> dict[str, str]:
     """What compose is told, whatever the shell says."""
     return os.environ | {
         "COMPOSE_PROJECT_NAME": project,
         "COMPOSE_FILE": ":".join(FILES),
         "COMPOSE_PROFILES": "all",
-        "BASE_IMAGE": base_image,
-        "DEBIAN_IMAGE": base_image,
+        "BASE_IMAGE": BASE_IMAGE,
+        "DEBIAN_IMAGE": BASE_IMAGE,
         **{f"PORT_{name.upper()}": str(port) for name, port in ports.items()},
     }
+
+
+def preflight() -> None:
+    """Say what is missing, instead of failing somewhere in the middle."""
+    if not shutil.which("docker"):
+        pytest.exit("There is no 'docker' here: these tests need a Docker engine.", returncode=2)
+    needs = {
+        "A running Docker engine": ["docker", "version", "--format", "{{.Server.Version}}"],
+        "The compose plug-in": ["docker", "compose", "version", "--short"],
+        f"The base image {BASE_IMAGE} (deploy/compose/make-base-image.sh {BASE_IMAGE} makes it, or "
+        "BASE_IMAGE names another)": ["docker", "image", "inspect", BASE_IMAGE],
+    }
+    answers = {}
+    for what, command in needs.items():
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.exit(f"{what} is missing: {done.stderr.strip()}", returncode=2)
+        answers[what] = done.stdout
+    version = answers["The compose plug-in"].strip()
+    numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
+    if numbers < LEAST_COMPOSE:
+        pytest.exit(f"Compose 2.20 or later is needed; this is {version}.", returncode=2)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
