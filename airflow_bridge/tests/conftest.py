@@ -42,6 +42,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True)
 def connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_PREFECT_DEFAULT", address())
+    # Here no scheduler has to hear of a task's pause: tests/integration/airflow has one.
+    monkeypatch.setattr("weekahead_airflow.trigger.SETTLE_SECONDS", 0.0)
 
 
 class Prefect:

@@ -15,6 +15,9 @@ from weekahead_airflow.hook import CANCEL, PrefectHook, checked, may_pass
 
 # Prefect answers a cancellation within milliseconds; a busy one within seconds.
 CANCEL_ATTEMPTS = 8
+# Airflow 3.3 hears of a task's pause up to ``[workers] min_heartbeat_interval`` (5 s) and a turn of
+# the scheduler later. It fails a task that is back before that (apache/airflow#66374, #72716).
+SETTLE_SECONDS = 10.0
 
 
 class PrefectRunTrigger(BaseTrigger):
@@ -59,9 +62,12 @@ class PrefectRunTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the run until there is something to tell."""
+        """Look at the run until there is something to tell, and the task has come to rest."""
+        settled = time.monotonic() + SETTLE_SECONDS
         async with (await self._connection()).async_client() as client:
-            yield TriggerEvent(await self._outcome(client))
+            outcome = await self._outcome(client)
+        await asyncio.sleep(max(0.0, settled - time.monotonic()))
+        yield TriggerEvent(outcome)
 
     async def on_kill(self) -> None:
         """Cancel the run when somebody ends the waiting task (Airflow 3.3 and later)."""
