@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # Generous, because tests share their machine.
 START_SECONDS = 600
 RUN_SECONDS = 600
+BUILD_SECONDS = 1800
+PAGES = ("prefect", "mlflow", "superset", "airflow")
 
 
 @dataclass
@@ -74,8 +77,11 @@ class Stack:
             START_SECONDS,
         )
 
-    def _command(self, *command: str, timeout: float) -> str:
-        done = subprocess.run(
+    def attempt(
+        self, *command: str, timeout: float = START_SECONDS
+    ) -> "subprocess.CompletedProcess[str]":
+        """A command with this project's settings, which may fail."""
+        return subprocess.run(
             command,
             cwd=ROOT,
             env=self.environment,
@@ -85,6 +91,9 @@ class Stack:
             timeout=timeout,
             check=False,
         )
+
+    def _command(self, *command: str, timeout: float) -> str:
+        done = self.attempt(*command, timeout=timeout)
         shown = f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == 0, shown[-8000:]
         return done.stdout
@@ -183,16 +192,36 @@ def await_that(condition: Callable[[], Any], what: Callable[[], str], seconds: f
     return found
 
 
-def environment(project: str, ports: dict[str, int]) -> dict[str, str]:
-    """What compose is told, whatever the shell says."""
-    return os.environ | {
+def new_stack(project: str, *files: str, profiles: str = "") -> Stack:
+    """A project with further compose files; not started yet. Without a profile: the core."""
+    ports = dict(zip(PAGES, free_ports(len(PAGES)), strict=True))
+    # What compose is told, whatever the shell says.
+    variables = os.environ | {
         "COMPOSE_PROJECT_NAME": project,
-        "COMPOSE_FILE": ":".join(FILES),
-        "COMPOSE_PROFILES": "all",
+        "COMPOSE_FILE": ":".join([*FILES, *files]),
+        "COMPOSE_PROFILES": profiles,
         "BASE_IMAGE": BASE_IMAGE,
         "DEBIAN_IMAGE": BASE_IMAGE,
         **{f"PORT_{name.upper()}": str(port) for name, port in ports.items()},
     }
+    return Stack(project, ports, variables)
+
+
+@contextmanager
+def removed_at_the_end(stack: Stack) -> Iterator[Stack]:
+    """Build the images, start with nothing, and leave nothing."""
+    preflight()
+    # What an interrupted session left behind.
+    stack.compose("down", "--volumes", "--remove-orphans")
+    stack.compose("--progress", "plain", "build", timeout=BUILD_SECONDS)
+    try:
+        yield stack
+    except BaseException:
+        print(stack.attempt("docker", "ps", "--all").stdout)
+        raise
+    finally:
+        if not os.environ.get("KEEP_CONTAINERS"):
+            stack.compose("down", "--volumes", "--remove-orphans")
 
 
 def preflight() -> None:

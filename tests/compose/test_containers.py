@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from bokeh_sampledata import stocks
 
+from tests.compose.sample import SYMBOLS, bars
 from tests.compose.stack import Stack, await_that
 from tests.e2e.superset_api import Api
 
-SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 CHART = "All symbols by expected change, five days ahead"
 HORIZONS = 5
 HURT_SECONDS = 20
@@ -33,12 +33,6 @@ FAULTS = [
     ("pause", "mlflow", "train candidates", date(2013, 1, 4)),
     ("kill", "worker", "build marts with dbt", date(2013, 1, 18)),
 ]
-
-
-def bars(end: date) -> int:
-    """How many bars the sample has until a date."""
-    series = [getattr(stocks, symbol)["date"] for symbol in SYMBOLS]
-    return sum(day <= end.isoformat() for days in series for day in days)
 
 
 def ledger(stack: Stack) -> dict[tuple[Any, ...], tuple[Any, ...]]:

@@ -1,17 +1,14 @@
 """The pipeline over a Hive metastore in a container."""
 
-import subprocess
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import pytest
-from bokeh_sampledata import stocks
 
-from tests.compose.small import removed_at_the_end, small_stack
-from tests.compose.stack import ROOT, Stack
+from tests.compose.sample import bars
+from tests.compose.stack import Stack, new_stack, removed_at_the_end
 
-SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 FIRST, LAST = date(2012, 9, 28), date(2013, 3, 1)
 WRITERS, COMMITS = 4, 25
 # Each writer merges rows of its own into one table, a commit for each row.
@@ -44,12 +41,6 @@ with catalog._client as client:
 """
 
 
-def bars(end: date) -> int:
-    """How many bars the sample has until a date."""
-    series = [getattr(stocks, symbol)["date"] for symbol in SYMBOLS]
-    return sum(day <= end.isoformat() for days in series for day in days)
-
-
 def count(stack: Stack, query: str, engine: str) -> Any:
     (row,) = stack.sql(f"select count(*) as n from {query}", engine=engine)
     return row["n"]
@@ -57,7 +48,7 @@ def count(stack: Stack, query: str, engine: str) -> Any:
 
 @pytest.fixture(scope="module")
 def hive() -> Iterator[Stack]:
-    stack = small_stack("weekahead-test-hive", "deploy/compose/hive.yml")
+    stack = new_stack("weekahead-test-hive", "deploy/compose/hive.yml")
     with removed_at_the_end(stack):
         stack.up()
         yield stack
@@ -100,25 +91,8 @@ def test_concurrent_commits_lose_nothing_and_double_nothing(hive: Stack) -> None
 
 
 def test_the_lock_of_a_killed_writer_does_not_stay(hive: Stack) -> None:
-    killed = subprocess.run(
-        [
-            "docker",
-            "compose",
-            "run",
-            "--rm",
-            "--no-deps",
-            "-T",
-            "pipeline",
-            "python3",
-            "-c",
-            KILLED,
-        ],
-        cwd=ROOT,
-        env=hive.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    command = ("docker", "compose", "run", "--rm", "--no-deps", "-T", "pipeline", "python3", "-c")
+    killed = hive.attempt(*command, KILLED)
     assert killed.returncode == 9, killed.stderr
     hive.pipeline("python3", "-c", WRITER.format(commits=1), "later")
     assert count(hive, "raw.calendar where source = 'later'", "duckdb") == 1

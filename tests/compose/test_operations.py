@@ -15,8 +15,7 @@ import httpx
 import pytest
 
 from catalog.tables import TABLES
-from tests.compose.small import removed_at_the_end, small_stack
-from tests.compose.stack import ROOT, START_SECONDS, Stack
+from tests.compose.stack import ROOT, START_SECONDS, Stack, new_stack, removed_at_the_end
 
 BACKUP = ROOT / "deploy" / "compose" / "backup.sh"
 # The first password of an account that lives in a database: changed there, and then handed over.
@@ -26,16 +25,7 @@ KEPT |= {"superset_key", "airflow_fernet"}
 
 def backup(stack: Stack, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """Run the script as a person would, in the project of a stack."""
-    return subprocess.run(
-        [BACKUP, *arguments],
-        cwd=ROOT,
-        env=stack.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
+    return stack.attempt(str(BACKUP), *map(str, arguments), timeout=1800)
 
 
 def succeed(done: "subprocess.CompletedProcess[str]") -> None:
@@ -98,7 +88,7 @@ def contents(stack: Stack) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def original() -> Iterator[Stack]:
     """A core stack in which the pipeline has run."""
-    with removed_at_the_end(small_stack("weekahead-test-original")) as stack:
+    with removed_at_the_end(new_stack("weekahead-test-original")) as stack:
         stack.up()
         stack.read_logins()
         stack.pipeline("weekahead", "run")
@@ -122,7 +112,7 @@ def restored(archive: tuple[Path, Any], original: Stack) -> Iterator[Stack]:
     """Another project, empty before, filled from the backup."""
     original.await_health()
     original.compose("down")
-    with removed_at_the_end(small_stack("weekahead-test-restored")) as stack:
+    with removed_at_the_end(new_stack("weekahead-test-restored")) as stack:
         succeed(backup(stack, "restore", archive[0]))
         stack.logins = original.logins
         yield stack
@@ -266,7 +256,7 @@ def test_an_embedded_home_moves_into_containers(tmp_path: Path, restored: Stack)
     ledger = "select * from ml.forecasts order by all"
     there = json.loads(embedded("sql", "--format", "json", ledger))
     assert there
-    with removed_at_the_end(small_stack("weekahead-test-moved")) as stack:
+    with removed_at_the_end(new_stack("weekahead-test-moved")) as stack:
         succeed(backup(stack, "move", home))
         assert stack.sql(ledger) == there
         stack.read_logins()

@@ -308,24 +308,26 @@ def killed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("killed") / "home"
 
 
-def test_a_run_outlives_a_lake_that_is_killed_during_the_ingest(killed_home: Path) -> None:
-    command = start(killed_home, "run")
-    wait_for(command, "AAPL: ")
-    psutil.Process(pids(killed_home)["seaweedfs"]).kill()
+def hurt(home: Path, service: str, moment: str, *arguments: str) -> tuple[int, str]:
+    """Exit code and messages of a command whose service is killed at that moment."""
+    command = start(home, *arguments)
+    wait_for(command, moment)
+    psutil.Process(pids(home)[service]).kill()
     _, err = command.communicate(timeout=300)
-    assert command.returncode == 0, err
+    assert not any(alive(pid) for pid in pids(home).values())
+    return command.returncode, err
+
+
+def test_a_run_outlives_a_lake_that_is_killed_during_the_ingest(killed_home: Path) -> None:
+    code, err = hurt(killed_home, "seaweedfs", "AAPL: ", "run")
+    assert code == 0, err
     assert "starting seaweedfs" in err
-    assert not any(alive(pid) for pid in pids(killed_home).values())
 
 
 def test_a_warehouse_that_is_killed_fails_the_build_clearly(killed_home: Path) -> None:
-    command = start(killed_home, "transform", "--full-refresh")
-    wait_for(command, "model int_splits")
-    psutil.Process(pids(killed_home)["clickhouse"]).kill()
-    _, err = command.communicate(timeout=300)
-    assert command.returncode == 1, err
+    code, err = hurt(killed_home, "clickhouse", "model int_splits", "transform", "--full-refresh")
+    assert code == 1, err
     assert "error:" in err
-    assert not any(alive(pid) for pid in pids(killed_home).values())
 
 
 def test_the_run_after_the_kills_ends_in_the_same_state(
