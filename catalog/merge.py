@@ -29,6 +29,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 from thrift.Thrift import TException
 
+from catalog.append import append_rows
 from catalog.connect import load_table
 from catalog.errors import CommitConflict, SchemaMismatch
 from catalog.tables import TableDefinition
@@ -139,7 +140,7 @@ def append(
             return _Plan(unchanged=rows.num_rows)
         return _Plan(
             new=rows.num_rows,
-            write=lambda summary: table.append(rows, snapshot_properties=summary),
+            write=lambda summary: append_rows(table, rows, summary),
         )
 
     return _commit(catalog, definition, plan, commit_id)
@@ -197,7 +198,7 @@ def _plan(table: Table, definition: TableDefinition, rows: pa.Table, *, replace:
 
     def write(summary: dict[str, str]) -> None:
         if not changed.num_rows:
-            table.append(fresh, snapshot_properties=summary)
+            append_rows(table, fresh, summary)
             return
         table.overwrite(
             sorted_by_key(_rewritten(current, fresh, changed, definition), definition),

@@ -24,7 +24,7 @@ from lakehouse.landing.request import Counts
 from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
 
 REASONS_SHOWN = 3
-ROWS_AT_ONCE = 2_500_000
+ROWS_AT_ONCE = 1_500_000
 
 
 @dataclass
@@ -120,6 +120,8 @@ class Landing:
     def _count_merged(self, rows: pa.Table, report: MergeReport) -> None:
         changed = self._count_symbols(report.new_keys, "new")
         changed += self._count_symbols(report.corrected_keys, "corrected")
+        if not report.unchanged:
+            return
         for symbol, number in _by_symbol(rows).items():
             counted = self.symbols.get(symbol, Counts())
             self.symbols[symbol] = counted + Counts(unchanged=number - changed[symbol])
@@ -139,11 +141,15 @@ def _parts(rows: pa.Table) -> Iterator[pa.Table]:
     total = 0
     for year, count in sorted(_counted(years).items()):
         if chosen and total + count > ROWS_AT_ONCE:
-            yield rows.filter(pc.is_in(years, pa.array(chosen, years.type)))
+            yield rows.filter(_between(years, chosen[0], chosen[-1]))
             chosen, total = [], 0
         chosen.append(year)
         total += count
-    yield rows.filter(pc.is_in(years, pa.array(chosen, years.type)))
+    yield rows.filter(_between(years, chosen[0], chosen[-1]))
+
+
+def _between(values: pa.ChunkedArray, first: int, last: int) -> pa.ChunkedArray:
+    return pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
 
 
 def read_quotes(paths: Sequence[Path]) -> pa.Table:

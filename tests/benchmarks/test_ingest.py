@@ -45,6 +45,7 @@ SYMBOLS = 5_000 if FULL else 500
 YEARS = 10
 DAYS_A_YEAR = 250
 DAYS = 9
+RUNS = 5 if FULL else 1
 LAST = date(2024, 12, 31)
 
 
@@ -104,12 +105,12 @@ def land(settings: Settings, rows: pa.Table) -> float:
     return gate
 
 
-def _measure(settings: Settings, path: Path, pipe: Connection) -> None:
+def _measure(settings: Settings, source: str, path: Path, pipe: Connection) -> None:
     """Seconds of plain Parquet and of landing, and the peak memory, of a fresh process."""
     days = trading_days(YEARS * DAYS_A_YEAR)
     # What is loaded only once does not belong to either side.
-    land(settings, history("warm", 1, days[-5:]))
-    rows = history("bench", SYMBOLS, days)
+    land(settings, history(f"warm-{source}", 1, days[-5:]))
+    rows = history(source, SYMBOLS, days)
     started = time.perf_counter()
     # The lake's codec; the default one takes as long.
     pq.write_table(rows, path, compression="zstd")
@@ -126,19 +127,26 @@ def _measure(settings: Settings, path: Path, pipe: Connection) -> None:
 def test_landing_is_near_to_writing_parquet(lake: Settings, tmp_path: Path) -> None:
     """The same rows, codec, disk and run: one Parquet file, and the lake by gate and merge."""
     context = get_context("spawn")
-    here, there = context.Pipe()
-    child = context.Process(target=_measure, args=(lake, tmp_path / "plain.parquet", there))
-    child.start()
-    there.close()
-    plain, gate, seconds, peak, rows = here.recv()
-    child.join()
-    print(
-        f"\n{rows:,} bars: Parquet {plain:.2f} s; landed in {seconds:.2f} s "
-        f"({seconds / plain:.1f}×), of which the gate {gate:.2f} s and the merge "
-        f"{seconds - gate:.2f} s ({(seconds - gate) / plain:.1f}×); peak {peak:.2f} GiB; "
-        f"load {os.getloadavg()[0]:.1f}"
-    )
-    assert peak < 3
+    ratios = []
+    for number in range(RUNS):
+        here, there = context.Pipe()
+        path = tmp_path / f"plain-{number}.parquet"
+        child = context.Process(target=_measure, args=(lake, f"bench-{number}", path, there))
+        child.start()
+        there.close()
+        plain, gate, seconds, peak, rows = here.recv()
+        child.join()
+        path.unlink()
+        ratios.append(seconds / plain)
+        print(
+            f"\n{rows:,} bars: Parquet {plain:.2f} s; landed in {seconds:.2f} s "
+            f"({seconds / plain:.1f}×), of which the gate {gate:.2f} s and the merge "
+            f"{seconds - gate:.2f} s ({(seconds - gate) / plain:.1f}×); peak {peak:.2f} GiB; "
+            f"load {os.getloadavg()[0]:.1f}"
+        )
+        assert peak < 3
+    # A small load is mostly the price of a commit.
+    assert median(ratios) <= 3 or not FULL
 
 
 def test_a_day_more_costs_the_same_after_ten_years(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
 
+from catalog.append import append_rows
 from catalog.connect import open_catalog
 from catalog.errors import SchemaMismatch
-from catalog.merge import MergeReport, append, merge
+from catalog.merge import MergeReport, append, conform, merge, sorted_by_key
 from catalog.snapshots import tag_snapshot, tags
 from catalog.tables import REJECTS, TableDefinition
 from lakehouse.settings import Settings
@@ -137,6 +138,41 @@ def test_an_append_is_done_once_per_commit_id(catalog: Catalog) -> None:
     assert (first.new, first.committed) == (1, True)
     assert (again.new, again.committed) == (0, False)
     assert again.snapshot_id == first.snapshot_id
+
+
+def test_new_rows_are_written_as_pyiceberg_writes_them(
+    catalog: Catalog, quotes: TableDefinition
+) -> None:
+    """Partition, statistics and rows of every file; only how full the files are may differ."""
+    rows = sorted_by_key(
+        conform(pa.concat_tables([bars(400), bars(30, symbol="BBB")]), quotes), quotes
+    )
+    table = catalog.load_table(quotes.name)
+    table.append(rows)
+    theirs = table.inspect.files()
+    table.delete()
+    append_rows(table, rows, {"weekahead.commit-id": "a"})
+    ours = table.inspect.files()
+    assert ours.num_rows == 3, "one file for each year"
+    for name in set(ours.column_names) - {"file_path"}:
+        assert sorted(map(str, ours[name].to_pylist())) == sorted(
+            map(str, theirs[name].to_pylist())
+        )
+    snapshot = table.current_snapshot()
+    assert snapshot is not None and snapshot.summary is not None
+    assert snapshot.summary["weekahead.commit-id"] == "a"
+    assert snapshot.summary["added-records"] == "430"
+    assert sorted_by_key(table.scan().to_arrow().cast(rows.schema), quotes) == rows
+
+
+def test_files_of_a_partition_are_filled_alike(catalog: Catalog, quotes: TableDefinition) -> None:
+    rows = conform(bars(350, first=20), quotes)
+    table = catalog.load_table(quotes.name)
+    with table.transaction() as change:
+        change.set_properties({"write.target-file-size-bytes": str(int(rows.nbytes / 2.5))})
+    append_rows(table, rows, {})
+    assert sorted(table.inspect.files()["record_count"].to_pylist()) == [116, 117, 117]
+    assert table.scan().to_arrow().num_rows == 350
 
 
 def test_a_tag_is_set_once_and_never_moved(catalog: Catalog, quotes: TableDefinition) -> None:
