@@ -3,6 +3,7 @@
 Scaled down by default; ``WEEKAHEAD_BENCH_FULL=1`` takes 12.5 M bars and 5,000 symbols.
 """
 
+import gc
 import os
 import resource
 import sys
@@ -248,7 +249,11 @@ def sampled(layers: Counter[str]) -> Iterator[None]:
 
     def sample() -> None:
         while not done.wait(0.01):
-            for thread, frame in sys._current_frames().items():
+            # A collection inside this call locks Python up for ever (python/cpython#106883).
+            gc.disable()
+            frames = sys._current_frames()
+            gc.enable()
+            for thread, frame in frames.items():
                 if thread != get_ident():
                     layers[_layer(frame)] += 1
 
