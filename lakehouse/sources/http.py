@@ -82,6 +82,12 @@ class HttpClient:
         self._pacer = _Pacer(settings.pause_seconds if pause_seconds is None else pause_seconds)
         self._slots = BoundedSemaphore(settings.parallel)
         self._pool = _pool(settings, parts.scheme, parts.hostname or "")
+        self._retrying = Retrying(
+            stop=stop_after_attempt(settings.attempts),
+            wait=self._wait,
+            retry=retry_if_exception(self._worth_another_try),
+            reraise=True,
+        )
 
     def __enter__(self) -> Self:
         """Open nothing yet; connections are made when they are needed."""
@@ -106,14 +112,8 @@ class HttpClient:
             BadPayload: The answer is not valid JSON.
         """
         query = f"?{urlencode(params)}" if params else ""
-        retrying = Retrying(
-            stop=stop_after_attempt(self._settings.attempts),
-            wait=self._wait,
-            retry=retry_if_exception(self._worth_another_try),
-            reraise=True,
-        )
         try:
-            return retrying(self._once, f"{path}{query}")
+            return self._retrying(self._once, f"{path}{query}")
         except _Transient as transient:
             raise transient.error from transient.__cause__
 

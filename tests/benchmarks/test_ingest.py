@@ -3,22 +3,21 @@
 Scaled down by default; ``WEEKAHEAD_BENCH_FULL=1`` takes 12.5 M bars and 5,000 symbols.
 """
 
-import gc
+import json
 import os
 import resource
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import date, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from threading import Event, Thread, get_ident
-from types import FrameType
 from uuid import uuid4
 
 import numpy as np
@@ -28,14 +27,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.connect import ensure_tables, open_catalog
-from lakehouse.landing.ingest import ingest
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation
-from lakehouse.landing.request import IngestRequest
 from lakehouse.landing.state import last_dates
 from lakehouse.services import LAKE, running
 from lakehouse.settings import Settings
-from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings
+from lakehouse.settings.sources import HttpSettings
 from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
 from lakehouse.sources.http import HttpClient
 from lakehouse.sources.sample.exchange import PAGE_ROWS, Bar, Exchange
@@ -222,95 +219,87 @@ def _only_fetch(http: HttpClient, exchange: Exchange, threads: int) -> int:
         return sum(pool.map(fetch, exchange.bars))
 
 
-# Where a thread is, from its innermost frame outwards: the first that is listed names it.
+# What Python works at, from its innermost frame outwards: the first that is listed names it.
 LAYERS = (
-    ("/threading.py", ""),
-    ("/concurrent/futures/", ""),
-    ("/selectors.py", ""),
-    ("/socket.py", "waiting for the server"),
     ("/json/", "JSON decoding"),
     ("/urllib3/", "HTTP client"),
     ("/http/client.py", "HTTP client"),
-    ("/importlib", "imports"),
-    ("importlib._bootstrap", "imports"),
-    ("/catalog/", "commit to the lake"),
-    ("/lakehouse/landing/quality", "quality gate"),
+    ("/tenacity/", "HTTP client"),
     ("/lakehouse/sources/http", "HTTP client"),
     ("/lakehouse/sources/", "rows to Arrow"),
+    ("/lakehouse/landing/quality", "quality gate"),
+    ("/catalog/", "commit to the lake"),
     ("/lakehouse/landing/landing", "counting, merging"),
+    ("/dlt/", "dlt: extract, normalise, load"),
     ("/lakehouse/landing/", "dlt: extract, normalise, load"),
+    ("/lakehouse/services/", "starting and stopping the lake"),
+    ("importlib", "imports"),
 )
+SAMPLES_A_SECOND = 200
+PROGRAMS = Path(sys.executable).parent
 
 
-@contextmanager
-def sampled(layers: Counter[str]) -> Iterator[None]:
-    """Sample what all threads of this process are at."""
-    done = Event()
-
-    def sample() -> None:
-        while not done.wait(0.01):
-            # A collection inside this call locks Python up for ever (python/cpython#106883).
-            gc.disable()
-            frames = sys._current_frames()
-            gc.enable()
-            for thread, frame in frames.items():
-                if thread != get_ident():
-                    layers[_layer(frame)] += 1
-
-    sampler = Thread(target=sample)
-    sampler.start()
-    try:
-        yield
-    finally:
-        done.set()
-        sampler.join()
+def _layers(profile: Path) -> Counter[str]:
+    """Samples of py-spy's raw profile (``outermost;…;innermost count`` a line) by layer."""
+    layers: Counter[str] = Counter()
+    for line in profile.read_text().splitlines():
+        frames, _, count = line.rpartition(" ")
+        innermost_first = frames.split(";")[::-1]
+        found = (name for frame in innermost_first for part, name in LAYERS if part in frame)
+        layers[next(found, "other")] += int(count)
+    return layers
 
 
-def _layer(frame: FrameType | None) -> str:
-    while frame is not None:
-        path = frame.f_code.co_filename
-        for part, name in LAYERS:
-            if part in path:
-                return name
-        frame = frame.f_back
-    return ""
+def _backfill(base_url: str, symbols: Iterable[str], home: Path, *profiler: str) -> str:
+    """What ``weekahead ingest`` writes, with its own lake, run by a profiler if one is named."""
+    command = f"ingest --json --source moex --symbols {','.join(symbols)}"
+    done = subprocess.run(
+        [*profiler, PROGRAMS / "weekahead", *command.split()],
+        env={
+            **os.environ,
+            "WEEKAHEAD_HOME": str(home),
+            "WEEKAHEAD_MOEX__BASE_URL": base_url,
+            "WEEKAHEAD_MOEX__BOARD": "BENCH",
+            "WEEKAHEAD_HTTP__PAUSE_SECONDS": "0",
+            "WEEKAHEAD_INGEST__START": "2014-01-01",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_a_backfill_waits_for_the_server(
-    lake: Settings, exchange: Exchange, tmp_path: Path
-) -> None:
-    """Where the time goes, on both sides, and how long fetching and decoding alone take."""
+def test_a_backfill_waits_for_the_server(exchange: Exchange, tmp_path: Path) -> None:
+    """How long the command takes beside fetching and decoding alone, and what Python does then.
+
+    A sample counts while its thread holds the interpreter: who waits for an answer does not.
+    """
     context = get_context("spawn")
     here, there = context.Pipe()
-    child = context.Process(target=_serve, args=(exchange, there))
+    child = context.Process(target=_serve, args=(exchange, there), daemon=True)
     child.start()
-    settings = lake.model_copy(
-        update={
-            "home": tmp_path,
-            "moex": MoexSettings(base_url=here.recv(), board="BENCH"),
-            "http": HttpSettings(pause_seconds=0),
-            "ingest": IngestSettings(start=date(2014, 1, 1)),
-        }
-    )
-    with HttpClient(settings.http, base_url=settings.moex.base_url, setting="") as http:
-        started, cpu = time.perf_counter(), time.process_time()
-        fetched = _only_fetch(http, exchange, settings.http.parallel)
-        floor, floor_cpu = time.perf_counter() - started, time.process_time() - cpu
-    layers: Counter[str] = Counter()
-    started, cpu = time.perf_counter(), time.process_time()
-    with sampled(layers):
-        report = ingest(settings, IngestRequest("moex", symbols=tuple(exchange.bars)))
-    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    base_url = here.recv()
+    policy = HttpSettings(pause_seconds=0)
+    with HttpClient(policy, base_url=base_url, setting="") as http:
+        started = time.perf_counter()
+        fetched = _only_fetch(http, exchange, policy.parallel)
+        floor = time.perf_counter() - started
+    report = json.loads(_backfill(base_url, exchange.bars, tmp_path / "plain"))
+    profile = tmp_path / "profile.txt"
+    spy = f"record --gil --full-filenames --rate {SAMPLES_A_SECOND} --format raw --output {profile}"
+    profiler = [str(PROGRAMS / "py-spy"), *spy.split(), "--"]
+    _backfill(base_url, exchange.bars, tmp_path / "profiled", *profiler)
     here.send("stop")
     served = here.recv()
     child.join()
-    rows = report.tables["raw.quotes"].new
+    rows, seconds = report["tables"]["raw.quotes"]["new"], report["seconds"]
     assert rows == fetched == sum(map(len, exchange.bars.values()))
     print(
-        f"\n{rows:,} bars in {report.requests:,} requests: {seconds:.1f} s; fetching and decoding "
-        f"alone: {floor:.1f} s ({seconds / floor:.2f}×). CPU: {cpu:.1f} s, alone "
-        f"{floor_cpu:.1f} s, the server {served:.1f} s for both; load {os.getloadavg()[0]:.1f}"
+        f"\n{rows:,} bars in {report['requests']:,} requests: {seconds:.1f} s; fetching and "
+        f"decoding alone: {floor:.1f} s ({seconds / floor:.2f}×). The server's CPU for one of "
+        f"three such rounds: {served / 3:.1f} s; load {os.getloadavg()[0]:.1f}. What Python did:"
     )
-    busy = layers.total() - layers.pop("", 0)
+    layers = _layers(profile)
     for name, count in layers.most_common():
-        print(f"  {count / busy:6.1%}  {name}")
+        print(f"  {count / SAMPLES_A_SECOND:5.1f} s {count / layers.total():6.1%}  {name}")

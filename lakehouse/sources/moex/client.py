@@ -7,6 +7,7 @@ names, because their order is no promise. Long blocks come in pages, with a bloc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lakehouse.errors import BadPayload
@@ -35,12 +36,16 @@ class Block:
     columns: tuple[str, ...]
     rows: list[list[Any]]
 
-    def values(self, name: str) -> list[Any]:
+    def values(self, name: str) -> Sequence[Any]:
         """The values of a column; nulls when ISS does not send it."""
-        if name not in self.columns:
+        if not self.rows or name not in self.columns:
             return [None] * len(self.rows)
-        position = self.columns.index(name)
-        return [row[position] for row in self.rows]
+        return self._by_column[self.columns.index(name)]
+
+    @cached_property
+    def _by_column(self) -> list[tuple[Any, ...]]:
+        # One pass over long histories instead of one for each column.
+        return list(zip(*self.rows, strict=True))
 
     def require(self, *names: str) -> "Block":
         """Check that columns are there.

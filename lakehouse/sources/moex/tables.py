@@ -161,7 +161,7 @@ def renames(block: Block) -> tuple[Rename, ...]:
     return tuple(sorted(found, key=lambda rename: rename.day, reverse=True))
 
 
-def _currencies(codes: list[Any]) -> list[Any]:
+def _currencies(codes: Sequence[Any]) -> list[Any]:
     """Today's codes; what is not text is left for the quality gate to judge."""
     return [CURRENCIES.get(code, code) if type(code) is str else code for code in codes]
 
