@@ -246,7 +246,7 @@ def _layers(profile: Path) -> Counter[str]:
         frames, _, count = line.rpartition(" ")
         innermost_first = frames.split(";")[::-1]
         found = (name for frame in innermost_first for part, name in LAYERS if part in frame)
-        layers[next(found, "other")] += int(count)
+        layers[next(found, "other" if frames else "start and end of Python")] += int(count)
     return layers
 
 
