@@ -240,7 +240,7 @@ class MoexReader:
     def _knows(self, symbol: str) -> bool:
         """Whether the exchange has any bar of the symbol; an unknown one answers with nothing."""
         page = self._iss.block(self._history_path(symbol), "history", {"start": 0})
-        return bool(page.rows)
+        return page.height > 0
 
     def _history_path(self, symbol: str) -> str:
         board = self.board

@@ -5,9 +5,8 @@ names, because their order is no promise. Long blocks come in pages, with a bloc
 ``<name>.cursor`` that holds INDEX, TOTAL and PAGESIZE. Reference: https://iss.moex.com/iss/reference/.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from lakehouse.errors import BadPayload
@@ -24,28 +23,28 @@ class NotOffered(BadPayload):
 
 @dataclass(frozen=True)
 class Block:
-    """A table as ISS sends it.
+    """A table as ISS sends it, turned from rows to columns.
+
+    Thousands of rows that stay alive, each a list of its own, would cost Python's garbage collector
+    as much as decoding their JSON.
 
     Attributes:
         where: Where it came from, for error messages.
-        columns: Names in upper case, in the order of the values.
-        rows: The values.
+        columns: Names in upper case.
+        cells: The values of each column.
+        height: Number of rows.
     """
 
     where: str
     columns: tuple[str, ...]
-    rows: list[list[Any]]
+    cells: list[list[Any]]
+    height: int
 
-    def values(self, name: str) -> Sequence[Any]:
+    def values(self, name: str) -> list[Any]:
         """The values of a column; nulls when ISS does not send it."""
-        if not self.rows or name not in self.columns:
-            return [None] * len(self.rows)
-        return self._by_column[self.columns.index(name)]
-
-    @cached_property
-    def _by_column(self) -> list[tuple[Any, ...]]:
-        # One pass over long histories instead of one for each column.
-        return list(zip(*self.rows, strict=True))
+        if name not in self.columns:
+            return [None] * self.height
+        return self.cells[self.columns.index(name)]
 
     def require(self, *names: str) -> "Block":
         """Check that columns are there.
@@ -54,13 +53,13 @@ class Block:
             BadPayload: One is missing, although there are rows.
         """
         missing = [name for name in names if name not in self.columns]
-        if missing and self.rows:
+        if missing and self.height:
             raise BadPayload(f"{self.where} comes without the column {', '.join(missing)}.")
         return self
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as dictionaries."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*self.cells, strict=True)]
 
 
 class IssClient:
@@ -92,23 +91,25 @@ class IssClient:
             SourceUnavailable: The host does not answer or refuses.
         """
         where = f"{self._http.host}{path}"
-        rows: list[list[Any]] = []
         columns: tuple[str, ...] = ()
+        cells: list[list[Any]] = []
+        height = 0
         while True:
-            page, total, size = self._page(path, name, params, start=len(rows))
-            if rows and page.rows and page.columns != columns:
-                page = _reordered(page, columns)
-            columns = columns or page.columns
-            rows += page.rows
+            page, total, size = self._page(path, name, params, start=height)
+            if not columns:
+                columns, cells = page.columns, [[] for _ in page.columns]
+            for column, values in zip(columns, cells, strict=True):
+                values += page.values(column)
+            height += page.height
             # A full last page might not be the last, whatever the cursor says.
-            if not page.rows or (len(rows) >= (total or 0) and len(page.rows) < size):
+            if not page.height or (height >= (total or 0) and page.height < size):
                 break
-        if total is not None and len(rows) != total:
+        if total is not None and height != total:
             raise BadPayload(
-                f"{where} announces {total} rows and sends {len(rows)}. Nothing of it was used; "
+                f"{where} announces {total} rows and sends {height}. Nothing of it was used; "
                 "it is read again next time."
             )
-        return Block(where, columns, rows)
+        return Block(where, columns, cells, height)
 
     def _page(
         self, path: str, name: str, params: Mapping[str, str | int], start: int
@@ -125,7 +126,7 @@ class IssClient:
                     f"{where}: asked for the rows from {start}, got those from {index}."
                 )
             # An empty page where rows were announced is a hiccup at first, a contradiction later.
-            if page.rows or total is None or start >= total:
+            if page.height or total is None or start >= total:
                 break
         return page, total, size
 
@@ -159,22 +160,17 @@ def _block(answer: Mapping[str, Any], name: str, where: str) -> Block:
         raise BadPayload(f"{where}: the block '{name}' holds something else than rows.")
     if widths - {len(columns)}:
         raise BadPayload(f"{where}: rows of the block '{name}' do not fit its columns.")
-    return Block(where, columns, rows)
+    cells = list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in columns]
+    return Block(where, columns, cells, len(rows))
 
 
 def _cursor(answer: Mapping[str, Any], name: str, where: str) -> tuple[int | None, int | None, int]:
     if f"{name}.cursor" not in answer:
         return None, None, PAGE_ROWS
     cursor = _block(answer, f"{name}.cursor", where).require("INDEX", "TOTAL", "PAGESIZE")
-    if not cursor.rows:
+    if not cursor.height:
         return None, None, PAGE_ROWS
     numbers = [cursor.values(column)[0] for column in ("INDEX", "TOTAL", "PAGESIZE")]
     if not all(isinstance(number, int) for number in numbers) or numbers[2] < 1:
         raise BadPayload(f"{where}: the cursor {numbers} does not consist of whole numbers.")
     return numbers[0], numbers[1], numbers[2]
-
-
-def _reordered(page: Block, columns: Sequence[str]) -> Block:
-    positions = [page.columns.index(name) if name in page.columns else -1 for name in columns]
-    rows = [[row[at] if at >= 0 else None for at in positions] for row in page.rows]
-    return Block(page.where, tuple(columns), rows)

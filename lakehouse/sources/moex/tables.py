@@ -43,7 +43,7 @@ def quotes_table(block: Block, source: str, board: str) -> pa.Table:
     """
     block.require("SECID", "TRADEDATE", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME")
     columns = {
-        "source": [source] * len(block.rows),
+        "source": [source] * block.height,
         "symbol": block.values("SECID"),
         "trade_date": block.values("TRADEDATE"),
         "open": block.values("OPEN"),
@@ -55,7 +55,7 @@ def quotes_table(block: Block, source: str, board: str) -> pa.Table:
         "currency": _currencies(block.values("CURRENCYID")),
         "board": [name or board for name in block.values("BOARDID")],
     }
-    table = typed_table(columns, QUOTES_SCHEMA, rows=len(block.rows))
+    table = typed_table(columns, QUOTES_SCHEMA, rows=block.height)
     prices = [pc.is_null(table.column(name)) for name in ("open", "high", "low", "close")]
     idle = pc.and_(pc.and_(prices[0], prices[1]), pc.and_(prices[2], prices[3]))
     idle = pc.and_(idle, pc.equal(pc.fill_null(table.column("volume"), 0), 0))
@@ -161,7 +161,7 @@ def renames(block: Block) -> tuple[Rename, ...]:
     return tuple(sorted(found, key=lambda rename: rename.day, reverse=True))
 
 
-def _currencies(codes: Sequence[Any]) -> list[Any]:
+def _currencies(codes: list[Any]) -> list[Any]:
     """Today's codes; what is not text is left for the quality gate to judge."""
     return [CURRENCIES.get(code, code) if type(code) is str else code for code in codes]
 
