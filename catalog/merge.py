@@ -262,11 +262,14 @@ def _rewritten(
     key = list(definition.key)
     kept = current.join(changed.select(key), keys=key, join_type="left anti")
     for column, (first, last) in _bounds(changed, definition).items():
-        values = kept.column(column)
-        inside = pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
-        kept = kept.filter(inside)
+        kept = kept.filter(between(kept.column(column), first, last))
     kept = kept.select(changed.column_names).cast(changed.schema)
     return pa.concat_tables([kept, fresh, changed])
+
+
+def between(values: pa.ChunkedArray, first: Any, last: Any) -> pa.ChunkedArray:
+    """For each value, whether it lies between two others, both included."""
+    return pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
 
 
 def _bounds(rows: pa.Table, definition: TableDefinition) -> dict[str, tuple[Any, Any]]:

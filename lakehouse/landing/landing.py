@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
-from catalog.merge import MergeReport, merge
+from catalog.merge import MergeReport, between, merge
 from catalog.tables import BY_NAME, QUOTES, TableDefinition
 from lakehouse.errors import TooManyRejects
 from lakehouse.landing.frames import to_frame
@@ -141,15 +141,11 @@ def _parts(rows: pa.Table) -> Iterator[pa.Table]:
     total = 0
     for year, count in sorted(_counted(years).items()):
         if chosen and total + count > ROWS_AT_ONCE:
-            yield rows.filter(_between(years, chosen[0], chosen[-1]))
+            yield rows.filter(between(years, chosen[0], chosen[-1]))
             chosen, total = [], 0
         chosen.append(year)
         total += count
-    yield rows.filter(_between(years, chosen[0], chosen[-1]))
-
-
-def _between(values: pa.ChunkedArray, first: int, last: int) -> pa.ChunkedArray:
-    return pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
+    yield rows.filter(between(years, chosen[0], chosen[-1]))
 
 
 def read_quotes(paths: Sequence[Path]) -> pa.Table:
