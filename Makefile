@@ -21,7 +21,7 @@ superset: .venv/.synced ## Start the local stack with Superset and its dashboard
 	@$(RUN) weekahead up --with superset
 
 superset-export: .venv/.synced ## Bring dashboards that were changed in Superset into the repository (ADD=slug: one more)
-	@$(RUN) python -m lakehouse.services.superset export $(ADD)
+	@$(RUN) python -m deploy.local.superset export $(ADD)
 
 test: .venv/.synced ## Install what is needed and run all tests (real services, about 35 minutes)
 	@$(RUN) pytest

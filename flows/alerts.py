@@ -13,8 +13,8 @@ from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from catalog.connect import open_catalog
+from lakehouse.home import open_home
 from lakehouse.landing.freshness import is_stale
-from lakehouse.services.home import open_home
 from lakehouse.settings import Settings, load_settings
 
 STALE = "weekahead.quotes.stale"

@@ -12,7 +12,7 @@ from lakehouse.settings.forecast import ForecastSettings
 
 
 def executor(settings: ForecastSettings) -> Callable[..., list[Any]]:
-    """What ``lakehouse.stages`` takes as ``execute``; the runner starts when there is work."""
+    """What ``lakehouse.usecases`` takes as ``execute``; the runner starts when there is work."""
 
     def execute(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         with _runner(settings) as runner:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from catalog.errors import CatalogUnavailable, CommitConflict
 from catalog.maintenance import MaintenanceReport
+from deploy.local import running
 from flows import artifacts, assets, dbt
 from flows.alerts import report_stale
 from flows.fan_out import executor
@@ -26,13 +27,12 @@ from flows.parameters import (
     SymbolsParameter,
 )
 from flows.writers import writing
-from lakehouse import stages
+from lakehouse import usecases
 from lakehouse.errors import RetriableError, UsageError
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
 from lakehouse.landing.request import IngestReport, IngestRequest
-from lakehouse.services import running
 from lakehouse.settings import Settings, load_settings
 from lakehouse.warehouse.transform import TransformReport
 
@@ -66,7 +66,7 @@ def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
 )
 def _land(request: IngestRequest) -> IngestReport:
     with _settings() as settings:
-        report = stages.ingest(settings, request, log.info)
+        report = usecases.ingest(settings, request, log.info)
         report_stale(settings, request.source)
         return report
 
@@ -109,7 +109,7 @@ def ingest(
 )
 def _build(full_refresh: bool, force: bool) -> TransformReport | None:
     with _settings() as settings:
-        return stages.transform(
+        return usecases.transform(
             settings,
             log.info,
             full_refresh=full_refresh,
@@ -146,7 +146,7 @@ def transform(
 )
 def _train(force: bool, dry_run: bool) -> TrainingReport:
     with _settings() as settings:
-        return stages.train(
+        return usecases.train(
             settings,
             log.info,
             force=force,
@@ -184,7 +184,7 @@ def _predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None
 ) -> PredictionReport:
     with _settings() as settings:
-        return stages.predict(
+        return usecases.predict(
             settings,
             log.info,
             as_of=as_of,
@@ -228,7 +228,7 @@ def predict(
 )
 def _score(strict: bool) -> ScoreReport:
     with _settings() as settings:
-        return stages.score(settings, log.info, strict=strict)
+        return usecases.score(settings, log.info, strict=strict)
 
 
 @flow(name="score", description="Past forecasts against what happened, and feature drift.")
@@ -250,7 +250,7 @@ def score(
 @task(name="maintain the lake", retries=1, retry_delay_seconds=60, timeout_seconds=2 * HOUR)
 def _maintain() -> list[MaintenanceReport]:
     with _settings() as settings:
-        return stages.maintain(settings, log.info)
+        return usecases.maintain(settings, log.info)
 
 
 @flow(name="maintain", description="Compaction, expiry of snapshots, removal of orphan files.")

@@ -31,7 +31,7 @@ def _settings(home: Path, **sections: object) -> Settings:
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """SeaweedFS alone (S3 and Iceberg REST catalog), with empty tables."""
     from catalog.connect import ensure_tables, open_catalog
-    from lakehouse.services import running
+    from deploy.local import running
 
     # An address for the warehouse, so that no warehouse is started.
     home = tmp_path_factory.mktemp("lake")
@@ -44,7 +44,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """SeaweedFS and the embedded ClickHouse server, with empty tables."""
     from catalog.connect import ensure_tables, open_catalog
-    from lakehouse.services import running
+    from deploy.local import running
 
     with running(_settings(tmp_path_factory.mktemp("stack"))) as settings:
         ensure_tables(open_catalog(settings.catalog, settings.s3))
@@ -55,8 +55,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A stack of its own in which the sample is ingested and transformed."""
     from catalog.connect import ensure_tables, open_catalog
+    from deploy.local import running
     from lakehouse.landing.ingest import IngestRequest, ingest
-    from lakehouse.services import running
     from lakehouse.warehouse.setup import prepare
     from lakehouse.warehouse.transform import transform
 
@@ -71,13 +71,13 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture(scope="session")
 def scored(pipeline: Settings) -> Settings:
     """The pipeline with a champion, its forecasts, and a quarter of forecasts that came due."""
-    from lakehouse import stages
+    from lakehouse import usecases
 
     def quiet(_: str) -> None:
         """Progress that nobody watches."""
 
-    stages.train(pipeline, quiet)
-    stages.predict(pipeline, quiet)
-    stages.predict(pipeline, quiet, as_of=BACKFILLED)
-    stages.score(pipeline, quiet)
+    usecases.train(pipeline, quiet)
+    usecases.predict(pipeline, quiet)
+    usecases.predict(pipeline, quiet, as_of=BACKFILLED)
+    usecases.score(pipeline, quiet)
     return pipeline

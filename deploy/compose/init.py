@@ -7,9 +7,9 @@ databases and the lake attached, and Prefect knows the deployments.
 from urllib.parse import urlsplit
 
 from catalog.connect import ensure_tables, open_catalog
-from lakehouse.services.deployments import register
-from lakehouse.services.home import open_home
-from lakehouse.services.seaweedfs import allow_reader
+from deploy.local.deployments import register
+from deploy.local.seaweedfs import allow_reader
+from lakehouse.home import open_home
 from lakehouse.settings import load_settings
 from lakehouse.warehouse.setup import prepare
 

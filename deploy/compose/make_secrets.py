@@ -20,9 +20,9 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from lakehouse.chserver.auth import hash_password
-from lakehouse.services.home import LAKE_SECRETS, read_json, write_private
-from lakehouse.services.seaweedfs import s3_identities
+from deploy.chserver.auth import hash_password
+from deploy.local.seaweedfs import s3_identities
+from lakehouse.home import LAKE_SECRETS, read_json, write_private
 
 ROOT = Path("/var/lib/secrets")
 ROLES = ("admin", "writer", "reader")

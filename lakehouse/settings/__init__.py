@@ -81,12 +81,6 @@ class Settings(BaseSettings):
         return checkout if found else PROJECT_ROOT / "lakehouse" / "_dbt"
 
     @property
-    def deploy_dir(self) -> Path:
-        """Deployments, requirements, assets: likewise beside the packages or inside them."""
-        checkout = PROJECT_ROOT / "deploy"
-        return checkout if checkout.is_dir() else PROJECT_ROOT / "lakehouse" / "_deploy"
-
-    @property
     def mlflow_uri(self) -> str:
         """MLflow's address; a database file under the home when none is set."""
         return self.mlflow.tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"

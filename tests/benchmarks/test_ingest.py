@@ -27,10 +27,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.connect import ensure_tables, open_catalog
+from deploy.local import LAKE, running
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation
 from lakehouse.landing.state import last_dates
-from lakehouse.services import LAKE, running
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings
 from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
@@ -232,7 +232,7 @@ LAYERS = (
     ("/lakehouse/landing/landing", "counting, merging"),
     ("/dlt/", "dlt: extract, normalise, load"),
     ("/lakehouse/landing/", "dlt: extract, normalise, load"),
-    ("/lakehouse/services/", "starting and stopping the lake"),
+    ("/deploy/local/", "starting and stopping the lake"),
     ("importlib", "imports"),
 )
 SAMPLES_A_SECOND = 200

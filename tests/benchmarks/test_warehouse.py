@@ -23,7 +23,7 @@ from clickhouse_connect.driver.client import Client
 from catalog.connect import ensure_tables, open_catalog
 from catalog.merge import append
 from catalog.tables import FORECASTS, QUOTES
-from lakehouse.services import running
+from deploy.local import running
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.transform import transform

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
-from lakehouse.services import superset
-from lakehouse.services.home import Home, load_secrets, open_home
-from lakehouse.services.process import choose_ports, start, stop
+from deploy.local import superset
+from deploy.local.process import choose_ports, start, stop
+from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.settings import Settings
 from tests.e2e.superset_api import SECONDS, Api
 

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Page, Response
 
-from lakehouse.services import superset
+from deploy.local import superset
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from tests.e2e.superset_api import SECONDS

@@ -19,12 +19,12 @@ import psutil
 import pytest
 
 from catalog.connect import open_catalog
+from deploy.local import running
+from deploy.local.reaper import Server
+from deploy.local.stack import load_local
+from deploy.local.supervisor import MARK
 from flows.alerts import STALE
-from lakehouse.services import running
-from lakehouse.services.home import load_secrets, open_home
-from lakehouse.services.reaper import Server
-from lakehouse.services.stack import load_local
-from lakehouse.services.supervisor import MARK
+from lakehouse.home import load_secrets, open_home
 from lakehouse.settings import Settings
 
 WEEKAHEAD = Path(sys.executable).parent / "weekahead"

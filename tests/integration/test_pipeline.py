@@ -20,7 +20,7 @@ import pytest
 from catalog.connect import open_catalog
 from catalog.duckdb import connect as connect_duckdb
 from catalog.snapshots import current_snapshots
-from lakehouse.services import running
+from deploy.local import running
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect as connect_clickhouse
 
@@ -169,7 +169,7 @@ def test_the_model_is_in_the_object_store_with_its_snapshots(
 def test_prefect_kept_the_runs_and_their_artifacts(up: Settings) -> None:
     import httpx
 
-    from lakehouse.services import PREFECT
+    from deploy.local import PREFECT
 
     with running(up, needs=frozenset({PREFECT})):
         user, password = os.environ["PREFECT_API_AUTH_STRING"].split(":")

@@ -15,15 +15,15 @@ import pytest
 from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
 from catalog.connect import ensure_tables, open_catalog
+from deploy.local import LAKE, running
 from lakehouse.errors import HomeError, ServiceError, SettingsError
-from lakehouse.services import LAKE, running
-from lakehouse.services.home import load_secrets, open_home
+from lakehouse.home import load_secrets, open_home
 from lakehouse.settings import Settings
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from lakehouse.services import LAKE, running
+from deploy.local import LAKE, running
 from lakehouse.settings import load_settings
 import signal
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lakehouse.cli.main import cli
+from flows.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lakehouse.services import airflow
-from lakehouse.services.home import Home, load_secrets, open_home
-from lakehouse.services.process import HOST, Service, choose_ports, stop, tail
+from deploy.local import airflow
+from deploy.local.process import HOST, Service, choose_ports, stop, tail
+from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.settings import Settings
 from tests.integration.airflow.world import HERE, World, answers, await_that, has_worker
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.services import airflow, environments
-from lakehouse.services.home import Home
-from lakehouse.services.process import HOST, Service, choose_ports, start, stop
+from deploy.local import airflow, environments
+from deploy.local.process import HOST, Service, choose_ports, start, stop
+from lakehouse.home import Home
 from tests.integration.airflow.world import answers
 
 AUTH = "bridge:not-a-secret"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from lakehouse.services import airflow
+from deploy.local import airflow
 from tests.integration.airflow.world import World
 
 

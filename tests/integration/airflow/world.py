@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import psutil
 
-from lakehouse.services import airflow
-from lakehouse.services.home import Home
-from lakehouse.services.process import Running, Service, start
+from deploy.local import airflow
+from deploy.local.process import Running, Service, start
+from lakehouse.home import Home
 
 HERE = Path(__file__).parent
 START_SECONDS = 180.0

@@ -17,7 +17,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from lakehouse.chserver.auth import hash_password
+from deploy.chserver.auth import hash_password
 
 PASSWORDS = {"admin": "admin's pä:ss", "writer": "writer-secret", "reader": "reader-secret"}
 
@@ -125,7 +125,7 @@ def start(data: Path, users: Path, *options: str) -> ServerProcess:
     """Start the server on a free port and wait until it answers."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "lakehouse.chserver"),
+            *(sys.executable, "-m", "deploy.chserver"),
             *("--data", str(data), "--port", "0", "--users", str(users)),
             *options,
         ],

@@ -16,7 +16,7 @@ import pytest
 def refused(*options: str) -> str:
     """Run the server with options under which it must not start; return its one line."""
     done = subprocess.run(
-        [sys.executable, "-m", "lakehouse.chserver", *options],
+        [sys.executable, "-m", "deploy.chserver", *options],
         capture_output=True,
         text=True,
         timeout=60,

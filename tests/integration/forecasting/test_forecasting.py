@@ -42,9 +42,9 @@ LAST_DAY = dt.date(2013, 3, 1)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A stack of its own, because these tests change the lake's past."""
+    from deploy.local import running
     from lakehouse.landing.ingest import ingest
     from lakehouse.landing.request import IngestRequest
-    from lakehouse.services import running
     from lakehouse.warehouse.transform import transform
 
     own = Settings(
@@ -69,7 +69,7 @@ KILLED_TRAINING = """
 import os, signal, sys
 from lakehouse.forecasting import registry
 from lakehouse.forecasting.training import train
-from lakehouse.services import running
+from deploy.local import running
 from lakehouse.settings import Settings
 registry.register = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 with running(Settings(home=sys.argv[1], forecast={"folds": 2}, _env_file=None)) as settings:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse.chserver.auth import User, Users, hash_password, verify_password
-from lakehouse.chserver.errors import ClickHouseError
+from deploy.chserver.auth import User, Users, hash_password, verify_password
+from deploy.chserver.errors import ClickHouseError
 
 
 def test_hashes_are_salted_and_verify() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.chserver.auth import ROLES
-from lakehouse.chserver.engine_config import (
+from deploy.chserver.auth import ROLES
+from deploy.chserver.engine_config import (
     ACCESS_FILE,
     EngineLimits,
     role_settings,

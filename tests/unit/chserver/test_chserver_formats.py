@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.chserver.formats import joiner
+from deploy.chserver.formats import joiner
 
 
 def _quoted(values: list[str]) -> bytes:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lakehouse.chserver.errors import ClickHouseError
-from lakehouse.chserver.guard import Guard, check_parameters
-from lakehouse.chserver.statements import (
+from deploy.chserver.errors import ClickHouseError
+from deploy.chserver.guard import Guard, check_parameters
+from deploy.chserver.statements import (
     Insert,
     find_insert_data,
     first_words,
@@ -170,7 +170,7 @@ def test_guard_never_fails(sql: str) -> None:
 
 @given(st.text(min_size=1, max_size=20))
 def test_strings_do_not_trip_the_guard(text: str) -> None:
-    from lakehouse.chserver.engine import quote
+    from deploy.chserver.engine import quote
 
     for word in ("file", "eval(", "SETTINGS profile = ", "system.processes"):
         assert not refused(f"SELECT {quote(text + word + text)}", "reader")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse.chserver.errors import BadRequest, ClickHouseError, ClientGone
-from lakehouse.chserver.request import HttpQuery
-from lakehouse.chserver.wire import HttpConnection, RequestBody, WireLimits
+from deploy.chserver.errors import BadRequest, ClickHouseError, ClientGone
+from deploy.chserver.request import HttpQuery
+from deploy.chserver.wire import HttpConnection, RequestBody, WireLimits
 
 LIMITS = WireLimits(idle=2, head=0.5, body_silence=0.5, send=2, head_bytes=4096)
 

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lakehouse.services import clickhouse
-from lakehouse.services.home import load_secrets, open_home
+from deploy.local import clickhouse
+from lakehouse.home import load_secrets, open_home
 from lakehouse.settings import Settings
 
 
@@ -25,7 +25,7 @@ def test_chdb_serves_where_there_is_no_clickhouse_program(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     command, environment = describe(tmp_path / "home")
-    assert command[1:3] == ["-m", "lakehouse.chserver"]
+    assert command[1:3] == ["-m", "deploy.chserver"]
     assert environment == {}
 
 

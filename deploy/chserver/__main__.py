@@ -1,0 +1,152 @@
+"""Command line of the embedded ClickHouse server."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+from deploy.chserver.auth import Users, UsersFileError
+from deploy.chserver.errors import ClickHouseError
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the server until SIGTERM or SIGINT; 0 after a clean end, 1 if it cannot start."""
+    options = _parser().parse_args(arguments)
+    os.umask(0o077)
+    try:
+        return _run(options)
+    except (StartError, UsersFileError) as error:
+        print(f"chserver: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.chserver",
+        description="Serve the ClickHouse HTTP interface over chDB.",
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data directory")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8123, help="port to listen on; 0 picks one")
+    parser.add_argument("--users", type=Path, required=True, help="JSON file of users, mode 0600")
+    parser.add_argument("--log-dir", type=Path, help="directory of the logs (default: DATA/logs)")
+    parser.add_argument(
+        "--max-memory", type=int, default=2 * 1024**3, help="memory limit of all queries, bytes"
+    )
+    parser.add_argument("--max-queries", type=int, default=16, help="queries at the same time")
+    parser.add_argument(
+        "--queue-seconds", type=float, default=10.0, help="how long a query may wait for its turn"
+    )
+    parser.add_argument("--drain-seconds", type=float, default=30.0, help="patience at the end")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    users = Users.load(options.users)
+    listener = _listen(options.host, options.port)
+    logs = options.log_dir or options.data / "logs"
+    with _lock(options.data, logs):
+        _log_to(logs / "chserver.log")
+        # From here on it costs seconds: whatever can be wrong was checked before.
+        from deploy.chserver.engine import Engine
+        from deploy.chserver.engine_config import EngineLimits, write_config
+        from deploy.chserver.handler import Handler
+        from deploy.chserver.incoming import HandlerLimits
+        from deploy.chserver.observe import AccessLog
+        from deploy.chserver.server import Server
+
+        config = write_config(
+            options.data.resolve() / "config",
+            logs.resolve(),
+            EngineLimits(max_memory=options.max_memory),
+        )
+        try:
+            engine = Engine(options.data.resolve() / "engine", config)
+        except ClickHouseError as error:
+            raise StartError(f"the engine does not start in {options.data}: {error}") from error
+        handler = Handler(
+            engine,
+            users,
+            AccessLog(logs / "access.log"),
+            HandlerLimits(queries=options.max_queries, queue_seconds=options.queue_seconds),
+        )
+        server = Server(listener, handler, drain_seconds=options.drain_seconds)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        host, port = listener.getsockname()[:2]
+        print(f"listening on http://{host}:{port}, ClickHouse {engine.version}", flush=True)
+        server.serve()
+        handler.registry.close()
+        handler.sessions.expire(everything=True)
+        engine.close()
+    if threading.active_count() > 1:
+        # A request outlived the drain; its thread must not keep the process.
+        os._exit(0)
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port at once; who connects waits in the queue until the engine is up."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        raise StartError(
+            f"cannot listen on {host}:{port}: {error}; choose another --port"
+        ) from error
+    return listener
+
+
+def _lock(data: Path, logs: Path) -> IO[str]:
+    """Make the directories and lock the data directory for this process."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The engine keeps the lake's credentials in its metadata.
+        data.chmod(0o700)
+        logs.mkdir(parents=True, exist_ok=True)
+        lock = (data / ".lock").open("a+")
+        probe = logs / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StartError(f"cannot write in the data directory {data}: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        raise StartError(
+            f"the data directory {data} is in use by process {lock.read().strip() or '?'}; "
+            "stop that one first"
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _log_to(path: Path) -> None:
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=10 * 1024**2, backupCount=2, encoding="utf-8"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

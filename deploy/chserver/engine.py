@@ -1,0 +1,247 @@
+"""The embedded engine: chDB connections, each bound to one role."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from deploy.chserver.engine_config import role_settings
+from deploy.chserver.errors import ClickHouseError
+
+Progress = Mapping[str, int]
+
+
+class QueryResult(Protocol):
+    """What chDB answers a statement with."""
+
+    def bytes(self) -> bytes:
+        """The formatted result."""
+        ...
+
+    def size(self) -> int:
+        """Size of the formatted result in bytes."""
+        ...
+
+    def rows_read(self) -> int:
+        """Rows of the result."""
+        ...
+
+    def bytes_read(self) -> int:
+        """Bytes of the result in the engine's own form."""
+        ...
+
+    def storage_rows_read(self) -> int:
+        """Rows read from tables."""
+        ...
+
+    def storage_bytes_read(self) -> int:
+        """Bytes read from tables."""
+        ...
+
+    def rows_written(self) -> int:
+        """Rows written to tables."""
+        ...
+
+    def bytes_written(self) -> int:
+        """Bytes written to tables."""
+        ...
+
+
+class Engine:
+    """The ClickHouse engine of this process; a data directory belongs to one process."""
+
+    def __init__(self, data: Path, config: Path) -> None:
+        from chdb import _chdb  # half a second and 250 MB: only when an engine is wanted
+
+        self._connect: Any = _chdb.connect  # type: ignore[attr-defined]
+        self._dsn = f"{data}?config-file={config}"
+        self._settings = role_settings()
+        try:
+            self._root = self._connect(self._dsn)
+        except Exception as error:
+            raise ClickHouseError.from_engine(error) from error
+        self._control = Connection(self, "admin")
+        self._control_lock = threading.Lock()
+        self.version = self._scalar("SELECT version()")
+        self.timezone = self._scalar("SELECT timezone()")
+        self.table_functions = self._scalar("SELECT name FROM system.table_functions").split()
+
+    def open_raw(self) -> Any:
+        """Open a chDB connection; it has every role until one is set."""
+        return self._connect(self._dsn)
+
+    def profile(self, role: str) -> dict[str, str]:
+        """Return the settings that a connection of ``role`` starts with."""
+        return self._settings[role]
+
+    def kill(self, token: str) -> None:
+        """Cancel what runs under the log comment ``token``."""
+        with self._control_lock:
+            self._control.run(
+                "KILL QUERY WHERE endsWith(Settings['log_comment'], {token:String}) ASYNC",
+                params={"token": token},
+            )
+
+    def metrics(self) -> dict[str, float]:
+        """Return the engine's own gauges for the metrics page."""
+        with self._control_lock:
+            text = self._control.run(
+                "SELECT metric, value FROM system.metrics "
+                "WHERE metric IN ('MemoryTracking', 'Query', 'Merge', 'PartsActive')"
+            ).bytes()
+        rows = (line.split("\t") for line in text.decode().splitlines())
+        return {name: float(value) for name, value in rows}
+
+    def close(self) -> None:
+        """Close the engine; its data is flushed."""
+        self._control.close()
+        self._root.close()
+
+    def _scalar(self, sql: str) -> str:
+        return self._control.run(sql, "TSVRaw").bytes().decode().strip()
+
+
+class Connection:
+    """One chDB connection: its role, settings, current database, temporary tables.
+
+    One statement at a time; chDB leaves the interpreter free while it works.
+    """
+
+    def __init__(self, engine: Engine, role: str) -> None:
+        self.role = role
+        self._conn = engine.open_raw()
+        # The order counts: the profile brings the constraints, which also bind its own values.
+        self.run(f"SET ROLE {role}")
+        if values := engine.profile(role):
+            self.run("SET " + ", ".join(f"{k} = {quote(v)}" for k, v in values.items()))
+        self.run(f"SET profile = '{role}'")
+
+    def run(
+        self, sql: str, output: str = "TabSeparated", params: Mapping[str, str] | None = None
+    ) -> QueryResult:
+        """Run a statement to its end.
+
+        Raises:
+            ClickHouseError: What the engine reports.
+        """
+        try:
+            return cast(QueryResult, self._conn.query(sql, output, params=dict(params or {})))
+        except Exception as error:
+            raise ClickHouseError.from_engine(error) from error
+
+    def stream(
+        self, sql: str, output: str, params: Mapping[str, str]
+    ) -> Generator[QueryResult, None, None]:
+        """Run a SELECT and yield its result block by block, at least one.
+
+        Raises:
+            ClickHouseError: What the engine reports, also in the middle of the result.
+        """
+        try:
+            stream = self._conn.send_query(sql, output, params=dict(params))
+        except Exception as error:
+            raise ClickHouseError.from_engine(error) from error
+        finished = False
+        try:
+            while not finished:
+                block = self._conn.streaming_fetch_result(stream)
+                finished = block is None or block.rows_read() == 0
+                if block is not None:
+                    yield block
+        except GeneratorExit:
+            raise
+        except Exception as error:
+            finished = True
+            raise ClickHouseError.from_engine(error) from error
+        finally:
+            if not finished:
+                self._conn.streaming_cancel_query(stream)
+
+    def insert(self, statement: str, input_format: str, data: Iterator[bytes]) -> QueryResult:
+        """Insert ``data`` piece by piece; it is in the table when this returns.
+
+        Raises:
+            ClickHouseError: What the engine reports, or what reading ``data`` raises.
+        """
+        try:
+            handle = self._conn.send_insert(statement, input_format)
+        except Exception as error:
+            raise ClickHouseError.from_engine(error) from error
+        done = False
+        try:
+            for piece in data:
+                self._call(self._conn.insert_append, handle, piece)
+            done = True
+            return cast(QueryResult, self._call(self._conn.insert_done, handle))
+        finally:
+            if not done:
+                self._cancel_insert(handle)
+
+    def _cancel_insert(self, handle: object) -> None:
+        try:
+            self._conn.insert_cancel(handle)
+        except RuntimeError:
+            # The engine has already given the insert up; the cause is on its way to the client.
+            return
+
+    @staticmethod
+    def _call(function: Any, *arguments: object) -> object:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            raise ClickHouseError.from_engine(error) from error
+
+    def classify(self, sql: str) -> str:
+        """Return the engine's own class of a statement: READ_ONLY, MUTATING, CONTROL, ..."""
+        return str(self._conn.classify_query(sql)["query_class"].name)
+
+    def canonical(self, sql: str) -> str:
+        """Return a single statement as the engine's parser understands it, in one form.
+
+        Raises:
+            ClickHouseError: SYNTAX_ERROR, also for more than one statement.
+        """
+        try:
+            result = self.run(
+                "SELECT formatQuerySingleLine({sql:String})", "TSVRaw", {"sql": escape(sql)}
+            )
+        except ClickHouseError as error:
+            text = error.text.split(": In scope SELECT formatQuery")[0]
+            raise ClickHouseError(error.code, text, error.name) from error
+        return result.bytes().decode("utf-8", "surrogateescape").strip()
+
+    def restore_role(self) -> None:
+        """Go back to the connection's own role, or become useless."""
+        try:
+            self.run(f"SET ROLE {self.role}")
+        except ClickHouseError:
+            self.close()
+            raise
+
+    def on_progress(self, callback: Any) -> None:
+        """Call ``callback`` with a progress mapping about ten times a second; ``None`` ends it."""
+        self._conn.set_progress_callback(callback)
+
+    def close(self) -> None:
+        """Close the connection; its temporary tables go."""
+        self._conn.close()
+
+
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+
+def escape(value: str) -> str:
+    """Escape a query parameter's value, which the engine reads as TabSeparated."""
+    return value.translate(_ESCAPES)
+
+
+def quote(value: str) -> str:
+    """Return ``value`` as an SQL string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0") + "'"
+
+
+def quote_name(name: str) -> str:
+    """Return ``name`` as a quoted SQL identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

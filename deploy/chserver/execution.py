@@ -1,0 +1,217 @@
+"""Runs one statement on a connection and writes its outcome to the client."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from deploy.chserver.compression import Encoder, choose_encoder
+from deploy.chserver.engine import Connection, Progress, QueryResult
+from deploy.chserver.errors import ClickHouseError
+from deploy.chserver.formats import Joiner, content_type, joiner
+from deploy.chserver.request import HttpQuery
+from deploy.chserver.wire import Headers, HttpConnection
+
+
+class Response:
+    """The answer to a query: headers, body, and errors before or in the middle of it."""
+
+    def __init__(self, http: HttpConnection, query: HttpQuery, timezone: str, version: str) -> None:
+        self._http = http
+        self._query = query
+        self._timezone = timezone
+        self._version = version
+        self._tag = secrets.token_hex(8)
+        self._encoder: Encoder | None = None
+        self._lock = threading.Lock()
+        self._open = False
+
+    def progress(self, values: Progress) -> None:
+        """Send a progress header, as long as the head is not closed."""
+        with self._lock:
+            if not self._open:
+                self._http.send_early_head(200, ("X-ClickHouse-Progress", _summary(values)))
+
+    def start(self, output: str | None, summary: Progress | None) -> None:
+        """Send the head of a result in the format ``output``."""
+        headers: Headers = [("Content-Type", content_type(output)), *self._common()]
+        headers.append(("X-ClickHouse-Exception-Tag", self._tag))
+        if output:
+            headers.append(("X-ClickHouse-Format", output))
+        if summary is not None:
+            headers.append(("X-ClickHouse-Summary", _summary(summary)))
+        if self._query.flag("enable_http_compression"):
+            chosen = choose_encoder(self._query.headers.get("accept-encoding", ""))
+            if chosen:
+                self._encoder = chosen[1]
+                headers.append(("Content-Encoding", chosen[0]))
+        with self._lock:
+            self._open = True
+            self._http.start(200, headers)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the result."""
+        if data := self._encoder.compress(data) if self._encoder else data:
+            self._http.write(data)
+
+    def finish(self) -> None:
+        """End the answer.
+
+        Only when everything the request held is free again: the client may go on at once.
+        """
+        if self._encoder and (rest := self._encoder.flush()):
+            self._http.write(rest)
+        self._http.finish()
+
+    def fail(self, error: ClickHouseError) -> None:
+        """Report ``error``: as a status before the result, as a tagged block within it.
+
+        The block's form is that of ClickHouse 25.11 and later (documentation of the HTTP
+        interface, "HTTP response codes caveats"). As there, the response then breaks off without
+        its last chunk, so that a client that does not know the tag notices too.
+        """
+        message = f"{error} (version {self._version} (chDB))\n".encode("utf-8", "replace")
+        if self._open:
+            tag = self._tag.encode()
+            self.write(
+                b"\r\n__exception__\r\n"
+                + tag
+                + b"\r\n"
+                + message
+                + f"{len(message)} ".encode()
+                + tag
+                + b"\r\n__exception__\r\n"
+            )
+            if self._encoder and (rest := self._encoder.flush()):
+                self._http.write(rest)
+            self._http.abort()
+            return
+        headers = [
+            ("Content-Type", "text/plain; charset=UTF-8"),
+            *self._common(),
+            ("X-ClickHouse-Exception-Code", str(error.code)),
+        ]
+        if error.http_status == 401:
+            headers.append(("WWW-Authenticate", 'Basic realm="ClickHouse server HTTP API"'))
+        with self._lock:
+            self._open = True
+            self._http.respond(error.http_status, headers, message)
+
+    def _common(self) -> Headers:
+        return [
+            ("X-ClickHouse-Server-Display-Name", "weekahead"),
+            ("X-ClickHouse-Query-Id", self._query.query_id),
+            ("X-ClickHouse-Timezone", self._timezone),
+        ]
+
+
+@dataclass
+class Statement:
+    """A statement ready to run.
+
+    Attributes:
+        sql: The statement, of an INSERT without its data.
+        output: Format of the result.
+        reads: Whether it only reads.
+        selects: Whether it is a SELECT, whose result can be streamed.
+        input_format: Format of the data, of an INSERT that carries them.
+        data: The data, piece by piece.
+    """
+
+    sql: str
+    output: str
+    reads: bool
+    selects: bool
+    params: Mapping[str, str] = field(default_factory=dict)
+    input_format: str | None = None
+    data: Iterator[bytes] = field(default_factory=lambda: iter(()))
+
+
+def execute(
+    connection: Connection, statement: Statement, response: Response, whole: bool = False
+) -> None:
+    """Run ``statement`` and send the client all of its outcome but the end.
+
+    Args:
+        connection: Where it runs.
+        statement: What runs.
+        response: Takes the result.
+        whole: Send nothing before everything is there (``wait_end_of_query``).
+
+    Raises:
+        ClickHouseError: What the engine reports.
+        ClientGone: The client left.
+    """
+    if statement.input_format is not None:
+        _insert(connection, statement, statement.input_format, response)
+    elif statement.selects and not whole and (join := joiner(statement.output)):
+        _stream(connection, statement, join, response)
+    else:
+        _run(connection, statement, response)
+
+
+def _insert(
+    connection: Connection, statement: Statement, input_format: str, response: Response
+) -> None:
+    started = time.monotonic_ns()
+    result = connection.insert(statement.sql, input_format, statement.data)
+    response.start(
+        None,
+        {
+            "read_rows": result.rows_written(),
+            "read_bytes": result.bytes_written(),
+            "written_rows": result.rows_written(),
+            "written_bytes": result.bytes_written(),
+            "result_rows": result.rows_written(),
+            "result_bytes": result.bytes_written(),
+            "elapsed_ns": time.monotonic_ns() - started,
+        },
+    )
+
+
+def _stream(connection: Connection, statement: Statement, join: Joiner, response: Response) -> None:
+    started = time.monotonic_ns()
+    first = True
+    blocks = connection.stream(statement.sql, statement.output, statement.params)
+    try:
+        for block in blocks:
+            data = block.bytes()
+            if first:
+                response.start(statement.output, _figures(block, started))
+            elif not block.rows_read():
+                continue
+            response.write(join(data, first))
+            first = False
+    finally:
+        blocks.close()
+    if first:
+        response.start(statement.output, None)
+
+
+def _run(connection: Connection, statement: Statement, response: Response) -> None:
+    started = time.monotonic_ns()
+    result = connection.run(statement.sql, statement.output, statement.params)
+    size = result.size()
+    response.start(statement.output if size else None, _figures(result, started))
+    if size:
+        response.write(result.bytes())
+
+
+def _figures(result: QueryResult, started: int) -> dict[str, int]:
+    return {
+        "read_rows": result.storage_rows_read(),
+        "read_bytes": result.storage_bytes_read(),
+        "written_rows": result.rows_written(),
+        "written_bytes": result.bytes_written(),
+        "result_rows": result.rows_read(),
+        "result_bytes": result.bytes_read(),
+        "elapsed_ns": time.monotonic_ns() - started,
+    }
+
+
+def _summary(values: Progress) -> str:
+    return json.dumps({name: str(value) for name, value in values.items()})

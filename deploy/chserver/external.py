@@ -1,0 +1,35 @@
+"""Tables that come with a request ("external data for query processing")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from deploy.chserver.engine import Connection, quote, quote_name
+from deploy.chserver.request import External
+
+
+@contextmanager
+def external_tables(connection: Connection, tables: Sequence[External]) -> Iterator[None]:
+    """Make the request's external tables temporary tables for as long as it runs."""
+    if not tables:
+        yield
+        return
+    try:
+        # A reader may not create tables; these are made for it, from quoted descriptions only.
+        connection.run("SET ROLE admin")
+        try:
+            for table in tables:
+                columns = f"SELECT * FROM null({quote(table.structure)})"  # noqa: S608 (quoted)
+                connection.run(
+                    f"CREATE TEMPORARY TABLE {quote_name(table.name)} ENGINE = Memory AS {columns}"
+                )
+                connection.insert(
+                    f"INSERT INTO {quote_name(table.name)}", table.format, iter((table.data,))
+                )
+        finally:
+            connection.restore_role()
+        yield
+    finally:
+        for table in tables:
+            connection.run(f"DROP TEMPORARY TABLE IF EXISTS {quote_name(table.name)}")

@@ -1,0 +1,74 @@
+"""Takes a request apart: the statement, and the data of an INSERT, from address, form and body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.chserver.compression import BodyReader
+from deploy.chserver.errors import ClickHouseError
+from deploy.chserver.request import HttpQuery
+from deploy.chserver.statements import find_insert_data
+from deploy.chserver.wire import HttpConnection, RequestBody
+
+_PIECE: Final = 256 * 1024
+
+
+@dataclass(frozen=True)
+class HandlerLimits:
+    """How much a request may ask for; bytes, queries and seconds."""
+
+    statement: int = 4 * 1024**2
+    body: int = 16 * 1024**3
+    form: int = 64 * 1024**2
+    queries: int = 16
+    queue_seconds: float = 10.0
+
+
+def read_statement(
+    http: HttpConnection, query: HttpQuery, limits: HandlerLimits
+) -> tuple[bytes, str | None, Iterator[bytes]]:
+    """Read the statement; of an INSERT with data also their format, and the data lazily.
+
+    Raises:
+        ClickHouseError: The request is larger than the limits.
+    """
+    body = BodyReader(RequestBody(http, limits.body), query.headers.get("content-encoding", ""))
+    text = query.params.get("query", "").encode("utf-8", "replace")
+    content_type = query.headers.get("content-type", "")
+    if content_type.lower().startswith("multipart/form-data"):
+        form = _read_up_to(body, limits.form)
+        text += query.add_form(content_type, form)
+    text += b"\n" if text else b""
+    while True:
+        insert = find_insert_data(text)
+        if insert and (insert.format == "Values" or len(text) > insert.data_start):
+            break
+        piece = body.read(_PIECE)
+        if not piece:
+            break
+        text += piece
+        if len(text) > limits.statement and not find_insert_data(text):
+            http.closing = True
+            raise ClickHouseError(223, f"The statement is larger than {limits.statement} bytes")
+    if insert is None:
+        return text.strip(), None, iter(())
+    rest = text[insert.data_start :]
+    return insert.statement.strip(), insert.format, _pieces(rest, body)
+
+
+def _read_up_to(body: BodyReader, limit: int) -> bytes:
+    whole = bytearray()
+    while piece := body.read(_PIECE):
+        whole += piece
+        if len(whole) > limit:
+            raise ClickHouseError(223, f"The form is larger than {limit} bytes")
+    return bytes(whole)
+
+
+def _pieces(rest: bytes, body: BodyReader) -> Iterator[bytes]:
+    if rest:
+        yield rest
+    while piece := body.read(_PIECE):
+        yield piece

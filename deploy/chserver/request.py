@@ -1,0 +1,232 @@
+"""A query as it comes over HTTP: parameters, headers, credentials, form fields."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import BytesParser
+from typing import Final, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from deploy.chserver.errors import BadRequest, ClickHouseError
+
+_MAX_FIELDS: Final = 10_000
+# Parameters of the interface itself; every other one is a setting of the engine.
+TRANSPORT: Final = frozenset(
+    [
+        "add_http_cors_header",
+        "buffer_size",
+        "cancel_http_readonly_queries_on_client_close",
+        "client_protocol_version",
+        "close_session",
+        "compress",
+        "database",
+        "decompress",
+        "default_format",
+        "enable_http_compression",
+        "http_headers_progress_interval_ms",
+        "http_response_headers",
+        "internal",
+        "password",
+        "query",
+        "query_id",
+        "quota_key",
+        "role",
+        "send_progress_in_http_headers",
+        "session_check",
+        "session_id",
+        "session_timeout",
+        "stacktrace",
+        "user",
+        "wait_end_of_query",
+        "http_write_exception_in_output_format",
+        "http_zlib_compression_level",
+        "http_native_compression_disable_checksumming_on_decompress",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class External:
+    """A table that comes with the request (ClickHouse's "external data").
+
+    Attributes:
+        structure: Its columns as SQL.
+        format: Format of ``data``.
+    """
+
+    name: str
+    structure: str
+    format: str
+    data: bytes = field(repr=False)
+
+
+@dataclass
+class HttpQuery:
+    """The request apart from its body."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    params: dict[str, str]
+    query_id: str = ""
+    external: list[External] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> HttpQuery:
+        """Read the request line and headers (names in lower case, the last of each counts).
+
+        Raises:
+            BadRequest: The target cannot be read.
+        """
+        try:
+            url = urlsplit(target.decode("ascii"))
+            pairs = parse_qsl(
+                url.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="replace"
+            )
+        except ValueError as error:
+            raise BadRequest(400, f"the request's address cannot be read: {error}") from error
+        query = cls(
+            method,
+            url.path,
+            {name.decode("latin-1"): value.decode("latin-1") for name, value in headers},
+            dict(pairs),
+        )
+        query.query_id = query.params.get("query_id") or str(uuid.uuid4())
+        return query
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The engine's settings among the parameters."""
+        described = {
+            f"{table.name}_{what}"
+            for table in self.external
+            for what in ("structure", "types", "format")
+        }
+        return {
+            name: value
+            for name, value in self.params.items()
+            if name not in TRANSPORT and not name.startswith("param_") and name not in described
+        }
+
+    @property
+    def query_params(self) -> dict[str, str]:
+        """The values of ``{name:Type}`` placeholders, escaped as the client sent them."""
+        return {k[6:]: v for k, v in self.params.items() if k.startswith("param_")}
+
+    @property
+    def database(self) -> str | None:
+        """The database that unqualified names mean."""
+        return self.headers.get("x-clickhouse-database") or self.params.get("database") or None
+
+    def flag(self, name: str) -> bool:
+        """Tell whether a boolean parameter is on."""
+        return self.params.get(name, "0").lower() in ("1", "true")
+
+    def number(self, name: str, default: float) -> float:
+        """Return a numeric parameter.
+
+        Raises:
+            ClickHouseError: It is not a number, or negative.
+        """
+        text = self.params.get(name)
+        if not text:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < 1e9:
+            raise ClickHouseError(36, f"Parameter {name} must be a number, not {text[:40]!r}")
+        return value
+
+    def credentials(self) -> tuple[str, str]:
+        """Return user and password from exactly one of: headers, basic auth, parameters.
+
+        Raises:
+            ClickHouseError: They come in more than one way, or cannot be read.
+        """
+        basic = self.headers.get("authorization", "")
+        has_headers = "x-clickhouse-user" in self.headers or "x-clickhouse-key" in self.headers
+        if basic and has_headers:
+            raise ClickHouseError(
+                516,
+                "Invalid authentication: it is not allowed to use X-ClickHouse HTTP headers and "
+                "Authorization HTTP header simultaneously",
+            )
+        if basic:
+            return _basic(basic)
+        if has_headers:
+            found = (
+                self.headers.get("x-clickhouse-user", ""),
+                self.headers.get("x-clickhouse-key", ""),
+            )
+        else:
+            found = (self.params.get("user", ""), self.params.get("password", ""))
+        user, password = (_utf8(value) for value in found)
+        return user or "default", password
+
+    def add_form(self, content_type: str, body: bytes) -> bytes:
+        """Take in the fields of a ``multipart/form-data`` body; return the ``query`` field.
+
+        Parts with a file name are external tables, the others parameters.
+        """
+        message = BytesParser().parsebytes(
+            b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body
+        )
+        parts = cast("list[Message]", message.get_payload())
+        if not message.is_multipart():
+            raise ClickHouseError(36, "The multipart/form-data body cannot be read")
+        statement = b""
+        tables: list[tuple[str, bytes]] = []
+        for part in parts:
+            name = part.get_param("name", header="content-disposition")
+            data = part.get_payload(decode=True)
+            if not isinstance(name, str) or not isinstance(data, bytes):
+                raise ClickHouseError(36, "A part of the multipart/form-data body has no name")
+            if part.get_filename() is not None:
+                tables.append((name, data))
+            elif name == "query":
+                statement += data
+            else:
+                self.params[name] = data.decode("utf-8", "replace")
+        self.external += [self._external(name, data) for name, data in tables]
+        return statement
+
+    def _external(self, name: str, data: bytes) -> External:
+        structure = self.params.get(f"{name}_structure")
+        if not structure:
+            types = [t for t in self.params.get(f"{name}_types", "").split(",") if t.strip()]
+            structure = ", ".join(f"_{i} {kind}" for i, kind in enumerate(types, 1))
+        if not structure:
+            raise ClickHouseError(
+                36, f"External table {name} has neither {name}_structure nor {name}_types"
+            )
+        return External(name, structure, self.params.get(f"{name}_format", "TabSeparated"), data)
+
+
+def _basic(header: str) -> tuple[str, str]:
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise ClickHouseError(
+            516,
+            f"Invalid authentication: '{scheme[:20]}' HTTP Authorization scheme is not supported",
+        )
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError) as error:
+        raise ClickHouseError(516, "Invalid authentication: not base64 of UTF-8") from error
+    user, _, password = decoded.partition(":")
+    return user or "default", password
+
+
+def _utf8(value: str) -> str:
+    """Undo the Latin-1 reading of a header that holds UTF-8."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        return value

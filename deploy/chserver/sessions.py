@@ -1,0 +1,160 @@
+"""Sessions: a connection that a client keeps over several requests, with its state."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from deploy.chserver.auth import User
+from deploy.chserver.engine import Connection, Engine, quote, quote_name
+from deploy.chserver.errors import ClickHouseError
+
+_MAX_SESSIONS: Final = 512
+_MAX_TIMEOUT: Final = 3600.0
+
+
+class Session:
+    """A connection and what requests changed on it for themselves alone."""
+
+    def __init__(self, engine: Engine, user: User) -> None:
+        self.connection = Connection(engine, user.role)
+        self.user = user
+        self.timeout = 60.0
+        self.expires = 0.0
+        self.lock = threading.Lock()
+        self._home = self._current = "default"
+        self._overrides: dict[str, tuple[str, str]] = {}
+
+    def apply(self, settings: Mapping[str, str], database: str | None) -> None:
+        """Make ``settings`` and ``database`` hold for the next statement, and no longer.
+
+        Raises:
+            ClickHouseError: A setting is unknown or not allowed to the role.
+        """
+        gone = [name for name in self._overrides if name not in settings]
+        changed = {
+            name: value
+            for name, value in settings.items()
+            if name not in self._overrides or self._overrides[name][0] != value
+        }
+        if gone:
+            self.connection.run(
+                "SET " + ", ".join(f"{name} = {self._overrides[name][1]}" for name in gone)
+            )
+            for name in gone:
+                del self._overrides[name]
+        if changed:
+            self._override(changed)
+        if (database or self._home) != self._current:
+            self.connection.run(f"USE {quote_name(database or self._home)}")
+            self._current = database or self._home
+
+    def _override(self, changed: Mapping[str, str]) -> None:
+        for name in changed:
+            if not name.replace("_", "a").isalnum() or not name.isascii():
+                raise ClickHouseError(115, f"Unknown setting '{name}'")
+        new = [name for name in changed if name not in self._overrides]
+        before = self._values(new)
+        self.connection.run(
+            "SET " + ", ".join(f"{name} = {quote(value)}" for name, value in changed.items())
+        )
+        for name, value in changed.items():
+            restore = self._overrides[name][1] if name in self._overrides else before[name]
+            self._overrides[name] = (value, restore)
+
+    def _values(self, names: list[str]) -> dict[str, str]:
+        """Return, as SQL, what would restore each setting; DEFAULT for what is not set."""
+        if not names:
+            return {}
+        result = self.connection.run(
+            "SELECT name, value FROM system.settings "
+            "WHERE changed AND has({names:Array(String)}, name)",
+            "JSONCompactEachRow",
+            {"names": f"[{', '.join(quote(name) for name in names)}]"},
+        )
+        rows = [json.loads(line) for line in result.bytes().splitlines()]
+        return {**dict.fromkeys(names, "DEFAULT"), **{name: quote(value) for name, value in rows}}
+
+    def after_use(self) -> None:
+        """Note the database that a USE statement has chosen."""
+        result = self.connection.run("SELECT currentDatabase()", "TSVRaw")
+        self._home = self._current = result.bytes().decode().rstrip("\n")
+
+    def after_set(self) -> None:
+        """Let what a SET statement has chosen stand."""
+        self._overrides.clear()
+
+
+class Sessions:
+    """All sessions by user and name; the ones that time out are closed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sessions: dict[tuple[str, str], Session] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @contextmanager
+    def use(
+        self, user: User, name: str | None, timeout: float = 60.0, check: bool = False
+    ) -> Iterator[Session]:
+        """Lend the session ``name`` of ``user``, or a fresh one that ends with the request.
+
+        Raises:
+            ClickHouseError: SESSION_IS_LOCKED by another request, or SESSION_NOT_FOUND.
+        """
+        if not name:
+            session = Session(self._engine, user)
+            try:
+                yield session
+            finally:
+                session.connection.close()
+            return
+        session = self._take(user, name, min(timeout, _MAX_TIMEOUT), check)
+        try:
+            yield session
+        finally:
+            session.expires = time.monotonic() + session.timeout
+            session.lock.release()
+
+    def _take(self, user: User, name: str, timeout: float, check: bool) -> Session:
+        key = (user.name, name)
+        with self._lock:
+            session = self._sessions.get(key)
+            if session is None:
+                if check:
+                    raise ClickHouseError(372, f"Session {name} not found")
+                if len(self._sessions) >= _MAX_SESSIONS:
+                    raise ClickHouseError(202, f"Too many sessions. Maximum: {_MAX_SESSIONS}")
+                session = self._sessions[key] = Session(self._engine, user)
+            if not session.lock.acquire(blocking=False):
+                raise ClickHouseError(373, f"Session {name} is locked by a concurrent client")
+            session.timeout = timeout
+        return session
+
+    def forget(self, user: User, name: str) -> None:
+        """Let the session go once its request is done (``close_session=1``)."""
+        with self._lock:
+            session = self._sessions.pop((user.name, name), None)
+        if session:
+            session.connection.close()
+
+    def expire(self, everything: bool = False) -> None:
+        """Close the sessions whose time is up, or all of them."""
+        now = time.monotonic()
+        with self._lock:
+            over = [
+                (key, session)
+                for key, session in self._sessions.items()
+                if (everything or session.expires < now) and session.lock.acquire(blocking=False)
+            ]
+            for key, _ in over:
+                del self._sessions[key]
+        for _, session in over:
+            session.connection.close()

@@ -1,0 +1,269 @@
+"""Airflow, in an environment of its own, with DAGs that start the Prefect deployments.
+
+``weekahead up --with airflow`` calls ``install``, ``prepare`` and ``services``, in this order.
+The four processes are started one by one: ``airflow standalone`` binds servers beyond loopback and
+leaves its children behind. Loopback, one user and sqlite: for one machine. docs/airflow.md says
+what a shared installation needs.
+"""
+
+import base64
+import configparser
+import hashlib
+import hmac
+import io
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from deploy import FOLDER
+from deploy.local import deployments, environments
+from deploy.local.process import HOST, Service, tail
+from lakehouse.errors import ServiceError
+from lakehouse.home import Home, read_json, write_private
+from lakehouse.settings import Settings
+
+NAME = "airflow"
+USER = "weekahead"
+API_SERVER = "airflow"
+_STEP_SECONDS = 300
+
+
+REQUIREMENTS = FOLDER / "requirements" / "airflow.txt"
+_IN_CHECKOUT = FOLDER.parent / "airflow_bridge"
+BRIDGE = _IN_CHECKOUT if _IN_CHECKOUT.is_dir() else FOLDER / "_airflow_bridge"
+
+
+def install(home: Home, progress: Callable[[str], None] | None = None) -> Path:
+    """Install Airflow and the bridge, unless that has been done.
+
+    Returns:
+        The directory with its programs.
+
+    Raises:
+        ServiceError: uv or a package cannot be had.
+    """
+    return environments.build(
+        environments.directory(home, NAME),
+        REQUIREMENTS,
+        log=home.logs / "airflow-install.log",
+        packages=[BRIDGE],
+        progress=progress,
+    )
+
+
+def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
+    """Write the configuration and the password, create or migrate the database.
+
+    Args:
+        settings: Prefect's address and login are needed.
+        home: State goes below it.
+        secrets: The home's secrets.
+
+    Raises:
+        ServiceError: A step failed; the message holds the log's tail.
+    """
+    data = home.data(NAME)
+    for directory in (data, data / "dags"):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(data / "passwords.json", json.dumps({USER: secrets["airflow"]}))
+    # The port is known when the API server is started; the database's address is needed now.
+    _configure(home, secrets, {"api": read_port(home)})
+    connection = {"prefect_default": _prefect_connection(settings)}
+    steps = [["db", "migrate"], ["connections", "import", "--overwrite"]]
+    state = {"steps": steps, "connection": connection, "code": _built_from(home)}
+    digest = hashlib.sha256(json.dumps(state).encode()).hexdigest()
+    done: dict[str, Any] = read_json(data / "prepared.json", default={})
+    # Each call of Airflow's command takes seconds: only when something has changed.
+    if done.get("digest") == digest and (data / "airflow.db").exists():
+        return
+    file = data / "connections.json"
+    write_private(file, json.dumps(connection))
+    try:
+        _airflow(home, steps[0])
+        _airflow(home, [*steps[1], str(file)])
+    finally:
+        file.unlink()
+    write_private(data / "prepared.json", json.dumps({"digest": digest}))
+
+
+def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
+    """Describe Airflow's processes, in the order in which they are to be started."""
+    program = str(environments.directory(home, NAME) / "bin" / "airflow")
+    zone = deployments.TIME_ZONES.get(settings.ingest.source, deployments.OTHER_TIME_ZONE)
+    environment = _environment(home) | {
+        "WEEKAHEAD_AIRFLOW_TIMEZONE": zone,
+        # Another build makes the process manager restart what runs.
+        "WEEKAHEAD_AIRFLOW_BUILD": _built_from(home),
+    }
+
+    def serve(ports: dict[str, int]) -> list[str]:
+        return [program, "api-server", f"--host={HOST}", f"--port={ports['api']}", "--workers=1"]
+
+    def helper(name: str, *arguments: str, component: str) -> Service:
+        return Service(
+            name=f"airflow-{name}",
+            ports={},
+            command=lambda _: [program, name, *arguments],
+            ready=lambda _: _healthy(read_port(home), component),
+            environment=environment,
+        )
+
+    return [
+        Service(
+            name=API_SERVER,
+            ports={"api": settings.services.airflow_port},
+            preferred={"api": 8080},
+            command=serve,
+            ready=lambda ports: _healthy(ports["api"], "metadatabase"),
+            environment=environment,
+            prepare=lambda ports: _configure(home, secrets, ports),
+            page=lambda ports: f"http://{HOST}:{ports['api']}/",
+            login=(USER, "airflow"),
+        ),
+        helper("scheduler", "--skip-serve-logs", component="scheduler"),
+        helper("dag-processor", component="dag_processor"),
+        helper("triggerer", "--skip-serve-logs", component="triggerer"),
+    ]
+
+
+def read_port(home: Home) -> int:
+    """The API server's port, as it was last configured; 0 before."""
+    config = configparser.RawConfigParser()
+    config.read(home.data(NAME) / "airflow.cfg")
+    return config.getint("api", "port", fallback=0)
+
+
+def dag_folder(home: Home) -> Path:
+    """Where the user's own DAGs may be put."""
+    return home.data(NAME) / "dags"
+
+
+def _configure(home: Home, secrets: dict[str, str], ports: dict[str, int]) -> None:
+    """Write Airflow's configuration: in a file, so that its command works by hand, too."""
+    data = home.data(NAME)
+    url = f"http://{HOST}:{ports['api']}"
+    bundles = [
+        _bundle("weekahead", _site_packages(home) / "weekahead_airflow" / "dags"),
+        _bundle("dags-folder", dag_folder(home)),
+    ]
+    sections: dict[str, dict[str, Any]] = {
+        "core": {
+            "dags_folder": dag_folder(home),
+            "load_examples": False,
+            "executor": "LocalExecutor",
+            # Tasks wait in the triggerer; four at once are plenty for sqlite.
+            "parallelism": 4,
+            "fernet_key": base64.urlsafe_b64encode(_derived(secrets, "fernet")[:32]).decode(),
+            "simple_auth_manager_users": f"{USER}:admin",
+            "simple_auth_manager_passwords_file": data / "passwords.json",
+            "execution_api_server_url": f"{url}/execution/",
+            # The button that tests a connection; the only user may see its secrets anyway.
+            "test_connection": "Enabled",
+        },
+        "database": {"sql_alchemy_conn": f"sqlite:///{data / 'airflow.db'}"},
+        "api": {
+            "host": HOST,
+            "port": ports["api"],
+            "base_url": url,
+            "workers": 1,
+            "secret_key": _derived(secrets, "api").hex(),
+        },
+        "api_auth": {"jwt_secret": _derived(secrets, "jwt").hex()},
+        "dag_processor": {
+            "dag_bundle_config_list": json.dumps(bundles),
+            "refresh_interval": 30,
+        },
+        "logging": {"base_log_folder": data / "logs"},
+        "usage_data_collection": {"enabled": False},
+    }
+    config = configparser.RawConfigParser()
+    for section, values in sections.items():
+        config[section] = {key: str(value) for key, value in values.items()}
+    text = io.StringIO()
+    config.write(text)
+    write_private(data / "airflow.cfg", text.getvalue())
+
+
+def _prefect_connection(settings: Settings) -> dict[str, str | int | None]:
+    """The Prefect of these settings as an Airflow connection."""
+    url = urlsplit(settings.prefect.api_url or "")
+    auth = settings.prefect.auth_string.get_secret_value() if settings.prefect.auth_string else ""
+    user, _, password = auth.partition(":")
+    return {
+        "conn_type": "prefect",
+        "description": "The Prefect server of the local stack",
+        "host": f"{url.scheme}://{url.hostname}{url.path}",
+        # Apart: Airflow's page tests no stored connection without a port.
+        "port": url.port or (443 if url.scheme == "https" else 80),
+        "login": user or None,
+        # Prefect Cloud wants a key instead.
+        "password": password or os.environ.get("PREFECT_API_KEY"),
+    }
+
+
+def _bundle(name: str, path: Path) -> dict[str, Any]:
+    return {
+        "name": name,
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(path)},
+    }
+
+
+def _site_packages(home: Home) -> Path:
+    return next((environments.directory(home, NAME) / "lib").glob("python*/site-packages"))
+
+
+def _built_from(home: Home) -> str:
+    return environments.built_from(environments.directory(home, NAME))
+
+
+def _derived(secrets: dict[str, str], purpose: str) -> bytes:
+    """64 bytes for one purpose: a new one needs no new entry among the secrets."""
+    return hmac.digest(secrets["airflow_key"].encode(), purpose.encode(), "sha512")
+
+
+def _environment(home: Home) -> dict[str, str]:
+    programs = environments.directory(home, NAME) / "bin"
+    return {
+        "AIRFLOW_HOME": str(home.data(NAME)),
+        # Airflow calls its own command by its bare name.
+        "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),
+        # What is found in our own environment must not be imported there.
+        "PYTHONPATH": "",
+        "SCARF_ANALYTICS": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _airflow(home: Home, arguments: list[str]) -> None:
+    log = home.logs / "airflow-prepare.log"
+    with log.open("ab") as output:
+        log.chmod(0o600)
+        try:
+            subprocess.run(
+                ["airflow", *arguments],  # noqa: S607 - found in the environment's own PATH
+                executable=environments.directory(home, NAME) / "bin" / "airflow",
+                check=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_STEP_SECONDS,
+                env=os.environ | _environment(home),
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            raise ServiceError(f"'airflow {arguments[0]}' failed.\n{tail(log)}") from error
+
+
+def _healthy(port: int, component: str) -> bool:
+    try:
+        with urlopen(f"http://{HOST}:{port}/api/v2/monitor/health", timeout=3) as answer:
+            found = json.load(answer)
+    except (OSError, HTTPException, ValueError):
+        return False
+    return bool(found.get(component, {}).get("status") == "healthy")

@@ -1,0 +1,121 @@
+"""The ClickHouse engine: a ``clickhouse`` program when there is one, else chDB behind HTTP."""
+
+import json
+import shutil
+import sys
+from hashlib import sha256
+from http.client import HTTPException
+from urllib.request import urlopen
+from xml.sax.saxutils import escape
+
+from deploy import FOLDER
+from deploy.local.process import HOST, Service
+from lakehouse.home import Home, write_private
+from lakehouse.settings import Settings
+
+ROLES = ("admin", "writer", "reader")
+DEPLOY = FOLDER / "clickhouse"
+ACCESS = FOLDER / "chserver" / "access.xml"
+SERVER_CONFIG = """<clickhouse>
+  <logger><level>warning</level><console>true</console></logger>
+  <listen_host>{host}</listen_host>
+  <http_port>{port}</http_port>
+  <path>{data}/</path>
+  <tmp_path>{data}/tmp/</tmp_path>
+  <user_files_path>{data}/user_files/</user_files_path>
+  <format_schema_path>{data}/format_schemas/</format_schema_path>
+  <max_server_memory_usage>{memory}</max_server_memory_usage>
+  <user_directories><users_xml><path>users.xml</path></users_xml></user_directories>
+</clickhouse>
+"""
+USERS_CONFIG = "<clickhouse><profiles/><users/><quotas><default/></quotas></clickhouse>\n"
+
+
+def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+    """Describe the ClickHouse server of this home.
+
+    A ``clickhouse`` program on the path wins: it is the real thing. Each engine has a data
+    directory of its own, because neither reads the other's for sure.
+    """
+    program = shutil.which("clickhouse")
+    if program:
+        return _real_server(program, settings, home, secrets)
+    return _embedded_server(settings, home, secrets)
+
+
+def _real_server(program: str, settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+    """A ClickHouse server with the accounts and roles of deploy/clickhouse."""
+    config = home.config / "clickhouse"
+    data = home.data("clickhouse-server")
+
+    def prepare(port: dict[str, int]) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in ("config.d", "users.d"):
+            (config / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        memory = int(settings.clickhouse.max_memory_gb * 2**30)
+        text = SERVER_CONFIG.format(
+            host=HOST, port=port["http"], data=escape(str(data)), memory=memory
+        )
+        write_private(config / "config.xml", text)
+        write_private(config / "users.xml", USERS_CONFIG)
+        for source in (DEPLOY / "config.d/server.xml", DEPLOY / "users.d/users.xml"):
+            write_private(config / source.parent.name / source.name, source.read_text())
+        write_private(config / "users.d" / ACCESS.name, ACCESS.read_text())
+
+    return Service(
+        name="clickhouse",
+        ports={"http": settings.services.clickhouse_port},
+        command=lambda _: [program, "server", f"--config-file={config / 'config.xml'}"],
+        ready=_answers,
+        environment={
+            f"CLICKHOUSE_{role.upper()}_PASSWORD_SHA256": sha256(
+                secrets[f"clickhouse_{role}"].encode()
+            ).hexdigest()
+            for role in ROLES
+        },
+        prepare=prepare,
+    )
+
+
+def _embedded_server(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+    data = home.data("clickhouse")
+    users = home.config / "clickhouse-users.json"
+
+    def prepare(_: dict[str, int]) -> None:
+        from deploy.chserver.auth import hash_password
+
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        accounts = {
+            role: {"password_hash": hash_password(secrets[f"clickhouse_{role}"]), "role": role}
+            for role in ROLES
+        }
+        write_private(users, json.dumps(accounts))
+
+    def command(port: dict[str, int]) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "deploy.chserver",
+            f"--data={data}",
+            f"--host={HOST}",
+            f"--port={port['http']}",
+            f"--users={users}",
+            f"--log-dir={home.logs}",
+            f"--max-memory={int(settings.clickhouse.max_memory_gb * 2**30)}",
+        ]
+
+    return Service(
+        name="clickhouse",
+        ports={"http": settings.services.clickhouse_port},
+        command=command,
+        ready=_answers,
+        prepare=prepare,
+    )
+
+
+def _answers(ports: dict[str, int]) -> bool:
+    try:
+        with urlopen(f"http://{HOST}:{ports['http']}/ping", timeout=2):
+            return True
+    except (OSError, HTTPException):
+        return False

@@ -1,0 +1,87 @@
+"""The local stack's MLflow server: with accounts, and artifacts in the object store.
+
+Without the stack, commands use the same database file directly, so runs and models are the same.
+"""
+
+import sys
+from http.client import HTTPException
+from urllib.request import urlopen
+
+from deploy.local.process import HOST, Service
+from lakehouse.home import Home, write_private
+from lakehouse.settings import Settings
+
+ADMIN = "admin"
+PASSWORD = "mlflow_admin"  # noqa: S105 - the secret's name
+AUTH_CONFIG = """[mlflow]
+default_permission = READ
+database_uri = sqlite:///{database}
+admin_username = {user}
+admin_password = {password}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+
+
+def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+    """Describe the MLflow server; the settings know where the object store is."""
+    data = home.data("mlflow")
+    accounts = home.config / "mlflow-auth.ini"
+    database = settings.mlflow.database_url
+
+    def prepare(_: dict[str, int]) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = AUTH_CONFIG.format(
+            # The configuration's parser takes a percent sign for the start of a reference.
+            database=str(data / "accounts.db").replace("%", "%%"),
+            user=ADMIN,
+            password=secrets[PASSWORD],
+        )
+        write_private(accounts, text)
+
+    def command(port: dict[str, int]) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--app-name=basic-auth",
+            f"--host={HOST}",
+            f"--port={port['http']}",
+            "--workers=1",
+            "--uvicorn-opts=--log-level warning",
+        ]
+
+    return Service(
+        name="mlflow",
+        ports={"http": settings.services.mlflow_port},
+        preferred={"http": 5000},
+        command=command,
+        ready=_answers,
+        environment={
+            # Addresses with passwords are variables, because arguments can be listed by anybody.
+            "MLFLOW_BACKEND_STORE_URI": database.get_secret_value()
+            if database
+            else f"sqlite:///{home.path / 'mlflow.db'}",
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{settings.s3.artifacts_bucket}/mlflow",
+            "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets["mlflow_session"],
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "1",
+            "MLFLOW_S3_ENDPOINT_URL": settings.s3.endpoint or "",
+            "AWS_ACCESS_KEY_ID": settings.s3.access_key,
+            "AWS_SECRET_ACCESS_KEY": settings.s3.secret_key.get_secret_value(),
+            "AWS_DEFAULT_REGION": settings.s3.region,
+        },
+        prepare=prepare,
+        page=lambda port: f"http://{HOST}:{port['http']}/",
+        login=(ADMIN, PASSWORD),
+    )
+
+
+def _answers(ports: dict[str, int]) -> bool:
+    try:
+        with urlopen(f"http://{HOST}:{ports['http']}/health", timeout=2):
+            return True
+    except (OSError, HTTPException):
+        return False

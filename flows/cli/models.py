@@ -1,0 +1,79 @@
+"""Commands about forecasts and models: score, reproduce, rollback."""
+
+import click
+
+from flows.cli import options, remote, show
+
+
+@click.command()
+@click.option(
+    "--strict", is_flag=True, help="End with code 1 when something is outside its limits."
+)
+@options.as_json
+@remote.option("score")
+def score(strict: bool, machine: bool) -> int:
+    """Compare every past forecast with what happened, and measure feature drift.
+
+    Realised error relative to the last price and to drift, and coverage of the intervals, over the
+    latest as-of dates. What is outside the limits of the settings forecast.* is a warning.
+    """
+    from flows.cli.context import services_up
+    from flows.cli.results import show_score
+    from lakehouse import usecases
+
+    with services_up() as settings:
+        report = usecases.score(settings, show.progress, strict=strict)
+    if machine:
+        show.as_json(report.to_dict())
+    else:
+        show_score(report)
+    return report.exit_code
+
+
+@click.command()
+@click.argument("version", metavar="MODEL_VERSION")
+@options.as_json
+def reproduce(version: str, machine: bool) -> int:
+    """Train a model version again from the lake's snapshots it saw, and compare every figure.
+
+    MODEL_VERSION is a number, or "champion". Ends with code 0 when data and figures are identical,
+    else with code 1 and a list of what differs.
+    """
+    from flows.cli.context import services_up
+    from lakehouse.forecasting.reproduce import reproduce as again
+
+    with services_up() as settings:
+        report = again(settings, version, progress=show.progress)
+    if machine:
+        show.as_json(report.to_dict())
+        return report.exit_code
+    verdict = "identical" if report.identical else "DIFFERENT"
+    show.line(
+        f"Version {report.version} ({report.kind}): {verdict}; data {report.data_digest[:12]}…, "
+        f"{report.figures} figures compared, {report.seconds:.0f} s."
+    )
+    for difference in report.differences:
+        show.error(difference)
+    for note in report.notes:
+        show.line(f"note: {note}")
+    return report.exit_code
+
+
+@click.command()
+@click.argument("version", metavar="[MODEL_VERSION]", required=False)
+@options.as_json
+def rollback(version: str | None, machine: bool) -> None:
+    """Let an earlier model version serve again; by default the one before the champion."""
+    from deploy.local import LAKE
+    from flows.cli.context import services_up
+    from lakehouse.forecasting.registry import rollback as back
+
+    with services_up(LAKE) as settings:
+        report = back(settings, version, progress=show.progress)
+    if machine:
+        show.as_json(report.to_dict())
+    else:
+        show.line(f"Version {report.serves} serves now, instead of {report.replaced}.")
+
+
+COMMANDS = (score, reproduce, rollback)

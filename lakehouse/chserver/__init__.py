@@ -1,5 +1,0 @@
-"""The ClickHouse HTTP interface over chDB, the ClickHouse engine in one process.
-
-Start it with ``python -m lakehouse.chserver``; README.md in this folder tells what it can do,
-how it is secured and where it differs from a real ClickHouse server.
-"""
