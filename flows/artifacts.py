@@ -1,189 +1,77 @@
-"""What a run leaves in Prefect's UI for people to read."""
+"""What a run leaves in Prefect's UI for people to read, and for ``--remote`` to show."""
 
-from collections.abc import Sequence
+import json
+import re
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.events import emit_event
 
-from catalog.maintenance import MaintenanceReport
-from lakehouse.forecasting.inference import PredictionReport
-from lakehouse.forecasting.scoring import ScoreReport
-from lakehouse.forecasting.training import TrainingReport
-from lakehouse.landing.request import IngestReport
-from lakehouse.warehouse.transform import TransformReport
+from lakehouse.results import Result, Table
 
 MAX_ROWS = 100
+# A whole exchange's forecasts are read from the ledger, not from an artifact.
+MAX_DATA = 2 * 2**20
+RESULT = "result"
 
 
-def ingested(report: IngestReport) -> None:
-    """What was loaded, corrected and rejected, and what failed."""
-    _table(
-        "ingest-symbols",
-        [
-            {
-                "symbol": symbol,
-                "new": counts.new,
-                "corrected": counts.corrected,
-                "unchanged": counts.unchanged,
-                "rejected": counts.rejected,
-                "flagged": counts.flagged,
-            }
-            for symbol, counts in report.symbols.items()
+def leave(use_case: str, result: Result) -> None:
+    """Keep a result: each table, what it says, what deserves a look, and all of it as JSON."""
+    lines = []
+    for part in result.parts:
+        if isinstance(part, Table):
+            _table(f"{use_case}-{part.key}", part)
+        else:
+            lines.append(_markdown(part))
+    if lines:
+        create_markdown_artifact("\n\n".join(lines), key=f"{use_case}-summary")
+    if problems := [*result.errors, *result.warnings]:
+        text = "\n".join(f"- {_markdown(problem)}" for problem in problems)
+        create_markdown_artifact(text, key=f"{use_case}-problems", description="To look at")
+    text = f"```json\n{to_json(result)}\n```"
+    create_markdown_artifact(text, key=f"{use_case}-{RESULT}", description="For --remote")
+
+
+def to_json(result: Result) -> str:
+    """A result as text that :func:`from_json` reads."""
+    data = json.dumps(result.data, default=str)
+    plain = {
+        "data": json.loads(data) if len(data) <= MAX_DATA else None,
+        "parts": [
+            part
+            if isinstance(part, str)
+            else vars(part) | {"rows": list(part.rows)[:MAX_ROWS], "total": len(part.rows)}
+            for part in result.parts
         ],
-        f"Quotes from {report.source}: {report.requests} requests, {report.seconds:.1f} s.",
-    )
-    if report.failed or report.warnings:
-        lines = [f"- **{name}**: {reason}" for name, reason in report.failed.items()]
-        lines += [f"- {warning}" for warning in report.warnings]
-        create_markdown_artifact("\n".join(lines), key="ingest-problems", description="To look at")
+        "warnings": list(result.warnings),
+        "errors": list(result.errors),
+        "exit_code": result.exit_code,
+    }
+    return json.dumps(plain, default=str)
 
 
-def transformed(report: TransformReport | None) -> None:
-    """What dbt built."""
-    if report is None:
-        create_markdown_artifact(
-            "Nothing changed in the lake since the last build.", key="transform-marts"
-        )
-        return
-    nodes = ", ".join(f"{count} {status}" for status, count in report.nodes.items())
-    _table(
-        "transform-marts",
-        [{"mart": name, "rows": rows} for name, rows in report.rows.items()],
-        f"dbt: {nodes} in {report.seconds:.1f} s.",
-    )
-    if report.warnings:
-        lines = "\n".join(f"- {warning}" for warning in report.warnings)
-        create_markdown_artifact(lines, key="transform-warnings", description="dbt's warnings")
+def from_json(artifact: str) -> Result:
+    """The result that an artifact holds."""
+    plain: dict[str, Any] = json.loads(artifact.removeprefix("```json\n").removesuffix("\n```"))
+    parts = [part if isinstance(part, str) else Table(**part) for part in plain.pop("parts")]
+    return Result(parts=parts, **plain)
 
 
-def trained(report: TrainingReport) -> None:
-    """The candidates' figures, and the gate's decision with its reason."""
-    _table(
-        "train-candidates",
-        [
-            {
-                "candidate": candidate.kind,
-                **{
-                    name: _round(candidate.figures.get(f"{name}_h5"))
-                    for name in (
-                        "mae_vs_last_price",
-                        "mae_vs_drift",
-                        "hit_rate",
-                        "always_up",
-                        "rank_ic",
-                        "coverage_80",
-                        "coverage_95",
-                    )
-                },
-            }
-            for candidate in report.candidates
-        ],
-        "Walk-forward, out of sample, five trading days ahead.",
-    )
-    if report.scheme:
-        _table(
-            "train-scheme",
-            [{name: str(value) for name, value in row.items()} for row in report.scheme],
-            "Walk-forward validation: what each window trained on and was tested on.",
-        )
-    create_markdown_artifact(
-        f"**{report.action}**: {report.reason}\n\n"
-        f"Serving: version {report.champion_version} ({report.champion_kind}). "
-        f"MLflow run {_mlflow_run(report.run_id)}. Lake snapshots: "
-        + ", ".join(f"`{name}` {snapshot}" for name, snapshot in report.snapshots.items()),
-        key="train-gate",
-        description="The registry's gate",
-    )
+def _table(key: str, table: Table) -> None:
+    rows = [dict(zip(_unique(table.headers), row, strict=True)) for row in table.rows[:MAX_ROWS]]
+    description = table.title
+    if len(table.rows) > MAX_ROWS:
+        description += f" The first {MAX_ROWS} of {len(table.rows)} rows."
+    create_table_artifact(rows, key=key, description=description)
 
 
-def predicted(report: PredictionReport) -> None:
-    """The latest forecasts."""
-    _table(
-        "predict-forecasts",
-        [
-            {
-                "symbol": row["symbol"],
-                "as of": str(row["as_of_date"]),
-                "target": str(row["target_date"]),
-                "last close": _round(row["last_close"]),
-                "forecast": _round(row["point"]),
-                "80 %": f"{row['lower_80']:.2f} – {row['upper_80']:.2f}",
-                "95 %": f"{row['lower_95']:.2f} – {row['upper_95']:.2f}",
-            }
-            for row in report.latest
-        ],
-        f"Version {report.model_version} ({report.model_kind}); {report.new} of "
-        f"{report.forecasts} forecasts are new in the ledger.",
-    )
+def _unique(headers: Any) -> list[str]:
+    """Headers as keys: one that stands twice gets a number."""
+    found: list[str] = []
+    for header in headers:
+        found.append(f"{header} 2" if header in found else header or "name")
+    return found
 
 
-def scored(report: ScoreReport) -> None:
-    """Realised figures, and what is outside its limits."""
-    _table(
-        "score-realised",
-        [
-            {
-                "version": row.version,
-                "simulated": row.simulated,
-                "days ahead": row.horizon,
-                "dates": row.dates,
-                "MAE/last price": _round(row.relative_mae_last_price),
-                "MAE/drift": _round(row.relative_mae_drift),
-                "80 % covers": _round(row.coverage_80),
-                "95 % covers": _round(row.coverage_95),
-            }
-            for row in report.performance
-        ],
-        f"{report.scored} forecasts have come due. {len(report.drifted)} of {len(report.drift)} "
-        "features drifted.",
-    )
-    if report.warnings:
-        lines = "\n".join(f"- {warning}" for warning in report.warnings)
-        create_markdown_artifact(lines, key="score-warnings", description="Outside the limits")
-        # An automation can act on an event: tell somebody, start a training.
-        emit_event(
-            "weekahead.score.warning",
-            resource={"prefect.resource.id": "weekahead.forecasts"},
-            payload={"warnings": list(report.warnings)},
-        )
-
-
-def maintained(reports: Sequence[MaintenanceReport]) -> None:
-    """The lake before and after."""
-    _table(
-        "maintain-tables",
-        [
-            {
-                "table": report.table,
-                "files": f"{report.before.files} → {report.after.files}",
-                "KiB": f"{report.before.bytes // 1024} → {report.after.bytes // 1024}",
-                "snapshots": f"{report.before.snapshots} → {report.after.snapshots}",
-                "orphans deleted": report.orphans_deleted,
-                "skipped": report.skipped,
-            }
-            for report in reports
-        ],
-        "Before → after.",
-    )
-
-
-def _mlflow_run(run_id: str | None) -> str:
-    """The run as a link, when MLflow is a server that has pages."""
-    import mlflow
-
-    address = mlflow.get_tracking_uri()
-    if run_id is None or not address.startswith("http"):
-        return f"`{run_id}`"
-    experiment = mlflow.get_run(run_id).info.experiment_id
-    return f"[{run_id}]({address}/#/experiments/{experiment}/runs/{run_id})"
-
-
-def _table(key: str, rows: Sequence[dict[str, Any]], description: str) -> None:
-    if len(rows) > MAX_ROWS:
-        description += f" The first {MAX_ROWS} of {len(rows)} rows."
-    create_table_artifact(list(rows[:MAX_ROWS]), key=key, description=description)
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)
+def _markdown(text: str) -> str:
+    """Markdown in which a snapshot's name with underscores stays as it is."""
+    return re.sub(r"([_*`])", r"\\\1", text)

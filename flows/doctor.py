@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from deploy.local import LAKE, local, running
+from deploy.local import LAKE, running, status
 from deploy.local.prefect import auth_string
-from deploy.local.process import HOST
 from deploy.local.reaper import Server
-from deploy.local.stack import load_local
+from deploy.local.service import HOST
+from deploy.local.stack import Stack
 from lakehouse.errors import WeekaheadError
 from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.landing.freshness import Freshness, freshness
@@ -65,7 +65,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Look at everything; what needs services uses those that are up, or starts the lake."""
     home = open_home(settings.home)
     findings = [*_versions(), *_disk(settings, home), *_private(home), *_passwords(settings, home)]
-    findings += [*_stack(settings, home), *_ports(settings, home)]
+    findings += [*_stack(settings), *_ports(settings)]
     for check in (_lake, _runs):
         try:
             findings += check(settings)
@@ -130,12 +130,16 @@ def _passwords(settings: Settings, home: Home) -> Iterator[Finding]:
         yield Finding("credentials", "ok", "No password is empty or a well-known default.")
 
 
-def _stack(settings: Settings, home: Home) -> Iterator[Finding]:
-    if not load_local(home).up:
+def _stack(settings: Settings) -> Iterator[Finding]:
+    stack = Stack(settings)
+    if not stack.state.up:
         what = "The local stack is down: schedules do not run, there are no pages."
         yield Finding("stack", "note", what, "weekahead up")
+        if left := stack.manager.programs():
+            what = f"Running for a command, or left by one that was killed: {', '.join(left)}"
+            yield Finding("stack", "note", what, "weekahead down, unless a command is running")
         return
-    for service in local.status(settings):
+    for service in status(settings):
         if service.state == "ready":
             yield Finding("stack", "ok", f"{service.name}: ready, {service.memory_mb} MiB")
         else:
@@ -143,8 +147,8 @@ def _stack(settings: Settings, home: Home) -> Iterator[Finding]:
             yield Finding("stack", "problem", what, f"weekahead up; its log is {service.log}")
 
 
-def _ports(settings: Settings, home: Home) -> Iterator[Finding]:
-    known = load_local(home)
+def _ports(settings: Settings) -> Iterator[Finding]:
+    known = Stack(settings).state
     if known.up:
         return
     wanted = {
@@ -212,8 +216,8 @@ def _freshness(found: list[Freshness]) -> Iterator[Finding]:
 
 def _runs(settings: Settings) -> Iterator[Finding]:
     """The last run of each deployment, from the local stack's Prefect server."""
-    home = open_home(settings.home)
-    known = load_local(home)
+    stack = Stack(settings)
+    home, known = stack.home, stack.state
     if not known.up or "prefect" not in known.ports:
         return
     pages = f"http://{HOST}:{known.ports['prefect']['api']}"

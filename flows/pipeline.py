@@ -1,14 +1,13 @@
 """The whole pipeline as one Prefect flow."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from prefect import flow
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 
-from flows import stages
+from flows import artifacts, stages
 from flows.parameters import (
     BoardParameter,
     EndParameter,
@@ -17,36 +16,11 @@ from flows.parameters import (
     StartParameter,
     SymbolsParameter,
 )
-from lakehouse.forecasting.inference import PredictionReport
-from lakehouse.forecasting.scoring import ScoreReport
-from lakehouse.forecasting.training import TrainingReport
-from lakehouse.landing.request import IngestReport
-from lakehouse.warehouse.transform import TransformReport
+from lakehouse.results import describe_run
+from lakehouse.usecases import PipelineReport
 
 FLUSH_SECONDS = 5
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class PipelineReport:
-    """What each stage did; None where there was nothing to do."""
-
-    ingested: IngestReport
-    transformed: TransformReport | None
-    trained: TrainingReport
-    predicted: PredictionReport
-    scored: ScoreReport
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "ingest": self.ingested.to_dict(),
-            "transform": self.transformed.to_dict() if self.transformed else None,
-            "train": self.trained.to_dict(),
-            "predict": self.predicted.to_dict(),
-            "score": self.scored.to_dict(),
-            "exit_code": self.ingested.exit_code,
-        }
 
 
 @flow(
@@ -74,10 +48,12 @@ def pipeline(
     ingested = stages.ingest(source, symbols, board, start, end)
     transformed = stages.transform()
     trained = stages.train(force=force)
-    predicted = stages.predict()
-    # Scoring also brings the new forecasts and the gate's decision into the marts.
+    # Scoring brings the new forecasts and the gate's decision into the marts.
+    predicted = stages.predict(publish=False)
     scored = stages.score()
-    return PipelineReport(ingested, transformed, trained, predicted, scored)
+    report = PipelineReport(ingested, transformed, trained, predicted, scored)
+    artifacts.leave("weekahead", describe_run(report))
+    return report
 
 
 def run_here(wanted: Callable[..., T], **parameters: Any) -> T:

@@ -1,14 +1,17 @@
 """Start a deployment and follow it, as if it ran here."""
 
+import logging
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     FlowRunFilter,
     FlowRunFilterParentFlowRunId,
     LogFilter,
@@ -19,9 +22,11 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
+from flows.artifacts import RESULT, from_json
 from lakehouse.errors import ServiceError
+from lakehouse.results import Result
 
-Progress = Callable[[str], None]
+log = logging.getLogger("weekahead")
 POLL_SECONDS = 1.0
 # Prefect sends log lines every two seconds.
 LAST_LINES_SECONDS = 4.0
@@ -39,6 +44,7 @@ class RemoteRun:
         state: Name of the final state.
         message: What the state says.
         url: Its page.
+        result: What it has to say, when it completed.
     """
 
     run_id: str
@@ -46,18 +52,22 @@ class RemoteRun:
     state: str
     message: str
     url: str
+    result: Result | None = None
 
     @property
     def exit_code(self) -> int:
-        """0 when it completed, 1 otherwise."""
-        return 0 if self.state == "Completed" else 1
+        """That of the command here; 1 when the run did not complete."""
+        if self.state != "Completed":
+            return 1
+        return self.result.exit_code if self.result else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        data = self.result.data if self.result else None
+        return {**vars(self), "exit_code": self.exit_code, "result": data}
 
 
-def follow(flow: str, parameters: dict[str, Any], progress: Progress) -> RemoteRun:
+def follow(flow: str, parameters: dict[str, Any]) -> RemoteRun:
     """Run a deployment with these parameters and wait for its end; an interrupt cancels it.
 
     Raises:
@@ -73,12 +83,18 @@ def follow(flow: str, parameters: dict[str, Any], progress: Progress) -> RemoteR
             ) from error
         run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
         page = f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run.id}"
-        progress(f"{flow}: run {run.name}, {page}")
+        log.info(f"{flow}: run {run.name}, {page}")
         try:
-            run = _until_final(client, run, progress)
+            run = _until_final(client, run)
         except (KeyboardInterrupt, SystemExit):
-            _cancel(client, run.id, progress)
+            _cancel(client, run.id)
             raise
+        kept = client.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]),
+                key=ArtifactFilterKey(any_=[f"{flow}-{RESULT}"]),
+            )
+        )
     state = run.state
     return RemoteRun(
         str(run.id),
@@ -86,19 +102,20 @@ def follow(flow: str, parameters: dict[str, Any], progress: Progress) -> RemoteR
         state.name or "" if state else "",
         state.message or "" if state else "",
         page,
+        from_json(str(kept[0].data)) if kept else None,
     )
 
 
-def _until_final(client: SyncPrefectClient, run: FlowRun, progress: Progress) -> FlowRun:
+def _until_final(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
     shown = ""
     read = 0
     while True:
         run = client.read_flow_run(run.id)
         state = run.state
-        read += _show_logs(client, run.id, read, progress)
+        read += _show_logs(client, run.id, read)
         if state and state.name != shown:
             shown = state.name or ""
-            progress(f"state: {shown}{f', {state.message}' if state.message else ''}")
+            log.info(f"state: {shown}{f', {state.message}' if state.message else ''}")
         if state and state.is_final():
             break
         time.sleep(POLL_SECONDS)
@@ -106,11 +123,11 @@ def _until_final(client: SyncPrefectClient, run: FlowRun, progress: Progress) ->
     deadline = time.monotonic() + LAST_LINES_SECONDS
     while time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        read += _show_logs(client, run.id, read, progress)
+        read += _show_logs(client, run.id, read)
     return run
 
 
-def _show_logs(client: SyncPrefectClient, run_id: UUID, read: int, progress: Progress) -> int:
+def _show_logs(client: SyncPrefectClient, run_id: UUID, read: int) -> int:
     """Show lines that are new, of the run and of the stages inside; their number."""
     inside = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
@@ -124,19 +141,19 @@ def _show_logs(client: SyncPrefectClient, run_id: UUID, read: int, progress: Pro
         offset=read,
         limit=LOG_PAGE,
     )
-    for log in logs:
-        progress(log.message)
+    for line in logs:
+        log.info(line.message)
     return len(logs)
 
 
-def _cancel(client: SyncPrefectClient, run_id: UUID, progress: Progress) -> None:
-    progress("interrupted: cancelling the run")
+def _cancel(client: SyncPrefectClient, run_id: UUID) -> None:
+    log.info("interrupted: cancelling the run")
     client.set_flow_run_state(run_id, Cancelling())
     deadline = time.monotonic() + CANCEL_SECONDS
     while time.monotonic() < deadline:
         state = client.read_flow_run(run_id).state
         if state and state.is_final():
-            progress(f"state: {state.name}")
+            log.info(f"state: {state.name}")
             return
         time.sleep(POLL_SECONDS)
-    progress("it has not ended yet; its page shows when it does")
+    log.info("it has not ended yet; its page shows when it does")

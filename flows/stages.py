@@ -1,14 +1,15 @@
 """The stages as Prefect flows. Each finds its services by itself, so any worker can run it."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import Annotated, Any
 
 from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
 from prefect.assets import materialize
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.events import emit_event
 from pydantic import Field
 
 from catalog.errors import CatalogUnavailable, CommitConflict
@@ -27,26 +28,26 @@ from flows.parameters import (
     SymbolsParameter,
 )
 from flows.writers import writing
-from lakehouse import usecases
 from lakehouse.errors import RetriableError, UsageError
 from lakehouse.forecasting.inference import PredictionReport
 from lakehouse.forecasting.scoring import ScoreReport
 from lakehouse.forecasting.training import TrainingReport
 from lakehouse.landing.request import IngestReport, IngestRequest
 from lakehouse.settings import Settings, load_settings
+from lakehouse.usecases import USE_CASES
 from lakehouse.warehouse.transform import TransformReport
-
-log = logging.getLogger("weekahead")
-# A library's logger is silent unless somebody lowers its level; progress is meant to be seen.
-log.setLevel(logging.INFO)
 
 HOUR = 3600.0
 
 
 @contextmanager
 def _settings() -> Iterator[Settings]:
-    with writing(), running(load_settings(), progress=log.info) as settings:
+    with writing(), running(load_settings()) as settings:
         yield settings
+
+
+def _leave(use_case: str, report: Any) -> None:
+    artifacts.leave(use_case, USE_CASES[use_case].describe(report))
 
 
 def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
@@ -66,7 +67,7 @@ def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
 )
 def _land(request: IngestRequest) -> IngestReport:
     with _settings() as settings:
-        report = usecases.ingest(settings, request, log.info)
+        report: IngestReport = USE_CASES["ingest"].run(settings, request)
         report_stale(settings, request.source)
         return report
 
@@ -97,7 +98,7 @@ def ingest(
         end=end,
     )
     report = _land(request)
-    artifacts.ingested(report)
+    _leave("ingest", report)
     return report
 
 
@@ -109,13 +110,10 @@ def ingest(
 )
 def _build(full_refresh: bool, force: bool) -> TransformReport | None:
     with _settings() as settings:
-        return usecases.transform(
-            settings,
-            log.info,
-            full_refresh=full_refresh,
-            force=force,
-            invoke=dbt.invoker(),
+        report: TransformReport | None = USE_CASES["transform"].run(
+            settings, full_refresh=full_refresh, force=force, invoke=dbt.invoker()
         )
+        return report
 
 
 @flow(name="transform", description="Marts and features in ClickHouse from the lake, with dbt.")
@@ -134,7 +132,7 @@ def transform(
         force: Build although nothing has changed.
     """
     report = _build(full_refresh, force)
-    artifacts.transformed(report)
+    _leave("transform", report)
     return report
 
 
@@ -146,13 +144,10 @@ def transform(
 )
 def _train(force: bool, dry_run: bool) -> TrainingReport:
     with _settings() as settings:
-        return usecases.train(
-            settings,
-            log.info,
-            force=force,
-            dry_run=dry_run,
-            execute=executor(settings.forecast),
+        report: TrainingReport = USE_CASES["train"].run(
+            settings, force=force, dry_run=dry_run, execute=executor(settings.forecast)
         )
+        return report
 
 
 @flow(name="train", description="Walk-forward validation, registration and the gate.")
@@ -169,8 +164,27 @@ def train(
         dry_run: Decide, but promote nothing.
     """
     report = _train(force, dry_run)
-    artifacts.trained(report)
+    _leave("train", report)
+    _leave_gate(report)
     return report
+
+
+def _leave_gate(report: TrainingReport) -> None:
+    """The gate's decision, with the way to what it was made from."""
+    import mlflow
+
+    run = f"`{report.run_id}`"
+    address = mlflow.get_tracking_uri()
+    if report.run_id and address.startswith("http"):
+        experiment = mlflow.get_run(report.run_id).info.experiment_id
+        run = f"[{report.run_id}]({address}/#/experiments/{experiment}/runs/{report.run_id})"
+    snapshots = ", ".join(f"`{name}` {snapshot}" for name, snapshot in report.snapshots.items())
+    create_markdown_artifact(
+        f"**{report.action}**: {report.reason}\n\nServing: version {report.champion_version} "
+        f"({report.champion_kind}). MLflow run {run}. Lake snapshots: {snapshots}",
+        key="train-gate",
+        description="The registry's gate",
+    )
 
 
 @materialize(
@@ -181,16 +195,17 @@ def train(
     timeout_seconds=6 * HOUR,
 )
 def _predict(
-    as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None
+    as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, publish: bool
 ) -> PredictionReport:
     with _settings() as settings:
-        return usecases.predict(
+        report: PredictionReport = USE_CASES["predict"].run(
             settings,
-            log.info,
             as_of=as_of,
             symbols=symbols,
+            publish=publish,
             execute=executor(settings.forecast),
         )
+        return report
 
 
 @flow(name="predict", description="Five-day forecasts with intervals into the ledger.")
@@ -204,6 +219,9 @@ def predict(
         Field(title="Until", description="With 'As of': each date from that one to this one."),
     ] = None,
     symbols: SymbolsParameter = None,
+    publish: Annotated[
+        bool, Field(title="Publish", description="Bring the forecasts into the marts at once.")
+    ] = True,
 ) -> PredictionReport:
     """Forecast with the champion.
 
@@ -211,12 +229,13 @@ def predict(
         as_of: Forecast as of this date; default: the latest bar.
         until: With ``as_of``: each date of this range.
         symbols: Only these symbols.
+        publish: Bring the forecasts into the marts at once; scoring does that, too.
     """
     if until and not as_of:
         raise UsageError("'Until' needs 'As of': the first date of the range.")
     dates = (as_of, until) if as_of and until else as_of
-    report = _predict(dates, tuple(symbols) if symbols else None)
-    artifacts.predicted(report)
+    report = _predict(dates, tuple(symbols) if symbols else None, publish)
+    _leave("predict", report)
     return report
 
 
@@ -228,7 +247,8 @@ def predict(
 )
 def _score(strict: bool) -> ScoreReport:
     with _settings() as settings:
-        return usecases.score(settings, log.info, strict=strict)
+        report: ScoreReport = USE_CASES["score"].run(settings, strict=strict)
+        return report
 
 
 @flow(name="score", description="Past forecasts against what happened, and feature drift.")
@@ -243,19 +263,27 @@ def score(
         strict: Let the report count warnings as a failure.
     """
     report = _score(strict)
-    artifacts.scored(report)
+    _leave("score", report)
+    if report.warnings:
+        # An automation can act on an event: notify people, start a training.
+        emit_event(
+            "weekahead.score.warning",
+            resource={"prefect.resource.id": "weekahead.forecasts"},
+            payload={"warnings": list(report.warnings)},
+        )
     return report
 
 
 @task(name="maintain the lake", retries=1, retry_delay_seconds=60, timeout_seconds=2 * HOUR)
 def _maintain() -> list[MaintenanceReport]:
     with _settings() as settings:
-        return usecases.maintain(settings, log.info)
+        reports: list[MaintenanceReport] = USE_CASES["maintain"].run(settings)
+        return reports
 
 
 @flow(name="maintain", description="Compaction, expiry of snapshots, removal of orphan files.")
 def maintain() -> list[MaintenanceReport]:
     """Keep the lake small; what a model was trained on stays."""
     reports = _maintain()
-    artifacts.maintained(reports)
+    _leave("maintain", reports)
     return reports

@@ -1,13 +1,18 @@
-"""One function for each stage of the pipeline; the command line and the flows call these.
+"""What people can do with the platform: one row for each, which commands and flows both call.
 
-A stage does not do again what has not changed, so each may be repeated at any time.
+A use case does not do again what has not changed, so each may be repeated at any time.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from lakehouse import results
+from lakehouse.locks import exclusive
+from lakehouse.results import Result
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,19 +24,46 @@ if TYPE_CHECKING:
     from lakehouse.warehouse.runner import Invoke
     from lakehouse.warehouse.transform import TransformReport
 
-Progress = Callable[[str], None]
+log = logging.getLogger("weekahead")
+Execute = Callable[..., list[Any]]
 
 
-def ingest(settings: Settings, request: "IngestRequest", progress: Progress) -> "IngestReport":
+@dataclass(frozen=True)
+class PipelineReport:
+    """What each stage did; None where there was nothing to do."""
+
+    ingested: "IngestReport"
+    transformed: "TransformReport | None"
+    trained: "TrainingReport"
+    predicted: "PredictionReport"
+    scored: "ScoreReport"
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a symbol failed, else 0."""
+        return self.ingested.exit_code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "ingest": self.ingested.to_dict(),
+            "transform": self.transformed.to_dict() if self.transformed else None,
+            "train": self.trained.to_dict(),
+            "predict": self.predicted.to_dict(),
+            "score": self.scored.to_dict(),
+            "exit_code": self.exit_code,
+        }
+
+
+def ingest(settings: Settings, request: "IngestRequest") -> "IngestReport":
     """Bring quotes and corporate actions from a source into the lake."""
     from lakehouse.landing.ingest import ingest as land
 
-    return land(settings, request, progress=progress)
+    return land(settings, request, progress=log.info)
 
 
 def transform(
     settings: Settings,
-    progress: Progress,
     *,
     full_refresh: bool = False,
     force: bool = False,
@@ -40,61 +72,84 @@ def transform(
     """Build the marts from the lake; None when they are up to date.
 
     When only the ledger has changed, only what follows from it is built.
+
+    Args:
+        settings: Where everything is.
+        full_refresh: Build the incremental models from scratch.
+        force: Build although nothing has changed.
+        invoke: Calls dbt; by default its own runner, in this process.
     """
     from lakehouse.warehouse.transform import refresh
 
     report = refresh(
-        settings, full_refresh=full_refresh, force=force, progress=progress, invoke=invoke
+        settings, full_refresh=full_refresh, force=force, progress=log.info, invoke=invoke
     )
     if report is None:
-        progress("transform: nothing changed in the lake since the last build")
+        log.info("transform: nothing changed in the lake since the last build")
     return report
 
 
 def train(
     settings: Settings,
-    progress: Progress,
     *,
     force: bool = False,
     dry_run: bool = False,
-    execute: Callable[..., list[Any]] | None = None,
+    execute: Execute | None = None,
 ) -> "TrainingReport":
-    """Validate the candidates, register the best, and let the gate decide what serves."""
+    """Validate the candidates, register the best, and let the gate decide what serves.
+
+    Args:
+        settings: Where everything is.
+        force: Train although nothing has changed.
+        dry_run: Decide, but promote nothing.
+        execute: Maps a function over tasks; by default on threads of this process.
+    """
     from lakehouse.forecasting.training import train as fit
 
-    with _alone(settings, "train", progress):
-        return fit(settings, force=force, dry_run=dry_run, execute=execute, progress=progress)
+    with _alone(settings, "train"):
+        return fit(settings, force=force, dry_run=dry_run, execute=execute, progress=log.info)
 
 
 def predict(
     settings: Settings,
-    progress: Progress,
     *,
     as_of: date | tuple[date, date] | None = None,
     symbols: tuple[str, ...] | None = None,
-    execute: Callable[..., list[Any]] | None = None,
+    publish: bool = True,
+    execute: Execute | None = None,
 ) -> "PredictionReport":
-    """Forecast every symbol from its latest bar and keep the forecasts in the ledger."""
+    """Forecast every symbol from its latest bar and keep the forecasts in the ledger.
+
+    Args:
+        settings: Where everything is.
+        as_of: Make the forecasts of that date, or of each date of that range, instead.
+        symbols: Only these.
+        publish: Bring the forecasts into the marts at once; scoring does that, too.
+        execute: Maps a function over tasks; by default on threads of this process.
+    """
     from lakehouse.forecasting.inference import predict as forecast
 
     # A back-fill trains, too.
-    turn = _alone(settings, "train", progress) if as_of else nullcontext()
+    turn = _alone(settings, "train") if as_of else nullcontext()
     with turn:
-        return forecast(settings, as_of=as_of, symbols=symbols, execute=execute, progress=progress)
+        report = forecast(
+            settings, as_of=as_of, symbols=symbols, execute=execute, progress=log.info
+        )
+    if publish:
+        transform(settings)
+    return report
 
 
-def score(settings: Settings, progress: Progress, *, strict: bool = False) -> "ScoreReport":
+def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
     """Compare past forecasts with what happened, and measure the champion's feature drift."""
     from lakehouse.forecasting.scoring import score as compare
 
-    with _alone(settings, "score", progress):
-        return compare(settings, strict=strict, progress=progress)
+    with _alone(settings, "score"):
+        return compare(settings, strict=strict, progress=log.info)
 
 
-def maintain(settings: Settings, progress: Progress) -> "list[MaintenanceReport]":
+def maintain(settings: Settings) -> "list[MaintenanceReport]":
     """Compact, expire and clean every table of the lake, within the settings maintenance.*."""
-    from datetime import timedelta
-
     from catalog.connect import ensure_tables, open_catalog
     from catalog.maintenance import maintain as clean
     from catalog.tables import TABLES
@@ -104,11 +159,11 @@ def maintain(settings: Settings, progress: Progress) -> "list[MaintenanceReport]
     ensure_tables(catalog)
     limits = settings.maintenance
     # A version that is being trained does not serve yet.
-    with _alone(settings, "train", progress):
-        release_snapshots(settings, progress=progress)
+    with _alone(settings, "train"):
+        release_snapshots(settings, progress=log.info)
     reports = []
     for definition in TABLES:
-        progress(f"maintain {definition.name}")
+        log.info("maintain %s", definition.name)
         reports.append(
             clean(
                 catalog,
@@ -122,13 +177,35 @@ def maintain(settings: Settings, progress: Progress) -> "list[MaintenanceReport]
     return reports
 
 
+@dataclass(frozen=True)
+class UseCase:
+    """A row of the table.
+
+    Attributes:
+        run: Takes the settings with running services, and the use case's own parameters.
+        describe: Says what its report means.
+    """
+
+    run: Callable[..., Any]
+    describe: Callable[[Any], Result]
+
+
+USE_CASES = {
+    "ingest": UseCase(ingest, results.describe_ingest),
+    "transform": UseCase(transform, results.describe_transform),
+    "train": UseCase(train, results.describe_training),
+    "predict": UseCase(predict, results.describe_forecasts),
+    "score": UseCase(score, results.describe_score),
+    "maintain": UseCase(maintain, results.describe_maintenance),
+}
+
+
 @contextmanager
-def _alone(settings: Settings, stage: str, progress: Progress) -> Iterator[None]:
+def _alone(settings: Settings, stage: str) -> Iterator[None]:
     """Let one command at a time do this stage, on this home."""
-    from deploy.local.stack import exclusive
 
     def waiting() -> None:
-        progress(f"{stage}: another weekahead command is at it; waiting")
+        log.info("%s: waiting for another weekahead command that does the same", stage)
 
     with exclusive(settings.home.absolute() / "run" / f"{stage}.lock", waiting=waiting):
         yield

@@ -73,11 +73,8 @@ def scored(pipeline: Settings) -> Settings:
     """The pipeline with a champion, its forecasts, and a quarter of forecasts that came due."""
     from lakehouse import usecases
 
-    def quiet(_: str) -> None:
-        """Progress that nobody watches."""
-
-    usecases.train(pipeline, quiet)
-    usecases.predict(pipeline, quiet)
-    usecases.predict(pipeline, quiet, as_of=BACKFILLED)
-    usecases.score(pipeline, quiet)
+    usecases.train(pipeline)
+    usecases.predict(pipeline)
+    usecases.predict(pipeline, as_of=BACKFILLED)
+    usecases.score(pipeline)
     return pipeline

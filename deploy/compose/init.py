@@ -32,7 +32,7 @@ def main() -> None:
     ensure_tables(open_catalog(settings.catalog, settings.s3))
     print("warehouse: databases and the lake")
     prepare(settings)
-    register(settings, open_home(settings.home), print)
+    register(settings, open_home(settings.home))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""The embedded services: SeaweedFS (S3 and Iceberg REST catalog) and the ClickHouse engine.
+"""The services of one machine: SeaweedFS, the ClickHouse engine, Prefect, MLflow and more.
 
-``running`` is the one way in: it starts what is missing, joins what already runs, and stops it
-when the last command that uses it ends.
+``running`` has them for the time of a command, ``up`` and ``down`` in the background.
 """
 
-from deploy.local.stack import DATA, LAKE, PREFECT, WAREHOUSE, running
+from deploy.local.lifecycle import down, running, up
+from deploy.local.stack import DATA, LAKE, MODELS, PREFECT, WAREHOUSE
+from deploy.local.status import is_up, status
 
-__all__ = ["DATA", "LAKE", "PREFECT", "WAREHOUSE", "running"]
+__all__ = [
+    "DATA", "LAKE", "MODELS", "PREFECT", "WAREHOUSE", "down", "is_up", "running", "status", "up",
+]  # fmt: skip

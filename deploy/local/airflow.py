@@ -14,7 +14,6 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from urllib.request import urlopen
 
 from deploy import FOLDER
 from deploy.local import deployments, environments
-from deploy.local.process import HOST, Service, tail
+from deploy.local.service import HOST, Service, tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, read_json, write_private
 from lakehouse.settings import Settings
@@ -39,7 +38,7 @@ _IN_CHECKOUT = FOLDER.parent / "airflow_bridge"
 BRIDGE = _IN_CHECKOUT if _IN_CHECKOUT.is_dir() else FOLDER / "_airflow_bridge"
 
 
-def install(home: Home, progress: Callable[[str], None] | None = None) -> Path:
+def install(home: Home) -> Path:
     """Install Airflow and the bridge, unless that has been done.
 
     Returns:
@@ -51,9 +50,8 @@ def install(home: Home, progress: Callable[[str], None] | None = None) -> Path:
     return environments.build(
         environments.directory(home, NAME),
         REQUIREMENTS,
-        log=home.logs / "airflow-install.log",
+        log_file=home.logs / "airflow-install.log",
         packages=[BRIDGE],
-        progress=progress,
     )
 
 

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 from xml.sax.saxutils import escape
 
 from deploy import FOLDER
-from deploy.local.process import HOST, Service
+from deploy.local.service import HOST, Service
 from lakehouse.home import Home, write_private
 from lakehouse.settings import Settings
 

@@ -4,6 +4,7 @@ Prefect is never imported here: its own command line does the work, as ``prefect
 would from a checkout.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -15,17 +16,17 @@ import yaml
 
 from deploy import FOLDER
 from deploy.local import prefect
-from deploy.local.process import tail
-from deploy.local.stack import Progress
+from deploy.local.service import tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, read_json, write_private
 from lakehouse.settings import PROJECT_ROOT, Settings
 
+log = logging.getLogger("weekahead")
 TIME_ZONES = {"moex": "Europe/Moscow"}
 OTHER_TIME_ZONE = "America/New_York"
 
 
-def register(settings: Settings, home: Home, progress: Progress) -> None:
+def register(settings: Settings, home: Home) -> None:
     """Create or update work pool, limits, automations and deployments; skipped when unchanged.
 
     Raises:
@@ -37,16 +38,16 @@ def register(settings: Settings, home: Home, progress: Progress) -> None:
     done = home.data("prefect") / "registered.json"
     if read_json(done, default="") == mark:
         return
-    progress("registering deployments")
+    log.info("registering deployments")
     write_private(effective, text)
-    log = home.logs / "deployments.log"
+    log_file = home.logs / "deployments.log"
     environment = (
         os.environ
         | prefect.client_environment(settings)
         | {"PREFECT_HOME": str(home.data("prefect")), "WEEKAHEAD_HOME": str(home.path)}
     )
-    with log.open("ab") as output:
-        log.chmod(0o600)
+    with log_file.open("ab") as output:
+        log_file.chmod(0o600)
         code = subprocess.run(
             [sys.executable, "-m", "flows.register", str(effective)],
             stdin=subprocess.DEVNULL,
@@ -57,7 +58,7 @@ def register(settings: Settings, home: Home, progress: Progress) -> None:
             check=False,
         ).returncode
     if code:
-        raise ServiceError(f"The deployments could not be registered.\n{tail(log)}")
+        raise ServiceError(f"The deployments could not be registered.\n{tail(log_file)}")
     write_private(done, f'"{mark}"')
 
 

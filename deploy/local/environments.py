@@ -1,18 +1,20 @@
 """Environments of their own for programs whose libraries clash with ours, from lock files."""
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from deploy.local.process import tail
+from deploy.local.service import tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home
 from lakehouse.settings import PROJECT_ROOT
 
+log = logging.getLogger("weekahead")
 # The locks hold for it; another one that is installed beside ours is found by uv.
 PYTHON = "3.11"
 MARK = ".built-from"
@@ -27,18 +29,16 @@ def build(
     target: Path,
     requirements: Path,
     *,
-    log: Path,
+    log_file: Path,
     packages: Sequence[Path] = (),
-    progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Make an environment as its lock file says, unless that has been done.
 
     Args:
         target: The environment's directory.
         requirements: Lock file with hashes.
-        log: Where uv's messages go.
+        log_file: Where uv's messages go.
         packages: Directories of our own packages to install, too, without their requirements.
-        progress: Told when something is installed.
 
     Returns:
         The directory with its programs.
@@ -52,17 +52,18 @@ def build(
     wanted = _digest([requirements, *packages])
     if built_from(target) == wanted:
         return programs
-    if progress:
-        progress(f"installing {target.name} (once; a minute or so, plus the download)")
+    log.info("installing %s (once; a minute or so, plus the download)", target.name)
     uv = _uv()
     # Made in place, because scripts in it hold its path; half an environment has no mark.
     mark.unlink(missing_ok=True)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _run([uv, "venv", "--quiet", "--allow-existing", f"--python={_python()}", str(target)], log)
+    _run(
+        [uv, "venv", "--quiet", "--allow-existing", f"--python={_python()}", str(target)], log_file
+    )
     install = [uv, "pip", "install", "--quiet", f"--python={programs / 'python'}"]
-    _run([*install, "--require-hashes", f"--requirement={requirements}"], log)
+    _run([*install, "--require-hashes", f"--requirement={requirements}"], log_file)
     for package in packages:
-        _run([*install, "--no-deps", "--reinstall", str(package)], log)
+        _run([*install, "--no-deps", "--reinstall", str(package)], log_file)
     mark.write_text(wanted)
     return programs
 
@@ -97,11 +98,11 @@ def _digest(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _run(command: list[str], log: Path) -> None:
+def _run(command: list[str], log_file: Path) -> None:
     # An environment that is active now must not be the one that uv works on.
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log_file.open("ab") as output:
         try:
             subprocess.run(
                 command,
@@ -113,6 +114,6 @@ def _run(command: list[str], log: Path) -> None:
             )
         except subprocess.CalledProcessError as error:
             raise ServiceError(
-                f"Installing {log.stem.removesuffix('-install')} failed.\n{tail(log)}\n"
+                f"Installing {log_file.stem.removesuffix('-install')} failed.\n{tail(log_file)}\n"
                 "Once the cause is mended, run the command again: it goes on from here."
             ) from error

@@ -7,7 +7,7 @@ import sys
 from http.client import HTTPException
 from urllib.request import urlopen
 
-from deploy.local.process import HOST, Service
+from deploy.local.service import HOST, Service
 from lakehouse.home import Home, write_private
 from lakehouse.settings import Settings
 
@@ -76,6 +76,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
         prepare=prepare,
         page=lambda port: f"http://{HOST}:{port['http']}/",
         login=(ADMIN, PASSWORD),
+        patience=3,
     )
 
 

@@ -6,14 +6,14 @@ client: twice the time. Ours starts beside the other services and is shared like
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.request import urlopen
 
 from pydantic import SecretStr
 
-from deploy.local.process import HOST, Service
+from deploy.local.service import HOST, Service
 from lakehouse.environment import temporary_environment
 from lakehouse.home import Home
 from lakehouse.settings import Settings
@@ -31,39 +31,38 @@ CLIENT_SETTINGS = SETTINGS | {
 }
 
 
-def service(home: Home, secrets: dict[str, str]) -> Service:
+def short_lived(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
     """Describe the server that lives as long as the commands that use it."""
-
-    def command(port: dict[str, int]) -> list[str]:
-        # Without the scheduler and its companions: a command triggers its own flow.
-        options = ["--no-services", f"--host={HOST}", f"--port={port['api']}"]
-        return [sys.executable, "-m", "prefect", "server", "start", *options]
-
-    return Service(
-        name="prefect",
-        ports={"api": 0},
-        command=command,
-        ready=_answers,
-        environment=_server_environment(home, secrets),
-        prepare=lambda _: home.data("prefect").mkdir(mode=0o700, parents=True, exist_ok=True),
-    )
+    # Without the scheduler and its companions: a command triggers its own flow.
+    return _server(settings, home, secrets, ["--no-services"], {})
 
 
 def server(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
     """Describe the local stack's server: with scheduler, triggers and the UI."""
-    environment = _server_environment(home, secrets) | {
+    environment = {
         # In memory, a restart of the server would forget who holds a slot and never free it.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             "prefect.server.concurrency.lease_storage.filesystem"
         ),
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
+    return _server(settings, home, secrets, [], environment)
+
+
+def _server(
+    settings: Settings,
+    home: Home,
+    secrets: dict[str, str],
+    options: list[str],
+    environment: dict[str, str],
+) -> Service:
+    environment = environment | _server_environment(home, secrets)
     if database := settings.prefect.database_url:
         environment["PREFECT_API_DATABASE_CONNECTION_URL"] = database.get_secret_value()
 
     def command(port: dict[str, int]) -> list[str]:
-        options = [f"--host={HOST}", f"--port={port['api']}"]
-        return [sys.executable, "-m", "prefect", "server", "start", *options]
+        address = [f"--host={HOST}", f"--port={port['api']}"]
+        return [sys.executable, "-m", "prefect", "server", "start", *options, *address]
 
     return Service(
         name="prefect",
@@ -75,6 +74,7 @@ def server(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
         prepare=lambda _: home.data("prefect").mkdir(mode=0o700, parents=True, exist_ok=True),
         page=lambda port: f"http://{HOST}:{port['api']}/",
         login=(USER, "prefect"),
+        patience=3,
     )
 
 
@@ -113,6 +113,7 @@ def worker(settings: Settings, home: Home) -> Service:
         command=command,
         ready=lambda port: _healthy(f"http://{HOST}:{port['health']}/health"),
         environment=environment(),
+        patience=3,
     )
 
 
@@ -139,7 +140,7 @@ def client_environment(settings: Settings) -> dict[str, str]:
     return found
 
 
-def auth_string(secrets: dict[str, str]) -> str:
+def auth_string(secrets: Mapping[str, str]) -> str:
     """User and password of the server's API."""
     return f"{USER}:{secrets['prefect']}"
 
@@ -149,7 +150,7 @@ def configured(settings: Settings) -> bool:
     return bool(settings.prefect.api_url or os.environ.get("PREFECT_API_URL"))
 
 
-def fill(settings: Settings, ports: dict[str, int] | None, secrets: dict[str, str]) -> None:
+def fill(settings: Settings, ports: dict[str, int] | None, secrets: Mapping[str, str]) -> None:
     """Write the server's address and login into the settings.
 
     Args:

@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from deploy.local.process import HOST, Service
+from deploy.local.service import HOST, Service
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, write_private
 from lakehouse.settings import Settings
@@ -103,7 +103,17 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
             "GOGC": "50",
         },
         prepare=prepare,
+        after_start=lambda port: _allow_reader_once(port, settings, home, secrets),
     )
+
+
+def _allow_reader_once(
+    ports: dict[str, int], settings: Settings, home: Home, secrets: dict[str, str]
+) -> None:
+    done = home.data("seaweedfs") / "reader-policy.done"
+    if not done.exists():
+        allow_reader(f"http://{HOST}:{ports['s3']}", settings, secrets)
+        done.touch()
 
 
 def allow_reader(endpoint: str, settings: Settings, secrets: dict[str, str]) -> None:

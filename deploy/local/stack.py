@@ -1,293 +1,210 @@
-"""Starting what is missing, joining what runs, stopping it when nobody uses it any more.
+"""The services of a home: what runs, in which order, on which ports, and until when.
 
-Every command holds a shared lock while it uses the services. Starting and stopping happens under
-a second, exclusive lock. The command that finds itself the last holder stops the services. The
-kernel lets go of both locks when a process dies, however it dies: a killed command leaves its
-services running, and the next one joins them, or replaces those that do not answer.
-
-While the local stack is up (``deploy.local.local``), commands use its services, and start
-and stop none.
+Commands and ``weekahead up`` share everything here; they differ in when the services stop: with
+the last command that uses them, or with ``weekahead down``. Every command holds a shared lock, the
+lease, while it uses the services. Starting and stopping happen under a second, exclusive lock. The
+kernel frees both when a process dies, however it dies.
 """
 
-import fcntl
-import json
+import logging
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import IO
 
-from pydantic import SecretStr
-
 from deploy.local import clickhouse, mlflow, prefect, seaweedfs
-from deploy.local.process import HOST, Running, Service, choose_ports, start, stop
+from deploy.local.addresses import fill
+from deploy.local.manager import Manager, Program
+from deploy.local.service import Service, choose_ports, tail
+from deploy.local.state import Ports, State, load_state
 from lakehouse.errors import ServiceError, SettingsError
-from lakehouse.home import Home, load_secrets, open_home, read_json, write_private
+from lakehouse.home import load_secrets, open_home
+from lakehouse.locks import only_holder
 from lakehouse.settings import Settings
 
-Progress = Callable[[str], None]
-LAKE, WAREHOUSE, PREFECT = "lake", "warehouse", "prefect"
-DATA = frozenset({LAKE, WAREHOUSE})
+log = logging.getLogger("weekahead")
+
+LAKE, WAREHOUSE, MODELS, PREFECT = "lake", "warehouse", "models", "prefect"
+DATA = frozenset({LAKE, WAREHOUSE, MODELS})
+MAX_STARTS = 3
+# One that has run for this long and does not answer hangs.
+HUNG_SECONDS = 15
 
 
-@contextmanager
-def running(
-    settings: Settings,
-    *,
-    needs: frozenset[str] = DATA,
-    progress: Progress | None = None,
-) -> Iterator[Settings]:
-    """Have the needed services running, except those that have a configured address.
+class Stack:
+    """The services of one home; starting and stopping need the start lock."""
 
-    Args:
-        settings: Addresses that are set there are used as they are.
-        needs: Of LAKE, WAREHOUSE and PREFECT; with PREFECT, this process is pointed to the server.
-        progress: Told about each service that is started.
+    def __init__(self, settings: Settings) -> None:
+        if bool(settings.catalog.uri) != bool(settings.s3.endpoint):
+            raise SettingsError(
+                "WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT belong together: set both to "
+                "use a lake of your own, or neither to use the embedded one."
+            )
+        self.settings = settings
+        self.home = open_home(settings.home, min_free_mb=settings.services.min_free_disk_mb)
+        self.secrets = load_secrets(self.home)
+        self.manager = Manager(self.home, self.secrets)
+        self.state = load_state(self.home)
+        if self.state.up and not self.manager.answers():
+            # The machine went down, or the manager was killed.
+            self.state = replace(self.state, up=False, parts=())
 
-    Yields:
-        The settings with the addresses and credentials of all services filled in.
+    def save(
+        self,
+        *,
+        up: bool | None = None,
+        ports: Ports | None = None,
+        parts: tuple[str, ...] | None = None,
+    ) -> None:
+        """Change the state, on the disk first; what another command has added meanwhile stays."""
+        known = load_state(self.home)
+        self.state = State(
+            self.state.up if up is None else up,
+            known.ports | (ports or {}),
+            self.state.parts if parts is None else parts,
+        )
+        self.state.save(self.home)
 
-    Raises:
-        HomeError: The home directory cannot be used.
-        ServiceError: A service does not start; the message holds its log's tail.
-        SettingsError: Only one half of an address pair is set.
-    """
-    home = open_home(settings.home, min_free_mb=settings.services.min_free_disk_mb)
-    with (home.run / "lease.lock").open("a") as lease:
-        with exclusive(home.run / "start.lock"):
-            fcntl.flock(lease, fcntl.LOCK_SH)
-            # Under the lock: the first commands on a new home must agree on the secrets.
-            secrets = load_secrets(home)
-            services = _wanted(settings, home, secrets, needs)
-            joined = load_local(home)
-            try:
-                if joined.up:
-                    state = joined.ports
-                    _await_local(services, state, settings)
-                else:
-                    started = _start_missing(services, settings, home, lease, progress)
-                    state = {service.name: started[service.name].ports for service in services}
-                    allow_reader_once(home, settings, secrets, state)
-            except BaseException:
-                if only_holder(lease):
-                    stop_all(home)
-                raise
-        filled = fill(settings, state, secrets)
-        try:
-            with ExitStack() as scope:
-                if PREFECT in needs:
-                    scope.enter_context(prefect.pointed_to(filled))
-                yield filled
-        finally:
-            with exclusive(home.run / "start.lock"):
-                if only_holder(lease):
-                    stop_all(home)
+    def filled(self, services: Sequence[Service]) -> Settings:
+        """The settings with the addresses of these services."""
+        ports = {service.name: self.state.ports[service.name] for service in services}
+        return fill(self.settings, ports, self.secrets)
 
+    def lake_and_warehouse(self, needs: frozenset[str] = DATA) -> list[Service]:
+        """The services that hold the data, but for those that run elsewhere."""
+        settings, home, secrets = self.settings, self.home, self.secrets
+        services = []
+        if LAKE in needs and not settings.catalog.uri:
+            services.append(seaweedfs.service(settings, home, secrets))
+        if WAREHOUSE in needs and not settings.clickhouse.url:
+            services.append(clickhouse.service(settings, home, secrets))
+        return services
 
-@dataclass(frozen=True)
-class Local:
-    """The local stack of a home: whether it is up, and its ports, which outlive it.
+    def provide(self, needs: frozenset[str], lease: IO[str] | None = None) -> Settings:
+        """Have everything running that is needed and has no configured address.
 
-    Attributes:
-        manager: The process manager while the stack is up.
-        ports: Ports by service and name, of the last start.
-        parts: Optional parts that were asked for.
-    """
+        Returns:
+            The settings with the addresses and credentials of these services.
+        """
+        services = self.lake_and_warehouse(needs) + self.prefect_server(needs)
+        self.ensure(services, lease)
+        models = self.model_server(self.filled(services), needs)
+        self.ensure(models, lease)
+        return self.filled(services + models)
 
-    manager: Running | None
-    ports: dict[str, dict[str, int]]
-    parts: tuple[str, ...] = ()
+    def prefect_server(self, needs: frozenset[str]) -> list[Service]:
+        """Prefect's server, unless it runs elsewhere; a small one unless the stack is up."""
+        if PREFECT not in needs or prefect.configured(self.settings):
+            return []
+        describe = prefect.server if self.state.up else prefect.short_lived
+        return [describe(self.settings, self.home, self.secrets)]
 
-    @property
-    def up(self) -> bool:
-        """Whether the process manager is alive."""
-        return self.manager is not None and self.manager.process() is not None
+    def model_server(self, filled: Settings, needs: frozenset[str]) -> list[Service]:
+        """MLflow's server while the stack is up; without it, commands use its database.
 
+        Args:
+            filled: Where the lake is: models are kept there.
+            needs: With MODELS.
+        """
+        if MODELS not in needs or not self.state.up or self.settings.mlflow.tracking_uri:
+            return []
+        return [mlflow.service(filled, self.home, self.secrets)]
 
-def load_local(home: Home) -> Local:
-    """What is known of the local stack."""
-    known = read_json(home.run / "local.json", default={})
-    manager = known.get("manager")
-    return Local(
-        Running(**manager) if manager else None,
-        known.get("ports", {}),
-        tuple(known.get("parts", ())),
-    )
+    def ensure(self, services: Sequence[Service], lease: IO[str] | None = None) -> None:
+        """Have these services running as described, and wait until they answer.
 
+        Args:
+            services: Started side by side.
+            lease: The caller's; with it, a service that another command may be using is left
+                as it is. Without it, the caller is alone.
 
-def local_stack(settings: Settings) -> Local:
-    """The local stack of these settings' home."""
-    return load_local(open_home(settings.home))
+        Raises:
+            ServiceError: One does not start; the message holds its log's tail.
+        """
+        if not services:
+            return
+        self.manager.start()
+        programs = self.manager.programs()
+        alone = lease is None or only_holder(lease)
+        wanted = [s for s in services if not self._runs(s, programs.get(s.name), alone)]
+        if not wanted:
+            return
+        log.info("starting %s", ", ".join(service.name for service in wanted))
+        for service in wanted:
+            # So that its own ports are free again.
+            self.manager.halt(service.name)
+        preferred = {service.name: service.preferred for service in wanted}
+        ports = choose_ports(
+            {service.name: service.ports for service in wanted}, preferred | self.state.ports
+        )
+        self.save(ports=ports)
+        for service in wanted:
+            if service.prepare:
+                service.prepare(ports[service.name])
+        self.manager.launch(wanted, ports)
+        self._await(wanted)
+        for service in wanted:
+            if service.after_start:
+                service.after_start(ports[service.name])
 
-
-def _await_local(
-    services: list[Service], ports: dict[str, dict[str, int]], settings: Settings
-) -> None:
-    """Wait for services of the local stack; one that crashed is being restarted."""
-    deadline = time.monotonic() + settings.services.start_timeout_seconds
-    for service in services:
-        while not (service.name in ports and service.ready(ports[service.name])):
+    def _runs(self, service: Service, program: Program | None, alone: bool) -> bool:
+        """Whether the service answers, and runs as it should as far as that can be changed now."""
+        ports = self.state.ports.get(service.name, {})
+        if not (program and program.alive and set(ports) >= set(service.ports)):
+            return False
+        if self.manager.changed(service, ports):
+            if alone:
+                return False
+            log.warning("%s keeps its settings while another command is using it", service.name)
+        patience = max(2.0, HUNG_SECONDS - program.seconds if alone else self._timeout)
+        deadline = time.monotonic() + patience
+        while not service.ready(ports):
             if time.monotonic() > deadline:
+                if alone:
+                    return False
                 raise ServiceError(
-                    f"{service.name} of the local stack does not answer. `weekahead status` shows "
-                    "its state, `weekahead up` starts what is missing."
+                    f"{service.name} (process {program.pid}) does not answer, and another "
+                    "weekahead command is using it. Wait for that command, or stop it, and try "
+                    "again; `weekahead down` stops everything."
                 )
             time.sleep(0.1)
-
-
-def stop_all(home: Home) -> None:
-    """Stop every service that was started from this home."""
-    # The warehouse reads the lake: stop in the reverse order of starting.
-    for service in reversed(_load_state(home.run / "services.json").values()):
-        stop(service)
-
-
-def _wanted(
-    settings: Settings, home: Home, secrets: dict[str, str], needs: frozenset[str]
-) -> list[Service]:
-    if bool(settings.catalog.uri) != bool(settings.s3.endpoint):
-        raise SettingsError(
-            "WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT belong together: set both to use a "
-            "lake of your own, or neither to use the embedded one."
-        )
-    services = []
-    if LAKE in needs and not settings.catalog.uri:
-        services.append(seaweedfs.service(settings, home, secrets))
-    if WAREHOUSE in needs and not settings.clickhouse.url:
-        services.append(clickhouse.service(settings, home, secrets))
-    if PREFECT in needs and not prefect.configured(settings):
-        services.append(prefect.service(home, secrets))
-    return services
-
-
-def _start_missing(
-    services: list[Service],
-    settings: Settings,
-    home: Home,
-    lease: IO[str],
-    progress: Progress | None,
-) -> dict[str, Running]:
-    """Start, side by side, the services that do not run yet."""
-    path = home.run / "services.json"
-    state = _load_state(path)
-    missing = []
-    for service in services:
-        known = state.get(service.name)
-        if known and known.process():
-            if service.ready(known.ports):
-                continue
-            _replace_hung(service, known, lease)
-        missing.append(service)
-    if not missing:
-        return state
-    if progress:
-        progress(f"starting {', '.join(service.name for service in missing)}")
-    ports = choose_ports(
-        {service.name: service.ports for service in missing},
-        {name: running.ports for name, running in state.items()},
-    )
-    with ThreadPoolExecutor(len(missing)) as pool:
-        futures = {
-            service.name: pool.submit(
-                start,
-                service,
-                ports[service.name],
-                home.logs / f"{service.name}.log",
-                timeout=settings.services.start_timeout_seconds,
-            )
-            for service in missing
-        }
-    failures = [error for future in futures.values() if (error := future.exception())]
-    for name, future in futures.items():
-        if not future.exception():
-            state[name] = future.result()
-    _save_state(path, state)
-    if failures:
-        raise failures[0]
-    return state
-
-
-def _replace_hung(service: Service, known: Running, lease: IO[str]) -> None:
-    if not only_holder(lease):
-        raise ServiceError(
-            f"{service.name} (process {known.pid}) does not answer, and another weekahead command "
-            "is using it. Wait for that command, or stop it, and try again."
-        )
-    stop(known)
-
-
-def allow_reader_once(
-    home: Home, settings: Settings, secrets: dict[str, str], ports: dict[str, dict[str, int]]
-) -> None:
-    """Give the read-only account of our own lake its rights, the first time."""
-    done = home.data("seaweedfs") / "reader-policy.done"
-    if "seaweedfs" in ports and not settings.catalog.uri and not done.exists():
-        endpoint = f"http://{HOST}:{ports['seaweedfs']['s3']}"
-        seaweedfs.allow_reader(endpoint, settings, secrets)
-        done.touch()
-
-
-def fill(settings: Settings, ports: dict[str, dict[str, int]], secrets: dict[str, str]) -> Settings:
-    """The settings, with the addresses and credentials of our own services in them."""
-    filled = settings.model_copy(deep=True)
-    if not settings.catalog.uri and "seaweedfs" in ports:
-        lake = ports["seaweedfs"]
-        filled.catalog.uri = f"http://{HOST}:{lake['catalog']}"
-        filled.catalog.warehouse = seaweedfs.TABLE_BUCKET
-        filled.s3.endpoint = f"http://{HOST}:{lake['s3']}"
-        filled.s3.access_key = secrets["s3_access_key"]
-        filled.s3.secret_key = SecretStr(secrets["s3_secret_key"])
-        filled.s3.reader_access_key = secrets["s3_reader_access_key"]
-        filled.s3.reader_secret_key = SecretStr(secrets["s3_reader_secret_key"])
-    if not settings.clickhouse.url and "clickhouse" in ports:
-        filled.clickhouse.url = f"http://{HOST}:{ports['clickhouse']['http']}"
-        for role in clickhouse.ROLES:
-            setattr(filled.clickhouse, f"{role}_user", role)
-            password = SecretStr(secrets[f"clickhouse_{role}"])
-            setattr(filled.clickhouse, f"{role}_password", password)
-    if not settings.mlflow.tracking_uri and "mlflow" in ports:
-        filled.mlflow.tracking_uri = f"http://{HOST}:{ports['mlflow']['http']}"
-        filled.mlflow.username = mlflow.ADMIN
-        filled.mlflow.password = SecretStr(secrets[mlflow.PASSWORD])
-    own_prefect = "prefect" in ports and not prefect.configured(settings)
-    prefect.fill(filled, ports["prefect"] if own_prefect else None, secrets)
-    return filled
-
-
-@contextmanager
-def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold a lock file; the kernel lets go of it when the process dies.
-
-    Args:
-        path: The lock file.
-        waiting: Called once when somebody else holds the lock.
-    """
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waiting:
-                waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def only_holder(lease: IO[str]) -> bool:
-    """Whether no other command uses the services; the shared lock is kept."""
-    with suppress(BlockingIOError):
-        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(lease, fcntl.LOCK_SH)
         return True
-    # A failed conversion may have dropped the shared lock.
-    fcntl.flock(lease, fcntl.LOCK_SH)
-    return False
 
+    @property
+    def _timeout(self) -> float:
+        return self.settings.services.start_timeout_seconds
 
-def _load_state(path: Path) -> dict[str, Running]:
-    return {name: Running(**entry) for name, entry in read_json(path, default={}).items()}
+    def _await(self, services: Sequence[Service]) -> None:
+        # The first start of some servers creates their databases, several at once.
+        timeout = max(service.patience for service in services) * self._timeout
+        deadline = time.monotonic() + timeout
+        waiting = {service.name: service for service in services}
+        seen: dict[str, set[int]] = {name: set() for name in waiting}
+        while waiting:
+            programs = self.manager.programs()
+            for name, service in list(waiting.items()):
+                path = self.home.logs / f"{name}.log"
+                program = programs.get(name)
+                if program and program.pid:
+                    seen[name].add(program.pid)
+                if program is None or program.state == "FATAL" or len(seen[name]) > MAX_STARTS:
+                    raise ServiceError(f"{name} does not start.\n{tail(path)}")
+                if program.alive and service.ready(self.state.ports[name]):
+                    del waiting[name]
+                elif time.monotonic() > deadline:
+                    raise ServiceError(
+                        f"{name} did not answer within {timeout:.0f} s.\n{tail(path)}\n"
+                        "WEEKAHEAD_SERVICES__START_TIMEOUT_SECONDS gives it more time."
+                    )
+            time.sleep(0.05)
 
+    def stop(self) -> bool:
+        """Stop everything, and whatever a killed command has left behind.
 
-def _save_state(path: Path, state: dict[str, Running]) -> None:
-    write_private(path, json.dumps({name: asdict(entry) for name, entry in state.items()}))
+        Returns:
+            Whether there was anything to stop.
+        """
+        # First the manager: one that starts again what crashes must not outlive the state.
+        found = self.manager.stop()
+        self.save(up=False, parts=())
+        return found

@@ -6,27 +6,25 @@ calls ``install``, ``prepare`` and ``services``, in this order.
 """
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from hashlib import sha256
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
 from deploy import FOLDER
-from deploy.local.process import HOST, Service, tail
+from deploy.local import environments
+from deploy.local.service import HOST, Service, tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home
-from lakehouse.settings import PROJECT_ROOT, Settings
+from lakehouse.settings import Settings
 from lakehouse.warehouse.client import account, server_address
 
-Progress = Callable[[str], None]
+NAME = "superset"
 DEPLOY = FOLDER / "superset"
 REQUIREMENTS = FOLDER / "requirements" / "superset.txt"
-PYTHON = "3.11"
 # Names of the generated secrets (lakehouse.home).
 SECRET_KEY, ADMIN_PASSWORD = "superset_secret_key", "superset_admin"
 MARTS = "marts"
@@ -36,55 +34,21 @@ WAREHOUSE_OPTIONS = "ch_session_timezone=UTC&client_name=superset"
 
 def environment(home: Home) -> Path:
     """Where Superset is installed."""
-    return home.path / "env" / "superset"
+    return environments.directory(home, NAME)
 
 
-def install(home: Home, progress: Progress) -> Path:
-    """Install Superset as the lock file says, unless that has been done.
-
-    Args:
-        home: The environment goes below it (about 660 MB).
-        progress: Told when something is installed.
+def install(home: Home) -> Path:
+    """Install Superset as the lock file says (about 660 MB), unless that has been done.
 
     Returns:
-        The environment's directory.
+        The directory with its programs.
 
     Raises:
-        ServiceError: There is no checkout, no uv, or the packages cannot be had.
+        ServiceError: uv or a package cannot be had.
     """
-    if not REQUIREMENTS.is_file():
-        raise ServiceError(
-            f"{REQUIREMENTS} is missing: the dashboards need a checkout of the repository."
-        )
-    target = environment(home)
-    mark = target / ".requirements"
-    wanted = sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if mark.is_file() and mark.read_text() == wanted:
-        return target
-    uv = shutil.which("uv") or next(iter((PROJECT_ROOT / ".uv/bin").glob("uv")), None)
-    if uv is None:
-        raise ServiceError("uv is needed to install Superset: 'pip install uv', then try again.")
-    progress("installing superset (about 660 MB, once)")
-    shutil.rmtree(target, ignore_errors=True)
-    # In place, because scripts of an environment hold its path; the mark comes last.
-    log = home.logs / "superset-install.log"
-    _run([str(uv), "venv", "--quiet", f"--python={_python()}", str(target)], log=log)
-    _run(
-        [
-            *(str(uv), "pip", "install", "--quiet", "--require-hashes"),
-            f"--python={target / 'bin/python'}",
-            f"--requirement={REQUIREMENTS}",
-        ],
-        log=log,
+    return environments.build(
+        environment(home), REQUIREMENTS, log_file=home.logs / "superset-install.log"
     )
-    mark.write_text(wanted)
-    return target
-
-
-def _python() -> str:
-    """This interpreter if Superset runs on it, else one that uv finds."""
-    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return sys.executable if ours == PYTHON else PYTHON
 
 
 def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import click
 from flows.cli import options, show
 
 if TYPE_CHECKING:
-    from deploy.local.local import Status
+    from deploy.local.status import Status
 
 
 @click.command()
@@ -24,22 +24,26 @@ def up(parts: str | None, machine: bool) -> None:
       weekahead up --with superset,airflow
       weekahead down
     """
-    from deploy.local import local
+    from deploy import local
     from lakehouse.settings import load_settings
 
     wanted = [part.strip() for part in (parts or "").split(",") if part.strip()]
-    found = local.up(load_settings(), wanted, show.progress)
-    _show(found, machine=machine)
+    settings = load_settings()
+    local.up(settings, wanted)
+    _show(local.status(settings), machine=machine)
 
 
 @click.command()
 def down() -> None:
-    """Stop everything that `weekahead up` has started; data and ports are kept."""
-    from deploy.local import local
+    """Stop everything that runs for this home; data and ports are kept.
+
+    That is what `weekahead up` has started, and whatever a killed command has left behind.
+    """
+    from deploy import local
     from lakehouse.settings import load_settings
 
-    was_up = local.down(load_settings(), show.progress)
-    show.line("The local stack is down." if was_up else "The local stack was not up.")
+    stopped = local.down(load_settings())
+    show.line("The local stack is down." if stopped else "The local stack was not up.")
 
 
 @click.command()
@@ -49,12 +53,17 @@ def status(machine: bool) -> int:
 
     The exit code is 0 when all are ready, 1 when one is not or the stack is down.
     """
-    from deploy.local import local
+    from deploy import local
     from lakehouse.settings import load_settings
 
-    found = local.status(load_settings())
+    settings = load_settings()
+    found = local.status(settings)
     _show(found, machine=machine)
-    return 0 if found and all(service.state == "ready" for service in found) else 1
+    if not local.is_up(settings):
+        if not machine:
+            show.line("The local stack is down; `weekahead up` starts it.")
+        return 1
+    return 0 if all(service.state == "ready" for service in found) else 1
 
 
 @click.command()
@@ -86,7 +95,6 @@ def _show(found: "list[Status]", *, machine: bool) -> None:
         show.as_json([service.to_dict() for service in found])
         return
     if not found:
-        show.line("The local stack is down; `weekahead up` starts it.")
         return
     show.table(
         None,

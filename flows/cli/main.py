@@ -49,7 +49,9 @@ for module in (stages, local, models, sql, report, services):
 
 def main() -> None:
     """Run the command line; every expected failure is one message and an exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    show.log_to_terminal()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
     # A shell starts background jobs with the interrupt ignored; ours have services to stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

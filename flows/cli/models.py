@@ -17,17 +17,9 @@ def score(strict: bool, machine: bool) -> int:
     Realised error relative to the last price and to drift, and coverage of the intervals, over the
     latest as-of dates. What is outside the limits of the settings forecast.* is a warning.
     """
-    from flows.cli.context import services_up
-    from flows.cli.results import show_score
-    from lakehouse import usecases
+    from flows.cli.context import perform
 
-    with services_up() as settings:
-        report = usecases.score(settings, show.progress, strict=strict)
-    if machine:
-        show.as_json(report.to_dict())
-    else:
-        show_score(report)
-    return report.exit_code
+    return perform("score", machine=machine, strict=strict)
 
 
 @click.command()
@@ -64,11 +56,11 @@ def reproduce(version: str, machine: bool) -> int:
 @options.as_json
 def rollback(version: str | None, machine: bool) -> None:
     """Let an earlier model version serve again; by default the one before the champion."""
-    from deploy.local import LAKE
+    from deploy.local import LAKE, MODELS
     from flows.cli.context import services_up
     from lakehouse.forecasting.registry import rollback as back
 
-    with services_up(LAKE) as settings:
+    with services_up(LAKE, MODELS) as settings:
         report = back(settings, version, progress=show.progress)
     if machine:
         show.as_json(report.to_dict())

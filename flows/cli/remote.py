@@ -31,24 +31,25 @@ def option(flow: str) -> Callable[[Command], Command]:
 
 
 def _follow(flow: str, options: Mapping[str, Any]) -> int:
-    from deploy.local import PREFECT, prefect, running
-    from deploy.local.stack import local_stack
+    from deploy.local import PREFECT, is_up, prefect, running
     from lakehouse.errors import UsageError
     from lakehouse.settings import load_settings
 
     settings = load_settings()
-    if not local_stack(settings).up and not prefect.configured(settings):
+    if not is_up(settings) and not prefect.configured(settings):
         raise UsageError(
             "--remote needs a Prefect server with a worker: start the local stack with "
             "`weekahead up`, or set PREFECT_API_URL."
         )
-    with running(settings, needs=frozenset({PREFECT}), progress=show.progress):
+    with running(settings, needs=frozenset({PREFECT})):
         from flows.remote import follow
 
-        run = follow(flow, parameters(options), show.progress)
+        run = follow(flow, parameters(options))
     if options["machine"]:
         show.as_json(run.to_dict())
     else:
+        if run.result:
+            show.result(run.result, machine=False)
         show.line(f"{run.name}: {run.state}{f', {run.message}' if run.message else ''}")
         show.line(run.url)
     return run.exit_code

@@ -8,40 +8,17 @@ from flows.cli import options, remote, show
 @click.command()
 @options.as_json
 @remote.option("maintain")
-def maintain(machine: bool) -> None:
+def maintain(machine: bool) -> int:
     """Keep the lake small: compact small files, expire old snapshots, delete orphan files.
 
     Snapshots that a champion was trained on, present or past, are tagged and stay; those of model
     versions that never served stay for a while. Safe beside a running ingest. The settings
     maintenance.* say what is old.
     """
-    from deploy.local import LAKE
-    from flows.cli.context import services_up
-    from lakehouse import usecases
+    from deploy.local import LAKE, MODELS
+    from flows.cli.context import perform
 
-    with services_up(LAKE) as settings:
-        reports = usecases.maintain(settings, show.progress)
-    if machine:
-        show.as_json([report.to_dict() for report in reports])
-        return
-    show.table(
-        "The lake before → after",
-        ["table", "files", "KiB", "snapshots", "objects", "orphans deleted"],
-        [
-            (
-                report.table,
-                f"{report.before.files} → {report.after.files}",
-                f"{report.before.bytes // 1024} → {report.after.bytes // 1024}",
-                f"{report.before.snapshots} → {report.after.snapshots}",
-                f"{report.before.objects} → {report.after.objects}",
-                report.orphans_deleted,
-            )
-            for report in reports
-        ],
-    )
-    for report in reports:
-        if report.skipped:
-            show.warning(f"{report.table}: {report.skipped}; run it again later.")
+    return perform("maintain", machine=machine, needs=frozenset({LAKE, MODELS}))
 
 
 @click.command()
@@ -60,9 +37,9 @@ def rejects(
     from catalog.connect import ensure_tables, open_catalog
     from deploy.local import LAKE
     from flows.cli.context import services_up
-    from flows.cli.results import show_ingest
     from lakehouse.landing.rejects import list_rejects
     from lakehouse.landing.replay import replay_rejects
+    from lakehouse.results import describe_ingest
 
     with services_up(LAKE) as settings:
         chosen = source or settings.ingest.source
@@ -70,10 +47,7 @@ def rejects(
         ensure_tables(catalog)
         if replay:
             report = replay_rejects(settings, chosen, rule=rule, symbol=symbol)
-            if machine:
-                show.as_json(report.to_dict())
-            else:
-                show_ingest(report)
+            show.result(describe_ingest(report), machine=machine)
             return
         found = list_rejects(catalog, chosen, symbol=symbol, rule=rule)
     if machine:

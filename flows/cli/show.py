@@ -11,6 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from lakehouse.results import Result
+
+MAX_ROWS = 25
 STARTED = time.monotonic()
 # Wide enough for every table of ours; a terminal says its own width.
 FILE_WIDTH = 140
@@ -24,14 +27,14 @@ def progress(message: str) -> None:
     _stderr.print(message, markup=False, soft_wrap=True)
 
 
-class _Progress(logging.Handler):
+class _Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        progress(record.getMessage())
+        (progress if record.levelno < logging.WARNING else warning)(record.getMessage())
 
 
 def log_to_terminal() -> None:
-    """Show what the flows log as progress."""
-    logging.getLogger("weekahead").addHandler(_Progress())
+    """Show what is logged: progress, and warnings as such."""
+    logging.getLogger("weekahead").addHandler(_Terminal())
 
 
 def error(message: str) -> None:
@@ -48,7 +51,7 @@ def warning(message: str) -> None:
 
 def line(text: str = "") -> None:
     """One line of the result."""
-    _stdout.print(text, soft_wrap=True)
+    _stdout.print(text, markup=False, soft_wrap=True)
 
 
 def table(
@@ -70,6 +73,33 @@ def table(
     for row in rows:
         shown.add_row(*("" if cell is None else str(cell) for cell in row))
     _stdout.print(shown)
+
+
+def result(found: Result, *, machine: bool) -> int:
+    """What a use case has to say.
+
+    Args:
+        found: The result.
+        machine: As JSON.
+
+    Returns:
+        The exit code.
+    """
+    if machine:
+        as_json(found.data)
+        return found.exit_code
+    for part in found.parts:
+        if isinstance(part, str):
+            line(part)
+            continue
+        table(part.title, part.headers, part.rows[:MAX_ROWS], left=part.left)
+        if (hidden := max(part.total, len(part.rows)) - MAX_ROWS) > 0:
+            line(part.more.format(hidden))
+    for text in found.warnings:
+        warning(text)
+    for text in found.errors:
+        error(text)
+    return found.exit_code
 
 
 def as_json(value: Any) -> None:

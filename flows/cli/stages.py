@@ -5,6 +5,7 @@ the same name is for schedules and deployments.
 """
 
 from datetime import date
+from typing import Any
 
 import click
 
@@ -34,28 +35,33 @@ def run(
       weekahead run --source yahoo --symbols AAPL,MSFT --start 2015-01-01
       weekahead run --remote                 by the worker of the local stack
     """
+    return _as_flow(
+        "pipeline",
+        machine,
+        source=source,
+        symbols=list(symbols) if symbols else None,
+        board=board,
+        start=start,
+        end=end,
+        force=force,
+    )
+
+
+def _as_flow(name: str, machine: bool, **parameters: Any) -> int:
+    """Run a flow in this process, with a Prefect server that keeps what it did."""
     from deploy.local import DATA, PREFECT
     from flows.cli.context import services_up
-    from flows.cli.results import show_run
+    from lakehouse.results import describe_run
+    from lakehouse.usecases import USE_CASES
 
     with services_up(*DATA, PREFECT):
-        from flows.pipeline import pipeline, run_here
+        # Prefect reads its settings when it is imported.
+        from flows import pipeline, stages
 
-        show.log_to_terminal()
-        report = run_here(
-            pipeline,
-            source=source,
-            symbols=list(symbols) if symbols else None,
-            board=board,
-            start=start,
-            end=end,
-            force=force,
-        )
-    if machine:
-        show.as_json(report.to_dict())
-    else:
-        show_run(report)
-    return report.ingested.exit_code
+        flow = pipeline.pipeline if name == "pipeline" else getattr(stages, name)
+        report = pipeline.run_here(flow, **parameters)
+    describe = describe_run if name == "pipeline" else USE_CASES[name].describe
+    return show.result(describe(report), machine=machine)
 
 
 @click.command()
@@ -77,19 +83,12 @@ def ingest(
     one, which stays readable by time travel.
     """
     from deploy.local import LAKE
-    from flows.cli.context import services_up
-    from flows.cli.results import show_ingest
-    from lakehouse import usecases
+    from flows.cli.context import perform
     from lakehouse.landing.request import IngestRequest
+    from lakehouse.settings import load_settings
 
-    with services_up(LAKE) as settings:
-        request = IngestRequest(source or settings.ingest.source, symbols, board, start, end)
-        report = usecases.ingest(settings, request, show.progress)
-    if machine:
-        show.as_json(report.to_dict())
-    else:
-        show_ingest(report)
-    return report.exit_code
+    request = IngestRequest(source or load_settings().ingest.source, symbols, board, start, end)
+    return perform("ingest", request, machine=machine, needs=frozenset({LAKE}))
 
 
 @click.command()
@@ -97,18 +96,11 @@ def ingest(
 @click.option("--force", is_flag=True, help="Build although nothing has changed.")
 @options.as_json
 @remote.option("transform")
-def transform(full_refresh: bool, force: bool, machine: bool) -> None:
+def transform(full_refresh: bool, force: bool, machine: bool) -> int:
     """Build the marts and features in ClickHouse with dbt, and test them."""
-    from flows.cli.context import services_up
-    from flows.cli.results import show_transform
-    from lakehouse import usecases
+    from flows.cli.context import perform
 
-    with services_up() as settings:
-        report = usecases.transform(settings, show.progress, full_refresh=full_refresh, force=force)
-    if machine:
-        show.as_json(report.to_dict() if report else {"skipped": True})
-    else:
-        show_transform(report)
+    return perform("transform", machine=machine, full_refresh=full_refresh, force=force)
 
 
 @click.command()
@@ -116,33 +108,23 @@ def transform(full_refresh: bool, force: bool, machine: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Decide, but promote nothing.")
 @options.as_json
 @remote.option("train")
-def train(force: bool, dry_run: bool, machine: bool) -> None:
+def train(force: bool, dry_run: bool, machine: bool) -> int:
     """Validate the candidates, register the best, and let the gate decide what serves.
 
     Candidates and folds run on threads of this process; with the setting forecast.runner = "dask"
     they run on a Dask cluster: a local one, or the one at forecast.dask_address.
     """
-    from deploy.local import DATA, PREFECT
-    from flows.cli.context import services_up
-    from flows.cli.results import show_training
+    from flows.cli.context import perform
+
+    if _on_dask():
+        return _as_flow("train", machine, force=force, dry_run=dry_run)
+    return perform("train", machine=machine, force=force, dry_run=dry_run)
+
+
+def _on_dask() -> bool:
     from lakehouse.settings import load_settings
 
-    if load_settings().forecast.runner == "dask":
-        with services_up(*DATA, PREFECT):
-            from flows import stages as flows
-            from flows.pipeline import run_here
-
-            show.log_to_terminal()
-            report = run_here(flows.train, force=force, dry_run=dry_run)
-    else:
-        from lakehouse import usecases
-
-        with services_up() as settings:
-            report = usecases.train(settings, show.progress, force=force, dry_run=dry_run)
-    if machine:
-        show.as_json(report.to_dict())
-    else:
-        show_training(report)
+    return load_settings().forecast.runner == "dask"
 
 
 @click.command()
@@ -157,24 +139,20 @@ def train(force: bool, dry_run: bool, machine: bool) -> None:
 @remote.option("predict")
 def predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, machine: bool
-) -> None:
+) -> int:
     r"""Forecast five trading days ahead and keep the forecasts in the ledger.
 
     \b
       weekahead predict
       weekahead predict --as-of 2012-06-01..2012-12-31
     """
-    from flows.cli.context import services_up
-    from flows.cli.results import show_forecasts
-    from lakehouse import usecases
+    from flows.cli.context import perform
 
-    with services_up() as settings:
-        report = usecases.predict(settings, show.progress, as_of=as_of, symbols=symbols)
-        usecases.transform(settings, show.progress)
-    if machine:
-        show.as_json(report.to_dict())
-    else:
-        show_forecasts(report)
+    if _on_dask():
+        first, last = as_of if isinstance(as_of, tuple) else (as_of, None)
+        chosen = list(symbols) if symbols else None
+        return _as_flow("predict", machine, as_of=first, until=last, symbols=chosen)
+    return perform("predict", machine=machine, as_of=as_of, symbols=symbols)
 
 
 COMMANDS = (run, ingest, transform, train, predict)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.connect import open_catalog
 from catalog.snapshots import current_snapshots
-from deploy.local.stack import exclusive
 from lakehouse.errors import TransformError
+from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import Role, connect
 from lakehouse.warehouse.lake_snapshots import record_lake_snapshots

@@ -12,7 +12,7 @@ import yaml
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from deploy.local import superset
-from deploy.local.process import choose_ports, start, stop
+from deploy.local.service import choose_ports, start, stop
 from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.settings import Settings
 from tests.e2e.superset_api import SECONDS, Api

@@ -20,9 +20,9 @@ import pytest
 
 from catalog.connect import open_catalog
 from deploy.local import running
+from deploy.local.manager import MARK
 from deploy.local.reaper import Server
 from deploy.local.stack import load_local
-from deploy.local.supervisor import MARK
 from flows.alerts import STALE
 from lakehouse.home import load_secrets, open_home
 from lakehouse.settings import Settings

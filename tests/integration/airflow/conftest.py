@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.local import airflow
-from deploy.local.process import HOST, Service, choose_ports, stop, tail
+from deploy.local.service import HOST, Service, choose_ports, stop, tail
 from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.settings import Settings
 from tests.integration.airflow.world import HERE, World, answers, await_that, has_worker

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import airflow, environments
-from deploy.local.process import HOST, Service, choose_ports, start, stop
+from deploy.local.service import HOST, Service, choose_ports, start, stop
 from lakehouse.home import Home
 from tests.integration.airflow.world import answers
 

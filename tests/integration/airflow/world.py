@@ -10,7 +10,7 @@ import httpx
 import psutil
 
 from deploy.local import airflow
-from deploy.local.process import Running, Service, start
+from deploy.local.service import Running, Service, start
 from lakehouse.home import Home
 
 HERE = Path(__file__).parent

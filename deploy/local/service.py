@@ -1,9 +1,6 @@
-"""Starting, watching and stopping one service process."""
+"""What a service is, which ports it gets, and the end of its log."""
 
-import os
 import socket
-import subprocess
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -15,8 +12,6 @@ from lakehouse.errors import ServiceError
 
 HOST = "127.0.0.1"
 LOG_TAIL_LINES = 15
-LOG_LIMIT_BYTES = 20 * 2**20
-STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,8 @@ class Service:
         login: User name, and the name of the password in config/secrets.json.
         port_variables: Variables that carry a port instead of an argument, by port name.
         directory: Where the process runs; by default where the command was given.
+        after_start: Called when it answers after a start, given the ports.
+        patience: How many times services.start_timeout_seconds it may take to answer.
     """
 
     name: str
@@ -48,30 +45,13 @@ class Service:
     login: tuple[str, str] | None = None
     port_variables: dict[str, str] = field(default_factory=dict)
     directory: Path | None = None
+    after_start: Callable[[dict[str, int]], None] | None = None
+    patience: int = 1
 
     def variables(self, ports: dict[str, int]) -> dict[str, str]:
         """The variables that are added to the environment, given the ports."""
         numbers = {name: str(ports[port]) for port, name in self.port_variables.items()}
         return self.environment | numbers
-
-
-@dataclass(frozen=True)
-class Running:
-    """A started process; the creation time tells it from a later one with the same number."""
-
-    pid: int
-    created: float
-    ports: dict[str, int]
-
-    def process(self) -> psutil.Process | None:
-        """The process, if it is still the same and alive."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 1.0
-            alive = process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return None
-        return process if same and alive else None
 
 
 def choose_ports(
@@ -126,69 +106,6 @@ def _owner(port: int) -> str:
     return ""
 
 
-def start(service: Service, ports: dict[str, int], log: Path, *, timeout: float) -> Running:
-    """Start a service and wait until it answers.
-
-    Raises:
-        ServiceError: It ended, or did not answer in time; the message holds the log's tail.
-    """
-    if service.prepare:
-        service.prepare(ports)
-    _rotate(log)
-    with log.open("ab") as output:
-        log.chmod(0o600)
-        # A session of its own: Ctrl-C in the terminal must not stop what others still use.
-        child = subprocess.Popen(
-            service.command(ports),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | service.variables(ports),
-            cwd=service.directory,
-            start_new_session=True,
-        )
-    try:
-        _await_ready(service, ports, child, log, timeout)
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
-    return Running(child.pid, psutil.Process(child.pid).create_time(), ports)
-
-
-def _await_ready(
-    service: Service,
-    ports: dict[str, int],
-    child: subprocess.Popen[bytes],
-    log: Path,
-    timeout: float,
-) -> None:
-    deadline = time.monotonic() + timeout
-    while not service.ready(ports):
-        if (code := child.poll()) is not None:
-            raise ServiceError(f"{service.name} ended with code {code} at its start.\n{tail(log)}")
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                f"{service.name} did not answer within {timeout:.0f} s.\n{tail(log)}\n"
-                "WEEKAHEAD_SERVICES__START_TIMEOUT_SECONDS gives it more time."
-            )
-        time.sleep(0.05)
-
-
-def stop(running: Running) -> None:
-    """Stop a process of ours: ask, wait, then insist."""
-    process = running.process()
-    if process is None:
-        return
-    with suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
-
-
 def tail(log: Path) -> str:
     """The last lines of a log, with its path."""
     try:
@@ -196,8 +113,3 @@ def tail(log: Path) -> str:
     except OSError:
         lines = []
     return "\n".join([f"The end of {log}:", *(f"  {line}" for line in lines)])
-
-
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-        log.replace(log.with_suffix(".log.1"))

@@ -1,0 +1,349 @@
+"""The process manager: supervisord, its configuration, and the way to talk to it.
+
+It restarts what crashes and rotates logs. It is reached through a socket that only its owner can
+open. Everything it starts carries a mark in the environment, by which leftovers are found whatever
+was killed, and whenever.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ProtocolError, ServerProxy, Transport
+
+import psutil
+
+from deploy.local.service import Service, tail
+from lakehouse import __version__
+from lakehouse.errors import ServiceError
+from lakehouse.home import Home, read_json, write_private
+
+MARK = "WEEKAHEAD_STACK_MARK"
+DAEMON, LAUNCH = (Path(__file__).with_name(name) for name in ("daemon.py", "launch.py"))
+USER = "weekahead"
+# Socket paths are limited to 107 bytes.
+MAX_SOCKET_PATH = 90
+LOG_LIMIT_BYTES = 20 * 2**20
+STOP_SECONDS = 20.0
+START_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
+SHUTDOWN_SECONDS = 120.0
+UNREACHABLE = (OSError, HTTPException, ProtocolError, Fault)
+MANAGER = """[unix_http_server]
+file={socket}
+chmod=0700
+username={user}
+password={password}
+
+[supervisord]
+nodaemon=true
+silent=true
+identifier={identifier}
+logfile={logs}/supervisor.log
+logfile_maxbytes={limit}
+logfile_backups=1
+pidfile={run}/supervisor.pid
+childlogdir={logs}
+umask=077
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+PROGRAM = """
+[program:{name}]
+command="{python}" -I -S "{launch}" "{spec}"
+priority={priority}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=5
+stopwaitsecs={stop}
+stopasgroup=true
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={logs}/{name}.log
+stdout_logfile_maxbytes={limit}
+stdout_logfile_backups=2
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the manager says about one service.
+
+    Attributes:
+        state: RUNNING, STARTING, BACKOFF, STOPPED, EXITED, FATAL …
+        pid: Its process, 0 when there is none.
+        seconds: How long it has been running.
+        note: Why it is not running.
+    """
+
+    state: str
+    pid: int
+    seconds: int
+    note: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has a process that is not being stopped."""
+        return self.state in ("STARTING", "RUNNING")
+
+
+class Manager:
+    """The manager of one home."""
+
+    def __init__(self, home: Home, secrets: Mapping[str, str]) -> None:
+        self._home = home
+        self._mark = secrets["stack_mark"]
+        self._password = secrets["supervisor"]
+
+    def answers(self) -> bool:
+        """Whether the manager of this version and environment is there."""
+        with suppress(*UNREACHABLE), self._call() as rpc:
+            running = rpc.getState()["statename"] == "RUNNING"
+            return bool(running and rpc.getIdentification() == self._identifier)
+        return False
+
+    def start(self) -> None:
+        """Have the manager running; what another one has left is ended first.
+
+        Raises:
+            ServiceError: It does not answer.
+        """
+        if self.answers():
+            return
+        self.stop()
+        self._specs.mkdir(mode=0o700, exist_ok=True)
+        self._write_config([])
+        child = subprocess.Popen(
+            [sys.executable, "-P", str(DAEMON), str(self._home.run)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {MARK: self._mark},
+            # A session of its own: Ctrl-C in the terminal must not stop what others still use.
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while child.poll() is None and time.monotonic() < deadline:
+            if self.answers():
+                return
+            time.sleep(0.05)
+        child.kill()
+        child.wait()
+        log = tail(self._home.logs / "supervisor.log")
+        raise ServiceError(f"The process manager does not start.\n{log}")
+
+    def programs(self) -> dict[str, Program]:
+        """What the manager knows; empty when it does not answer."""
+        with suppress(*UNREACHABLE), self._call() as rpc:
+            return {
+                entry["name"]: Program(
+                    entry["statename"], entry["pid"], entry["now"] - entry["start"],
+                    entry["spawnerr"],
+                )
+                for entry in rpc.getAllProcessInfo()
+            }  # fmt: skip
+        return {}
+
+    def changed(self, service: Service, ports: dict[str, int]) -> bool:
+        """Whether the service was started differently from what is wanted now."""
+        wanted = self._description(service, ports)
+        known = read_json(self._spec(service.name), default={})
+        return any(known.get(name) != wanted[name] for name in ("arguments", "environment"))
+
+    def launch(self, services: Sequence[Service], ports: dict[str, dict[str, int]]) -> None:
+        """Start services, or start them again; they are not waited for."""
+        for service in services:
+            self.halt(service.name)
+            description = json.dumps(self._description(service, ports[service.name]), indent=1)
+            write_private(self._spec(service.name), description)
+            (self._home.logs / f"{service.name}.log").touch(mode=0o600)
+        names = [service.name for service in services]
+        with self._call() as rpc:
+            known = {entry["name"] for entry in rpc.getAllProcessInfo()}
+            self._write_config(sorted(known.union(names)))
+            rpc.reloadConfig()
+            for name in names:
+                if name not in known:
+                    rpc.addProcessGroup(name)
+                rpc.startProcess(name, False)
+
+    def halt(self, name: str) -> None:
+        """Stop a service and wait for its end; one that does not run is fine."""
+        with suppress(Fault), self._call() as rpc:
+            rpc.stopProcess(name)
+
+    def forget(self, name: str) -> None:
+        """Stop a service and manage it no longer."""
+        self.halt(name)
+        with suppress(Fault), self._call() as rpc:
+            rpc.removeProcessGroup(name)
+        self._spec(name).unlink(missing_ok=True)
+
+    def stop(self) -> bool:
+        """Stop everything: in order through the manager, then whatever is left.
+
+        Returns:
+            Whether there was anything to stop.
+        """
+        process = self._process()
+        if process:
+            with suppress(*UNREACHABLE), self._call() as rpc:
+                rpc.shutdown()
+            with suppress(psutil.NoSuchProcess):
+                try:
+                    process.wait(SHUTDOWN_SECONDS)
+                except psutil.TimeoutExpired:
+                    process.kill()
+        found = self.sweep() or bool(process)
+        for path in (*self._specs.glob("*.json"), self._config, self._socket):
+            path.unlink(missing_ok=True)
+        return found
+
+    def sweep(self) -> bool:
+        """End every process that carries this home's mark, but for this one and its parents.
+
+        Returns:
+            Whether there were any.
+        """
+        own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+        left = [process for process in self._marked() if process.pid not in own]
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                # One that is suspended ends when it goes on.
+                process.resume()
+                process.terminate()
+        _, stubborn = psutil.wait_procs(left, timeout=STOP_SECONDS)
+        for process in stubborn:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(stubborn, timeout=STOP_SECONDS)
+        return bool(left)
+
+    def _process(self) -> psutil.Process | None:
+        """The manager's process, if it answers."""
+        with suppress(*UNREACHABLE, psutil.Error), self._call() as rpc:
+            return psutil.Process(rpc.getPID())
+        return None
+
+    def _marked(self) -> Iterator[psutil.Process]:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                marked = process.environ().get(MARK) == self._mark
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                    yield process
+
+    def _description(self, service: Service, ports: dict[str, int]) -> dict[str, Any]:
+        return {
+            "arguments": service.command(ports),
+            "environment": service.variables(ports) | {MARK: self._mark},
+            "inherited": dict(os.environ),
+            "directory": str(service.directory or Path.cwd()),
+        }
+
+    @property
+    def _identifier(self) -> str:
+        """Tells this version and environment from another one on the same home."""
+        digest = hashlib.sha256(f"{sys.prefix}\n{LAUNCH}".encode()).hexdigest()[:16]
+        return f"weekahead-{__version__}-{digest}"
+
+    @property
+    def _specs(self) -> Path:
+        return self._home.run / "stack"
+
+    def _spec(self, name: str) -> Path:
+        return self._specs / f"{name}.json"
+
+    @property
+    def _config(self) -> Path:
+        return self._home.run / "supervisor.conf"
+
+    @property
+    def _socket(self) -> Path:
+        path = self._home.run / "supervisor.sock"
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(self._home.path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"weekahead-{os.getuid()}-{digest}.sock"
+
+    def _write_config(self, names: Sequence[str]) -> None:
+        shared = {
+            "run": _quoted(self._home.run),
+            "logs": _quoted(self._home.logs),
+            "limit": LOG_LIMIT_BYTES,
+        }
+        text = MANAGER.format(
+            **shared,
+            socket=_quoted(self._socket),
+            user=USER,
+            password=self._password,
+            identifier=self._identifier,
+        )
+        for name in names:
+            text += PROGRAM.format(
+                **shared,
+                name=name,
+                python=_quoted(sys.executable),
+                launch=_quoted(LAUNCH),
+                spec=_quoted(self._spec(name)),
+                priority=_priority(name),
+                stop=int(STOP_SECONDS),
+            )
+        write_private(self._config, text)
+
+    @contextmanager
+    def _call(self) -> Iterator[Any]:
+        login = b64encode(f"{USER}:{self._password}".encode()).decode()
+        transport = _SocketTransport(self._socket, [("Authorization", f"Basic {login}")])
+        with ServerProxy("http://manager", transport=transport) as proxy:
+            yield proxy.supervisor
+
+
+class _SocketTransport(Transport):
+    """XML-RPC over a Unix socket, with a time limit."""
+
+    def __init__(self, path: Path, headers: list[tuple[str, str]]) -> None:
+        super().__init__(headers=headers)
+        self._path = path
+
+    def make_connection(self, host: Any) -> HTTPConnection:
+        connection = self._connection[1]
+        if connection is None:
+            connection = _SocketConnection(self._path)
+            self._connection = host, connection
+        return connection
+
+
+class _SocketConnection(HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("manager")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(ANSWER_SECONDS)
+        self.sock.connect(str(self._path))
+
+
+def _priority(name: str) -> int:
+    """The order of stopping: the highest first, so that each stops before what it needs."""
+    order = ("seaweedfs", "clickhouse", "prefect", "mlflow")
+    last = {"worker": 90, "reaper": 91}
+    return last.get(name, order.index(name) * 10 if name in order else 50)
+
+
+def _quoted(path: str | Path) -> str:
+    # The configuration's parser takes a percent sign for the start of a variable.
+    return str(path).replace("%", "%%")

@@ -1,0 +1,293 @@
+"""What each use case reports to people, described once: terminal, Prefect and JSON render it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catalog.maintenance import MaintenanceReport
+    from lakehouse.forecasting.inference import PredictionReport
+    from lakehouse.forecasting.scoring import ScoreReport
+    from lakehouse.forecasting.training import TrainingReport
+    from lakehouse.landing.request import IngestReport
+    from lakehouse.usecases import PipelineReport
+    from lakehouse.warehouse.transform import TransformReport
+
+COUNTS = ("new", "corrected", "unchanged", "rejected", "flagged")
+UP_TO_DATE = "Nothing changed in the lake since the last build; the marts are up to date."
+LOOK_FURTHER = """
+Look further
+  weekahead sql "select * from ml.forecasts"          the ledger, in the lake (DuckDB)
+  weekahead sql --engine clickhouse "show tables from marts"
+  weekahead report                                    one HTML file with charts
+  weekahead predict --as-of 2012-06-01..2012-12-31    forecasts as made back then"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headers.
+
+    Attributes:
+        key: Names the table among those of its use case.
+        title: Above the table.
+        headers: One per column.
+        rows: As wide as the headers.
+        left: How many columns, from the left, hold text and not numbers.
+        more: Said below the table when not all rows are shown; ``{}`` is their number.
+        total: How many rows there are, when only the first were kept.
+    """
+
+    key: str
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    left: int = 1
+    more: str = "… and {} more rows; --json lists all."
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a use case has to say.
+
+    Attributes:
+        data: Plain values, for JSON.
+        parts: Tables and lines, in reading order.
+        warnings: What deserves a look.
+        errors: What failed while the rest was done.
+        exit_code: Of the command.
+    """
+
+    data: Any
+    parts: Sequence[Table | str] = ()
+    warnings: Sequence[str] = ()
+    errors: Sequence[str] = ()
+    exit_code: int = 0
+
+
+def describe_run(report: "PipelineReport") -> Result:
+    """The forecasts, what they are worth, and where to look further."""
+    landed = describe_ingest(report.ingested)
+    forecasts = describe_forecasts(report.predicted)
+    parts = (
+        *_landed_line(report.ingested),
+        *_champion(report.trained),
+        *forecasts.parts,
+        LOOK_FURTHER,
+    )
+    warnings = (*landed.warnings, *forecasts.warnings, *report.scored.warnings)
+    return Result(report.to_dict(), parts, warnings, landed.errors, report.exit_code)
+
+
+def describe_ingest(report: "IngestReport") -> Result:
+    """Counts by table and symbol, and what failed."""
+    by_table = Table(
+        "tables",
+        f"Landed from {report.source} ({report.requests} requests, {report.seconds:.1f} s)",
+        ["", *COUNTS],
+        [(name, *_counts(counts)) for name, counts in report.tables.items()],
+    )
+    by_symbol = Table(
+        "symbols",
+        "Quotes by symbol",
+        ["", *COUNTS],
+        [(name, *_counts(counts)) for name, counts in report.symbols.items()],
+        more="… and {} more symbols; --json lists all.",
+    )
+    return Result(
+        report.to_dict(),
+        (by_table, by_symbol),
+        report.warnings,
+        [f"{name}: {reason}" for name, reason in report.failed.items()]
+        + ["What failed is read again by the next ingest."] * bool(report.failed),
+        report.exit_code,
+    )
+
+
+def describe_transform(report: "TransformReport | None") -> Result:
+    """What dbt built."""
+    if report is None:
+        return Result({"skipped": True}, (UP_TO_DATE,))
+    nodes = ", ".join(f"{count} {status}" for status, count in report.nodes.items())
+    marts = Table(
+        "marts",
+        f"dbt: {nodes} ({report.seconds:.1f} s)",
+        ["mart", "rows"],
+        [(name, f"{rows:,}") for name, rows in report.rows.items()],
+    )
+    return Result(report.to_dict(), (marts,), report.warnings)
+
+
+SCHEME = {
+    "fold": "fold",
+    "train_start": "train from",
+    "train_end": "to",
+    "train_rows": "rows",
+    "gap_days": "gap days",
+    "test_start": "test from",
+    "test_end": "to",
+    "test_rows": "rows",
+}
+FIGURES = {
+    "mae_vs_last_price": ("MAE/last", ".4f"),
+    "mae_vs_drift": ("MAE/drift", ".4f"),
+    "hit_rate": ("hit rate", ".1%"),
+    "always_up": ("always up", ".1%"),
+    "rank_ic": ("rank IC", "+.3f"),
+    "coverage_80": ("80 %", ".1%"),
+    "coverage_95": ("95 %", ".1%"),
+}
+
+
+def describe_training(report: "TrainingReport") -> Result:
+    """The validation scheme, every candidate's figures, the gate's decision, and what serves."""
+    scheme = Table(
+        "scheme",
+        "Validation: train on the past, leave a gap, test; the gate decides on the last window",
+        list(SCHEME.values()),
+        [tuple(str(row[name]) for name in SCHEME) for row in report.scheme],
+    )
+    candidates = Table(
+        "candidates",
+        "Walk-forward, out of sample, 5 trading days ahead (below 1 beats last price, or drift)",
+        ["candidate", *(header for header, _ in FIGURES.values())],
+        [
+            (
+                candidate.kind,
+                *(
+                    number(candidate.figures.get(f"{name}_h5"), style)
+                    for name, (_, style) in FIGURES.items()
+                ),
+            )
+            for candidate in report.candidates
+        ],
+    )
+    parts: list[Table | str] = [scheme] if report.scheme else []
+    parts += [candidates, f"Gate: {report.reason}."]
+    if report.champion_version:
+        parts.append(f"Serving: version {report.champion_version} ({report.champion_kind}).")
+    return Result(report.to_dict(), parts)
+
+
+def describe_forecasts(report: "PredictionReport") -> Result:
+    """Each symbol's five days, with the intervals of the last one."""
+    by_symbol: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for forecast in report.latest:
+        by_symbol[str(forecast["source"]), str(forecast["symbol"])].append(forecast)
+    horizons = max((len(forecasts) for forecasts in by_symbol.values()), default=0)
+    days = [f"+{ahead}" for ahead in range(1, horizons + 1)]
+    forecasts = Table(
+        "forecasts",
+        f"Forecast closes by {report.model_kind} (version {report.model_version}), days ahead",
+        ["symbol", "as of", "last", *days, f"80 % at +{horizons}", f"95 % at +{horizons}"],
+        [_forecast_row(forecasts) for _, forecasts in sorted(by_symbol.items())],
+        left=2,
+        more="… and {} more symbols; they are in ml.forecasts.",
+    )
+    warnings = []
+    if report.unseen:
+        warnings.append(
+            f"Not forecast, because version {report.model_version} was not trained on it: "
+            f"{', '.join(report.unseen)}. Run 'weekahead train'."
+        )
+    if report.stale:
+        warnings.append(f"Too old to forecast from: {', '.join(report.stale)}.")
+    line = f"{report.new} of {report.forecasts} forecasts are new in the ledger."
+    return Result(report.to_dict(), (forecasts, line), warnings)
+
+
+def describe_score(report: "ScoreReport") -> Result:
+    """Realised figures by version and horizon."""
+    drift = f"Feature drift: {len(report.drifted)} of {len(report.drift)} features."
+    nothing = "No forecast has come due yet; simulate some: weekahead predict --as-of A..B"
+    realised = Table(
+        "realised",
+        "Realised: errors below 1 beat the last price, or drift",
+        ["version", "days ahead", "dates", "MAE/last", "MAE/drift", "hit rate", "up", "80 %",
+         "95 %"],
+        [
+            (
+                f"{row.version}{' (simulated)' if row.simulated else ''}",
+                row.horizon,
+                row.dates,
+                number(row.relative_mae_last_price, ".4f"),
+                number(row.relative_mae_drift, ".4f"),
+                number(row.hit_rate, ".1%"),
+                number(row.up_share, ".1%"),
+                number(row.coverage_80, ".1%"),
+                number(row.coverage_95, ".1%"),
+            )
+            for row in report.performance
+        ],
+    )  # fmt: skip
+    parts = (realised if report.performance else nothing, drift)
+    return Result(report.to_dict(), parts, report.warnings, exit_code=report.exit_code)
+
+
+def describe_maintenance(reports: "Sequence[MaintenanceReport]") -> Result:
+    """The lake before and after."""
+    tables = Table(
+        "tables",
+        "The lake before → after",
+        ["table", "files", "KiB", "snapshots", "objects", "orphans deleted"],
+        [
+            (
+                report.table,
+                f"{report.before.files} → {report.after.files}",
+                f"{report.before.bytes // 1024} → {report.after.bytes // 1024}",
+                f"{report.before.snapshots} → {report.after.snapshots}",
+                f"{report.before.objects} → {report.after.objects}",
+                report.orphans_deleted,
+            )
+            for report in reports
+        ],
+    )
+    skipped = [f"{r.table}: {r.skipped}; run it again later." for r in reports if r.skipped]
+    return Result([report.to_dict() for report in reports], (tables,), skipped)
+
+
+def champion_figures(report: "TrainingReport") -> Mapping[str, float]:
+    """Walk-forward figures of what serves; empty when they are unknown."""
+    for candidate in report.candidates:
+        if candidate.kind == report.champion_kind:
+            return candidate.figures
+    return {}
+
+
+def number(value: float | None, style: str) -> str:
+    """A figure as text; empty when it is unknown or not a number."""
+    return "" if value is None or value != value else format(value, style)
+
+
+def _counts(counts: Any) -> tuple[str, ...]:
+    return tuple(f"{getattr(counts, name):,}" for name in COUNTS)
+
+
+def _landed_line(report: "IngestReport") -> tuple[str, ...]:
+    counts = report.tables.get("raw.quotes")
+    if not counts:
+        return ()
+    told = [f"{getattr(counts, name):,} {name}" for name in COUNTS if getattr(counts, name)]
+    return (f"Quotes from {report.source}: {', '.join(told)}.",)
+
+
+def _champion(report: "TrainingReport") -> tuple[str, ...]:
+    relative = number(champion_figures(report).get("mae_vs_last_price_h5"), ".4f")
+    return (
+        f"Serving: version {report.champion_version} ({report.champion_kind}); its error at 5 days "
+        f"is {relative} of the last price's, out of sample.",
+        f"Gate: {report.reason}.",
+    )
+
+
+def _forecast_row(forecasts: list[Mapping[str, Any]]) -> list[str]:
+    ordered = sorted(forecasts, key=lambda forecast: int(forecast["horizon"]))
+    last = ordered[-1]
+    return [
+        str(last["symbol"]),
+        str(last["as_of_date"]),
+        f"{last['last_close']:.2f}",
+        *(f"{forecast['point']:.2f}" for forecast in ordered),
+        *(f"{last[f'lower_{level}']:.2f}–{last[f'upper_{level}']:.2f}" for level in (80, 95)),
+    ]
