@@ -57,13 +57,13 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     from catalog.connect import ensure_tables, open_catalog
     from deploy.local import running
     from lakehouse.landing.ingest import IngestRequest, ingest
-    from lakehouse.warehouse.setup import prepare
+    from lakehouse.warehouse.client import attach_lake
     from lakehouse.warehouse.transform import transform
 
     with running(_settings(tmp_path_factory.mktemp("pipeline"))) as settings:
         ensure_tables(open_catalog(settings.catalog, settings.s3))
         ingest(settings, IngestRequest(source="sample"))
-        prepare(settings)
+        attach_lake(settings)
         transform(settings)
         yield settings
 

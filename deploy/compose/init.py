@@ -11,7 +11,7 @@ from deploy.local.deployments import register
 from deploy.local.seaweedfs import allow_reader
 from lakehouse.home import open_home
 from lakehouse.settings import load_settings
-from lakehouse.warehouse.setup import prepare
+from lakehouse.warehouse.client import attach_lake
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     print("lake: tables")
     ensure_tables(open_catalog(settings.catalog, settings.s3))
     print("warehouse: databases and the lake")
-    prepare(settings)
+    attach_lake(settings)
     register(settings, open_home(settings.home))
 
 

@@ -21,6 +21,7 @@ from lakehouse.errors import ServiceError, SettingsError
 from lakehouse.home import load_secrets, open_home
 from lakehouse.locks import only_holder
 from lakehouse.settings import Settings
+from lakehouse.warehouse.client import attach_lake
 
 log = logging.getLogger("weekahead")
 
@@ -87,8 +88,12 @@ class Stack:
             The settings with the addresses and credentials of these services.
         """
         services = self.lake_and_warehouse(needs) + self.prefect_server(needs)
-        self.ensure(services, lease)
-        models = self.model_server(self.filled(services), needs)
+        started = self.ensure(services, lease)
+        filled = self.filled(services)
+        if {"seaweedfs", "clickhouse"}.intersection(started) and needs >= {LAKE, WAREHOUSE}:
+            # Addresses may have changed, and clients other than ours ask ClickHouse, too.
+            attach_lake(filled)
+        models = self.model_server(filled, needs)
         self.ensure(models, lease)
         return self.filled(services + models)
 
@@ -110,7 +115,7 @@ class Stack:
             return []
         return [mlflow.service(filled, self.home, self.secrets)]
 
-    def ensure(self, services: Sequence[Service], lease: IO[str] | None = None) -> None:
+    def ensure(self, services: Sequence[Service], lease: IO[str] | None = None) -> list[str]:
         """Have these services running as described, and wait until they answer.
 
         Args:
@@ -118,17 +123,20 @@ class Stack:
             lease: The caller's; with it, a service that another command may be using is left
                 as it is. Without it, the caller is alone.
 
+        Returns:
+            Names of those that were started.
+
         Raises:
             ServiceError: One does not start; the message holds its log's tail.
         """
         if not services:
-            return
+            return []
         self.manager.start()
         programs = self.manager.programs()
         alone = lease is None or only_holder(lease)
         wanted = [s for s in services if not self._runs(s, programs.get(s.name), alone)]
         if not wanted:
-            return
+            return []
         log.info("starting %s", ", ".join(service.name for service in wanted))
         for service in wanted:
             # So that its own ports are free again.
@@ -146,6 +154,7 @@ class Stack:
         for service in wanted:
             if service.after_start:
                 service.after_start(ports[service.name])
+        return [service.name for service in wanted]
 
     def _runs(self, service: Service, program: Program | None, alone: bool) -> bool:
         """Whether the service answers, and runs as it should as far as that can be changed now."""

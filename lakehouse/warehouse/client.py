@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from lakehouse.errors import ServiceError, SettingsError
 from lakehouse.settings import Settings
 from lakehouse.settings.clickhouse import ClickHouseSettings
+from lakehouse.warehouse.attachment import prepare
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -17,8 +18,14 @@ CONNECT_SECONDS = 10
 QUERY_SECONDS = 1800
 
 
+# Lakes that this process has attached already.
+_attached: set[str] = set()
+
+
 def connect(settings: Settings, role: Role = "writer") -> "Client":
-    """Open a connection; usable from several threads at once.
+    """Open the warehouse; usable from several threads at once.
+
+    The first opening for writing attaches the lake, if it is known and attached otherwise.
 
     Args:
         settings: Says where ClickHouse is and holds the accounts.
@@ -28,6 +35,25 @@ def connect(settings: Settings, role: Role = "writer") -> "Client":
         SettingsError: There is no address, or it is not one.
         ServiceError: ClickHouse does not answer, or refuses the account.
     """
+    lake = f"{settings.clickhouse.url} {settings.catalog!r} {settings.s3!r}"
+    if role != "reader" and settings.catalog.uri and lake not in _attached:
+        attach_lake(settings)
+        _attached.add(lake)
+    return _open(settings, role)
+
+
+def attach_lake(settings: Settings) -> None:
+    """Create the warehouse's databases and attach the lake as it is now; repeating it is cheap.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer (asked only where ClickHouse cannot ask).
+        ServiceError: ClickHouse does not answer, or refuses a statement.
+    """
+    with _open(settings, "admin") as client:
+        prepare(client, settings)
+
+
+def _open(settings: Settings, role: Role) -> "Client":
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import Error
 

@@ -12,10 +12,10 @@ from catalog.snapshots import current_snapshots
 from lakehouse.errors import TransformError
 from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import Role, connect
+from lakehouse.warehouse.attachment import LAYERS
+from lakehouse.warehouse.client import Role, attach_lake, connect
 from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
 from lakehouse.warehouse.runner import Invoke, Progress, dbt_state, log_path, run_dbt
-from lakehouse.warehouse.setup import LAYERS, prepare
 from lakehouse.warehouse.state import Build, Snapshots, last_build, record_build, wanted_build
 
 if TYPE_CHECKING:
@@ -167,7 +167,8 @@ def _build(
     invoke: Invoke | None,
 ) -> TransformReport:
     started = time.monotonic()
-    prepare(settings)
+    # Where ClickHouse cannot ask the catalog, a build pins each table as it is now.
+    attach_lake(settings)
     layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
     # The writer's rights end at the warehouse's own databases.
     role: Role = "admin" if databases else "writer"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import Settings
-from lakehouse.warehouse.setup import prepare
+from lakehouse.warehouse.client import attach_lake
 from lakehouse.warehouse.transform import transform
 from tests.benchmarks.test_warehouse import DAYS, SLACK, SYMBOLS, filled_stack
 from tests.e2e.superset_site import SLUGS, browser, load, login, serve
@@ -48,7 +48,7 @@ def test_on_the_sample(scored: Settings, tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_with_many_symbols(tmp_path: Path) -> None:
     with filled_stack(tmp_path, DAYS) as settings:
-        prepare(settings)
+        attach_lake(settings)
         transform(settings, full_refresh=True)
         seconds = opened(settings, tmp_path)
     report(f"{SYMBOLS:,} symbols, {SYMBOLS * DAYS:,} bars", seconds)

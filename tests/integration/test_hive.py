@@ -18,8 +18,7 @@ from catalog.merge import merge
 from catalog.settings import CatalogSettings
 from catalog.tables import CALENDAR
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
-from lakehouse.warehouse.setup import prepare
+from lakehouse.warehouse.client import attach_lake, connect
 
 SOURCE = "pinned"
 
@@ -75,13 +74,13 @@ def test_a_warehouse_follows_the_lake_to_another_kind_of_catalog(
             query = "select engine from system.databases where name = 'lake'"
             return str(client.command(query))
 
-    prepare(stack)
+    attach_lake(stack)
     assert engine() == "DataLakeCatalog"
-    prepare(signed)
+    attach_lake(signed)
     assert engine() == "Atomic"
     with connect(signed, role="writer") as client:
         assert client.query("select count() from lake.`raw.quotes`").result_rows
-    prepare(stack)
+    attach_lake(stack)
     assert engine() == "DataLakeCatalog"
 
 

@@ -16,10 +16,9 @@ from catalog.tables import GATE_DECISIONS
 from deploy.local.stack import exclusive
 from lakehouse.errors import ServiceError, TransformError
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.warehouse.client import attach_lake, connect
 from lakehouse.warehouse.docs import generate, serve
 from lakehouse.warehouse.runner import common_arguments, dbt_environment
-from lakehouse.warehouse.setup import prepare
 from lakehouse.warehouse.transform import LEDGER, changed_sources, refresh, transform
 from tests.integration.warehouse.market import Market
 
@@ -191,7 +190,7 @@ def test_the_lake_is_attached_once(stack: Settings, built: Market) -> None:
     with connect(stack, "admin") as client:
         query = "SELECT uuid, comment FROM system.databases WHERE name = 'lake'"
         before = client.query(query).result_rows
-        prepare(stack)
+        attach_lake(stack)
         assert client.query(query).result_rows == before
         assert client.query("SELECT count() FROM lake.`raw.quotes`").result_rows[0][0] > 0
     with connect(stack, "reader") as client, pytest.raises(DatabaseError):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from catalog.clickhouse import EXPERIMENTAL_SETTINGS, lake_database, pinned_tables
 from lakehouse.errors import ServiceError
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -15,23 +14,26 @@ LAKE = "lake"
 LAYERS = ("staging", "intermediate", "marts")
 
 
-def prepare(settings: Settings) -> None:
+def prepare(client: "Client", settings: Settings) -> None:
     """Create what is missing in ClickHouse and attach the lake; repeating it is cheap.
 
     The lake is attached anew only when its address or credentials have changed, as those of the
     embedded services may from one start to the next.
 
+    Args:
+        client: Of the administrator.
+        settings: Where the lake is.
+
     Raises:
         CatalogUnavailable: The catalog does not answer (asked only where ClickHouse cannot ask).
-        ServiceError: ClickHouse does not answer, or refuses a statement.
+        ServiceError: ClickHouse refuses a statement.
     """
-    with connect(settings, role="admin") as client:
-        for layer in LAYERS:
-            _run(client, f"CREATE DATABASE IF NOT EXISTS `{layer}`", f"create database {layer}")
-        if settings.catalog.engines_can_log_in:
-            _attach_catalog(client, settings)
-        else:
-            _attach_tables(client, settings)
+    for layer in LAYERS:
+        _run(client, f"CREATE DATABASE IF NOT EXISTS `{layer}`", f"create database {layer}")
+    if settings.catalog.engines_can_log_in:
+        _attach_catalog(client, settings)
+    else:
+        _attach_tables(client, settings)
 
 
 def _attach_catalog(client: "Client", settings: Settings) -> None:
