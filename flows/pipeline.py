@@ -16,8 +16,7 @@ from flows.parameters import (
     StartParameter,
     SymbolsParameter,
 )
-from lakehouse.results import describe_run
-from lakehouse.usecases import PipelineReport
+from lakehouse.results import PipelineReport, describe_run
 
 FLUSH_SECONDS = 5
 T = TypeVar("T")

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from lakehouse.forecasting.scoring import ScoreReport
     from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.request import IngestReport
-    from lakehouse.usecases import PipelineReport
     from lakehouse.warehouse.transform import TransformReport
 
 COUNTS = ("new", "corrected", "unchanged", "rejected", "flagged")
@@ -66,7 +65,34 @@ class Result:
     exit_code: int = 0
 
 
-def describe_run(report: "PipelineReport") -> Result:
+@dataclass(frozen=True)
+class PipelineReport:
+    """What each stage did; None where there was nothing to do."""
+
+    ingested: "IngestReport"
+    transformed: "TransformReport | None"
+    trained: "TrainingReport"
+    predicted: "PredictionReport"
+    scored: "ScoreReport"
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a symbol failed, else 0."""
+        return self.ingested.exit_code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "ingest": self.ingested.to_dict(),
+            "transform": self.transformed.to_dict() if self.transformed else None,
+            "train": self.trained.to_dict(),
+            "predict": self.predicted.to_dict(),
+            "score": self.scored.to_dict(),
+            "exit_code": self.exit_code,
+        }
+
+
+def describe_run(report: PipelineReport) -> Result:
     """The forecasts, what they are worth, and where to look further."""
     landed = describe_ingest(report.ingested)
     forecasts = describe_forecasts(report.predicted)

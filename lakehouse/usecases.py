@@ -28,33 +28,6 @@ log = logging.getLogger("weekahead")
 Execute = Callable[..., list[Any]]
 
 
-@dataclass(frozen=True)
-class PipelineReport:
-    """What each stage did; None where there was nothing to do."""
-
-    ingested: "IngestReport"
-    transformed: "TransformReport | None"
-    trained: "TrainingReport"
-    predicted: "PredictionReport"
-    scored: "ScoreReport"
-
-    @property
-    def exit_code(self) -> int:
-        """1 when a symbol failed, else 0."""
-        return self.ingested.exit_code
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "ingest": self.ingested.to_dict(),
-            "transform": self.transformed.to_dict() if self.transformed else None,
-            "train": self.trained.to_dict(),
-            "predict": self.predicted.to_dict(),
-            "score": self.scored.to_dict(),
-            "exit_code": self.exit_code,
-        }
-
-
 def ingest(settings: Settings, request: "IngestRequest") -> "IngestReport":
     """Bring quotes and corporate actions from a source into the lake."""
     from lakehouse.landing.ingest import ingest as land

@@ -8,6 +8,7 @@ was killed, and whenever.
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -180,8 +181,16 @@ class Manager:
                     rpc.addProcessGroup(name)
                 rpc.startProcess(name, False)
 
-    def halt(self, name: str) -> None:
-        """Stop a service and wait for its end; one that does not run is fine."""
+    def halt(self, name: str, *, kill: int = 0) -> None:
+        """Stop a service and wait for its end; one that does not run is fine.
+
+        Args:
+            name: The service.
+            kill: Its process, when it does not answer: that one is not asked to stop.
+        """
+        if kill:
+            with suppress(ProcessLookupError):
+                os.killpg(kill, signal.SIGKILL)
         with suppress(Fault), self._call() as rpc:
             rpc.stopProcess(name)
 

@@ -140,7 +140,9 @@ class Stack:
         log.info("starting %s", ", ".join(service.name for service in wanted))
         for service in wanted:
             # So that its own ports are free again.
-            self.manager.halt(service.name)
+            program = programs.get(service.name)
+            hung = program and program.alive and not service.ready(self.state.ports[service.name])
+            self.manager.halt(service.name, kill=program.pid if program and hung else 0)
         preferred = {service.name: service.preferred for service in wanted}
         ports = choose_ports(
             {service.name: service.ports for service in wanted}, preferred | self.state.ports
@@ -165,7 +167,7 @@ class Stack:
             if alone:
                 return False
             log.warning("%s keeps its settings while another command is using it", service.name)
-        patience = max(2.0, HUNG_SECONDS - program.seconds if alone else self._timeout)
+        patience = max(2.0, HUNG_SECONDS * service.patience - program.seconds)
         deadline = time.monotonic() + patience
         while not service.ready(ports):
             if time.monotonic() > deadline:

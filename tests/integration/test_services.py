@@ -1,6 +1,5 @@
 """The embedded services: started, shared, recovered, stopped. Real processes throughout."""
 
-import json
 import os
 import signal
 import socket
@@ -8,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,12 +16,14 @@ from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
 from catalog.connect import ensure_tables, open_catalog
 from deploy.local import LAKE, running
+from deploy.local.manager import Manager
 from lakehouse.errors import HomeError, ServiceError, SettingsError
 from lakehouse.home import load_secrets, open_home
 from lakehouse.settings import Settings
 
 HOLD = """
 import sys, time
+from collections.abc import Callable
 from pathlib import Path
 from deploy.local import LAKE, running
 from lakehouse.settings import load_settings
@@ -63,7 +65,15 @@ def end(command: subprocess.Popen[str]) -> None:
 
 
 def pid_of(home: Path, service: str) -> int:
-    return int(json.loads((home / "run" / "services.json").read_text())[service]["pid"])
+    opened = open_home(home)
+    return Manager(opened, load_secrets(opened)).programs()[service].pid
+
+
+def eventually(happens: Callable[[], bool], within: float) -> None:
+    deadline = time.monotonic() + within
+    while not happens():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
 
 
 def alive(pid: int) -> bool:
@@ -128,9 +138,10 @@ def test_many_commands_at_once_share_one_process(home: Path) -> None:
     ]
     answers = {command.stdout.readline() for command in commands if command.stdout}
     assert len(answers) == 1
+    pid = pid_of(home, "seaweedfs")
     for command in commands:
         end(command)
-    assert not alive(pid_of(home, "seaweedfs"))
+    assert not alive(pid)
 
 
 def test_sigterm_stops_the_services_too(home: Path) -> None:
@@ -150,6 +161,23 @@ def test_a_killed_command_leaves_services_that_the_next_one_joins_and_stops(home
     with running(settings_of(home), needs=frozenset({LAKE})):
         assert pid_of(home, "seaweedfs") == pid
     assert not alive(pid)
+
+
+def test_services_of_a_killed_command_end_by_themselves(home: Path) -> None:
+    command = hold(home)
+    pid = pid_of(home, "seaweedfs")
+    command.kill()
+    command.wait()
+    eventually(lambda: not alive(pid), 30)
+
+
+def test_a_crashed_service_comes_back_by_itself(home: Path) -> None:
+    with running(settings_of(home), needs=frozenset({LAKE})) as settings:
+        pid = pid_of(home, "seaweedfs")
+        psutil.Process(pid).kill()
+        eventually(lambda: pid_of(home, "seaweedfs") not in (0, pid), 30)
+        with running(settings_of(home), needs=frozenset({LAKE})):
+            open_catalog(settings.catalog, settings.s3)
 
 
 def test_a_killed_service_is_replaced_and_has_its_data(home: Path) -> None:
@@ -229,9 +257,7 @@ def test_a_service_that_does_not_start_shows_the_end_of_its_log(home: Path) -> N
     data.mkdir(parents=True)
     (data / "filerldb2").write_text("not a directory")
     with (
-        pytest.raises(
-            ServiceError, match=r"(?s)seaweedfs ended with code .*The end of .*filerldb2"
-        ),
+        pytest.raises(ServiceError, match=r"(?s)seaweedfs does not start.*The end of .*filerldb2"),
         running(settings_of(home), needs=frozenset({LAKE})),
     ):
         raise AssertionError("it must not get here")
@@ -276,5 +302,5 @@ def test_what_has_an_address_is_not_started(home: Path) -> None:
     started = time.monotonic()
     with running(elsewhere) as settings:
         assert settings.clickhouse.url == "http://127.0.0.1:3"
-    assert not (home / "run" / "services.json").exists()
+    assert not (home / "run" / "supervisor.conf").exists()
     assert time.monotonic() - started < 5
