@@ -41,25 +41,30 @@ def running(settings: Settings, *, needs: frozenset[str] = DATA) -> Iterator[Set
         ServiceError: A service does not start; the message holds its log's tail.
         SettingsError: Only one half of an address pair is set.
     """
+    with using(settings) as (stack, lease), ExitStack() as scope:
+        with exclusive(stack.home.run / "start.lock"):
+            filled = stack.provide(needs, lease)
+        if PREFECT in needs:
+            scope.enter_context(prefect.pointed_to(filled))
+        yield filled
+
+
+@contextmanager
+def using(settings: Settings) -> Iterator[tuple[Stack, IO[str]]]:
+    """Hold the lease of a home's services; the last to let go of it stops them, unless up."""
     home = open_home(settings.home)
     start_lock = home.run / "start.lock"
     with (home.run / "lease.lock").open("a") as lease:
-        stack = None
+        with exclusive(start_lock):
+            fcntl.flock(lease, fcntl.LOCK_SH)
+            # Under the lock: the first commands on a new home must agree on the secrets.
+            stack = Stack(settings)
         try:
-            with exclusive(start_lock):
-                fcntl.flock(lease, fcntl.LOCK_SH)
-                # Under the lock: the first commands on a new home must agree on the secrets.
-                stack = Stack(settings)
-                filled = stack.provide(needs, lease)
-            with ExitStack() as scope:
-                if PREFECT in needs:
-                    scope.enter_context(prefect.pointed_to(filled))
-                yield filled
+            yield stack, lease
         finally:
-            if stack:
-                with exclusive(start_lock):
-                    if only_holder(lease) and not Stack(settings).state.up:
-                        stack.stop()
+            with exclusive(start_lock):
+                if only_holder(lease) and not Stack(settings).state.up:
+                    stack.stop()
 
 
 def up(settings: Settings, parts: Sequence[str] = ()) -> None:

@@ -12,8 +12,8 @@ import yaml
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from deploy.local import superset
-from deploy.local.service import choose_ports, start, stop
-from lakehouse.home import Home, load_secrets, open_home
+from deploy.local.lifecycle import using
+from lakehouse.home import Home
 from lakehouse.settings import Settings
 from tests.e2e.superset_api import SECONDS, Api
 
@@ -48,19 +48,15 @@ class Site:
 @contextmanager
 def serve(settings: Settings) -> Iterator[Site]:
     """Superset with our assets, installed and started."""
-    home = open_home(settings.home)
-    secrets = load_secrets(home)
-    superset.install(home, print)
-    site = Site(settings, home, secrets, "")
-    site.prepare()
-    (service,) = superset.services(settings, home, secrets)
-    ports = choose_ports({service.name: service.ports}, {})[service.name]
-    running = start(service, ports, home.logs / "superset.log", timeout=120)
-    site.url = f"http://127.0.0.1:{ports['http']}"
-    try:
+    with using(settings) as (stack, _):
+        superset.install(stack.home)
+        site = Site(settings, stack.home, stack.secrets, "")
+        site.prepare()
+        services = superset.services(settings, stack.home, stack.secrets)
+        stack.ensure(services)
+        site.url = f"http://127.0.0.1:{stack.state.ports[superset.NAME]['http']}"
         yield site
-    finally:
-        stop(running)
+        stack.manager.forget(superset.NAME)
 
 
 @contextmanager

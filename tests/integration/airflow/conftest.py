@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.local import airflow
-from deploy.local.service import HOST, Service, choose_ports, stop, tail
-from lakehouse.home import Home, load_secrets, open_home
+from deploy.local import airflow, prefect
+from deploy.local.lifecycle import using
+from deploy.local.service import Service
+from lakehouse.home import Home, open_home
 from lakehouse.settings import Settings
-from tests.integration.airflow.world import HERE, World, answers, await_that, has_worker
+from tests.integration.airflow.world import HERE, World, await_that, has_worker
 
 
 @pytest.fixture(scope="session")
@@ -25,69 +26,40 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="session")
 def world(airflow_home: Home) -> Iterator[World]:
     """Prefect's server and worker, and the four processes of Airflow."""
-    home, secrets = airflow_home, load_secrets(airflow_home)
-    ports = choose_ports({"prefect": {"api": 0}, "worker": {}, airflow.API_SERVER: {"api": 0}}, {})
-    url = f"http://{HOST}:{ports['prefect']['api']}/api"
-    settings = Settings(
-        home=home.path,
-        prefect={"api_url": url, "auth_string": f"weekahead:{secrets['prefect']}"},
-        _env_file=None,
-    )  # type: ignore[call-arg, arg-type]
-    variables = {
-        "PREFECT_HOME": str(home.data("prefect")),
-        "PREFECT_API_URL": url,
-        "PREFECT_SERVER_API_AUTH_STRING": f"weekahead:{secrets['prefect']}",
-        "PREFECT_API_AUTH_STRING": f"weekahead:{secrets['prefect']}",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
-    }
-    world = World(
-        home=home,
-        prefect_url=url,
-        airflow_url=f"http://{HOST}:{ports[airflow.API_SERVER]['api']}",
-        secrets=secrets,
-        ports=ports,
-    )
-    command = [sys.executable, "-m", "prefect"]
-    world.services["prefect"] = Service(
-        name="prefect",
-        ports={"api": 0},
-        command=lambda port: [
-            *(*command, "server", "start", "--no-services"),
-            *(f"--host={HOST}", f"--port={port['api']}"),
-        ],
-        ready=lambda _: answers(f"{url}/health"),
-        environment=variables,
-    )
-    world.services["worker"] = Service(
-        name="worker",
-        ports={},
-        command=lambda _: [*command, "worker", "start", "--pool=light", "--type=process"],
-        ready=lambda _: has_worker(world),
-        environment=variables,
-    )
-    try:
-        world.start("prefect")
-        world.start("worker")
+    home = airflow_home
+    settings = Settings(home=home.path, services={"start_timeout_seconds": 180}, _env_file=None)  # type: ignore[call-arg, arg-type]
+    with using(settings) as (stack, _):
+        world = World(stack)
+        world.start(prefect.short_lived(settings, home, stack.secrets))
+        filled = stack.filled([world.services["prefect"]])
+        variables = prefect.client_environment(filled) | {
+            "PREFECT_HOME": str(home.data("prefect")),
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+        }
+        world.start(
+            Service(
+                name="worker",
+                ports={},
+                command=lambda _: [
+                    *(sys.executable, "-m", "prefect"),
+                    *("worker", "start", "--pool=light", "--type=process"),
+                ],
+                ready=lambda _: has_worker(world),
+                environment=variables,
+            )
+        )
         subprocess.run(
             [sys.executable, str(HERE / "light_flows.py")],
             check=True,
             env=os.environ | variables,
         )
-        airflow.prepare(settings, home, secrets)
+        airflow.prepare(filled, home, stack.secrets)
         (airflow.dag_folder(home) / "cases.py").symlink_to(HERE / "light_dags.py")
-        for service in airflow.services(settings, home, secrets):
-            world.services[service.name] = service
-            world.ports.setdefault(service.name, {})
-            world.start(service.name)
+        for service in airflow.services(filled, home, stack.secrets):
+            world.start(service)
         await_that(
             lambda: world.airflow("GET", "/dags?dag_id_pattern=impatient")["total_entries"],
             "the DAGs are known",
             90,
         )
         yield world
-    finally:
-        for running in reversed(list(world.processes.values())):
-            stop(running)
-        for name in world.services:
-            print(tail(home.logs / f"{name}.log"))

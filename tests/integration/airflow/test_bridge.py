@@ -9,40 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import airflow, environments
-from deploy.local.service import HOST, Service, choose_ports, start, stop
+from deploy.local import PREFECT, airflow, environments, running
 from lakehouse.home import Home
-from tests.integration.airflow.world import answers
+from lakehouse.settings import Settings
 
-AUTH = "bridge:not-a-secret"
 OLDEST = airflow.BRIDGE / "tests" / "oldest.txt"
 
 
 @pytest.fixture(scope="module")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server without a worker: the tests report what a worker would."""
-    home = tmp_path_factory.mktemp("prefect")
-    ports = choose_ports({"prefect": {"api": 0}}, {})["prefect"]
-    url = f"http://{HOST}:{ports['api']}/api"
-    server = Service(
-        name="prefect",
-        ports={"api": 0},
-        command=lambda port: [
-            *(sys.executable, "-m", "prefect", "server", "start", "--no-services"),
-            *(f"--host={HOST}", f"--port={port['api']}"),
-        ],
-        ready=lambda _: answers(f"{url}/health"),
-        environment={
-            "PREFECT_HOME": str(home),
-            "PREFECT_SERVER_API_AUTH_STRING": AUTH,
-            "PREFECT_API_AUTH_STRING": AUTH,
-        },
-    )
-    running = start(server, ports, home / "prefect.log", timeout=180)
-    try:
-        yield url
-    finally:
-        stop(running)
+    settings = Settings(home=tmp_path_factory.mktemp("prefect"), _env_file=None)  # type: ignore[call-arg]
+    with running(settings, needs=frozenset({PREFECT})) as filled:
+        assert filled.prefect.auth_string
+        os.environ["BRIDGE_PREFECT_AUTH"] = filled.prefect.auth_string.get_secret_value()
+        yield str(filled.prefect.api_url)
 
 
 def test_newest_airflow(airflow_home: Home, prefect_url: str, tmp_path: Path) -> None:
@@ -83,7 +64,6 @@ def _run_tests(programs: Path, prefect_url: str, tmp_path: Path, *options: str) 
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "BRIDGE_PREFECT_URL": prefect_url,
-            "BRIDGE_PREFECT_AUTH": AUTH,
             "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
             "PYTHONPATH": "",
         },

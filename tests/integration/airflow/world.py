@@ -10,38 +10,48 @@ import httpx
 import psutil
 
 from deploy.local import airflow
-from deploy.local.service import Running, Service, start
-from lakehouse.home import Home
+from deploy.local.service import HOST, Service
+from deploy.local.stack import Stack
 
 HERE = Path(__file__).parent
-START_SECONDS = 180.0
 
 
 @dataclass
 class World:
     """Both systems, and what the tests do with them."""
 
-    home: Home
-    prefect_url: str
-    airflow_url: str
-    secrets: dict[str, str]
+    stack: Stack
     services: dict[str, Service] = field(default_factory=dict)
-    ports: dict[str, dict[str, int]] = field(default_factory=dict)
-    processes: dict[str, Running] = field(default_factory=dict)
 
-    def start(self, name: str) -> None:
-        log = self.home.logs / f"{name}.log"
-        service = self.services[name]
-        self.processes[name] = start(service, self.ports[name], log, timeout=START_SECONDS)
+    def start(self, *services: Service | str) -> None:
+        """Have services running, by their description or, later, by name."""
+        wanted = [self.services[s] if isinstance(s, str) else s for s in services]
+        self.services |= {service.name: service for service in wanted}
+        self.stack.ensure(wanted)
 
     def kill(self, name: str) -> None:
-        """As kill -9 of the process and all that it has started."""
-        process = self.processes.pop(name).process()
-        assert process is not None
+        """As kill -9 of the process and all that it has started; it stays down."""
+        process = psutil.Process(self.stack.manager.programs()[name].pid)
         family = [process, *process.children(recursive=True)]
         for each in family:
             each.kill()
         psutil.wait_procs(family, 10)
+        self.stack.manager.halt(name)
+
+    def url(self, name: str) -> str:
+        return f"http://{HOST}:{self.stack.state.ports[name]['api']}"
+
+    @property
+    def prefect_url(self) -> str:
+        return f"{self.url('prefect')}/api"
+
+    @property
+    def airflow_url(self) -> str:
+        return self.url(airflow.API_SERVER)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return self.stack.secrets
 
     def prefect(self, method: str, path: str, body: Any = None) -> Any:
         response = httpx.request(
@@ -124,13 +134,6 @@ def await_that(condition: Callable[[], Any], what: str, timeout: float) -> Any:
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
         time.sleep(0.5)
     return found
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=3).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def has_worker(world: World) -> bool:
