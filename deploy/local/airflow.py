@@ -45,7 +45,7 @@ def install(home: Home) -> Path:
         The directory with its programs.
 
     Raises:
-        ServiceError: uv or a package cannot be had.
+        ServiceError: A package cannot be had.
     """
     return environments.build(
         environments.directory(home, NAME),

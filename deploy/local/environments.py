@@ -2,17 +2,17 @@
 
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from deploy.local.service import tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home
-from lakehouse.settings import PROJECT_ROOT
 
 log = logging.getLogger("weekahead")
 # The locks hold for it; another one that is installed beside ours is found by uv.
@@ -44,8 +44,7 @@ def build(
         The directory with its programs.
 
     Raises:
-        ServiceError: There is no uv, or the packages cannot be had; the message holds the log's
-            tail.
+        ServiceError: The packages cannot be had; the message holds the log's tail.
     """
     programs = target / "bin"
     mark = target / MARK
@@ -53,7 +52,7 @@ def build(
     if built_from(target) == wanted:
         return programs
     log.info("installing %s (once; a minute or so, plus the download)", target.name)
-    uv = _uv()
+    uv = find_uv_bin()
     # Made in place, because scripts in it hold its path; half an environment has no mark.
     mark.unlink(missing_ok=True)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,15 +71,6 @@ def built_from(target: Path) -> str:
     """A hash of what the environment was made of; empty if it is not complete."""
     mark = target / MARK
     return mark.read_text() if mark.is_file() else ""
-
-
-def _uv() -> str:
-    # `uv run` names itself in the environment; `make` may have installed one in the checkout.
-    candidates = [os.environ.get("UV"), shutil.which("uv"), str(PROJECT_ROOT / ".uv/bin/uv")]
-    for candidate in candidates:
-        if candidate and Path(candidate).is_file():
-            return candidate
-    raise ServiceError("uv is needed to install this: run 'pip install uv', then try again.")
 
 
 def _python() -> str:

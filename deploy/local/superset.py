@@ -44,7 +44,7 @@ def install(home: Home) -> Path:
         The directory with its programs.
 
     Raises:
-        ServiceError: uv or a package cannot be had.
+        ServiceError: A package cannot be had.
     """
     return environments.build(
         environment(home), REQUIREMENTS, log_file=home.logs / "superset-install.log"

@@ -2,7 +2,7 @@
 
 import click
 
-from flows.cli import options, remote, show
+from flows.cli import by_worker, options, show
 
 
 @click.command()
@@ -10,7 +10,7 @@ from flows.cli import options, remote, show
     "--strict", is_flag=True, help="End with code 1 when something is outside its limits."
 )
 @options.as_json
-@remote.option("score")
+@by_worker.option("score")
 def score(strict: bool, machine: bool) -> int:
     """Compare every past forecast with what happened, and measure feature drift.
 

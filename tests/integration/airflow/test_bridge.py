@@ -1,13 +1,13 @@
 """The bridge's own tests, in environments with the oldest and the newest Airflow."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from deploy.local import PREFECT, airflow, environments, running
 from lakehouse.home import Home
@@ -33,7 +33,7 @@ def test_newest_airflow(airflow_home: Home, prefect_url: str, tmp_path: Path) ->
 
 def test_oldest_airflow(prefect_url: str, tmp_path: Path) -> None:
     programs = tmp_path / "env" / "bin"
-    uv = os.environ.get("UV") or shutil.which("uv") or ".uv/bin/uv"
+    uv = find_uv_bin()
     subprocess.run(
         [uv, "venv", "--quiet", f"--python={sys.executable}", programs.parent], check=True
     )
@@ -50,7 +50,7 @@ def _run_tests(programs: Path, prefect_url: str, tmp_path: Path, *options: str) 
     home.mkdir()
     pytest_of_env = [programs / "python", "-m", "pytest"]
     if subprocess.run([*pytest_of_env, "--version"], capture_output=True).returncode:
-        uv = os.environ.get("UV") or shutil.which("uv") or ".uv/bin/uv"
+        uv = find_uv_bin()
         subprocess.run(
             [uv, "pip", "install", "--quiet", f"--python={programs / 'python'}", "pytest>=8,<10"],
             check=True,

@@ -2,12 +2,12 @@
 
 import click
 
-from flows.cli import options, remote, show
+from flows.cli import by_worker, options, show
 
 
 @click.command()
 @options.as_json
-@remote.option("maintain")
+@by_worker.option("maintain")
 def maintain(machine: bool) -> int:
     """Keep the lake small: compact small files, expire old snapshots, delete orphan files.
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from flows.cli import options, remote, show
+from flows.cli import by_worker, options, show
 
 
 @click.command()
 @options.quotes
 @click.option("--force", is_flag=True, help="Train although nothing has changed.")
 @options.as_json
-@remote.option("weekahead")
+@by_worker.option("weekahead")
 def run(
     source: str | None,
     symbols: tuple[str, ...] | None,
@@ -67,7 +67,7 @@ def _as_flow(name: str, machine: bool, **parameters: Any) -> int:
 @click.command()
 @options.quotes
 @options.as_json
-@remote.option("ingest")
+@by_worker.option("ingest")
 def ingest(
     source: str | None,
     symbols: tuple[str, ...] | None,
@@ -95,7 +95,7 @@ def ingest(
 @click.option("--full-refresh", is_flag=True, help="Build everything anew.")
 @click.option("--force", is_flag=True, help="Build although nothing has changed.")
 @options.as_json
-@remote.option("transform")
+@by_worker.option("transform")
 def transform(full_refresh: bool, force: bool, machine: bool) -> int:
     """Build the marts and features in ClickHouse with dbt, and test them."""
     from flows.cli.context import perform
@@ -107,7 +107,7 @@ def transform(full_refresh: bool, force: bool, machine: bool) -> int:
 @click.option("--force", is_flag=True, help="Train although nothing has changed.")
 @click.option("--dry-run", is_flag=True, help="Decide, but promote nothing.")
 @options.as_json
-@remote.option("train")
+@by_worker.option("train")
 def train(force: bool, dry_run: bool, machine: bool) -> int:
     """Validate the candidates, register the best, and let the gate decide what serves.
 
@@ -136,7 +136,7 @@ def _on_dask() -> bool:
 )
 @click.option("--symbols", type=options.SymbolsType(), help="Only these symbols.")
 @options.as_json
-@remote.option("predict")
+@by_worker.option("predict")
 def predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, machine: bool
 ) -> int:
