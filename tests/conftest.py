@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import Settings
+from tests.homes import copied, make_run, prepared, settings_of
 
 # Telemetry stays off, and settings of the developer's shell do not reach the tests.
 for name in list(os.environ):
@@ -23,8 +24,47 @@ os.environ.update(
 BACKFILLED = (date(2012, 10, 1), date(2012, 12, 31))
 
 
-def _settings(home: Path, **sections: object) -> Settings:
-    return Settings(home=home, _env_file=None, **sections)  # type: ignore[call-arg, arg-type]
+# Which tests share a test process: those with the same fixture, or of the same folder. What takes
+# longest starts first.
+GROUPS = (
+    ("airflow", "integration/airflow"),
+    ("main", "integration/test_pipeline"),
+    ("stack", "integration/test_local_stack"),
+    ("scored", "scored"),
+    ("superset", "e2e"),
+    ("forecasting", "integration/forecasting"),
+    ("chserver", "integration/chserver"),
+    ("services", "integration/test_services"),
+    ("warehouse", "integration/warehouse"),
+    ("warehouse", "stack"),
+    ("lake", "lake"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for ``--dist loadgroup``, so that each service starts once."""
+    ranks = {}
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        for rank, (group, sign) in enumerate(GROUPS):
+            if sign in fixtures or f"tests/{sign}" in item.nodeid:
+                item.add_marker(pytest.mark.xdist_group(group))
+                ranks[item] = rank
+                break
+    items.sort(key=lambda item: ranks.get(item, len(GROUPS)))
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "templates"
+
+
+@pytest.fixture(scope="session")
+def run_home(templates: Path) -> Path:
+    """A home after ``weekahead run``; copy it, do not use it."""
+    return prepared(templates / "run" / "home", make_run)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +75,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
     # An address for the warehouse, so that no warehouse is started.
     home = tmp_path_factory.mktemp("lake")
-    with running(_settings(home, clickhouse={"url": "http://127.0.0.1:9"})) as settings:
+    with running(settings_of(home, clickhouse={"url": "http://127.0.0.1:9"})) as settings:
         ensure_tables(open_catalog(settings.catalog, settings.s3))
         yield settings
 
@@ -46,35 +86,26 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     from catalog.connect import ensure_tables, open_catalog
     from deploy.local import running
 
-    with running(_settings(tmp_path_factory.mktemp("stack"))) as settings:
+    with running(settings_of(tmp_path_factory.mktemp("stack"))) as settings:
         ensure_tables(open_catalog(settings.catalog, settings.s3))
         yield settings
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A stack of its own in which the sample is ingested and transformed."""
-    from catalog.connect import ensure_tables, open_catalog
+def pipeline(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Settings]:
+    """A stack of its own in which the sample is ingested and transformed, and drift serves."""
     from deploy.local import running
-    from lakehouse.landing.ingest import IngestRequest, ingest
-    from lakehouse.warehouse.client import attach_lake
-    from lakehouse.warehouse.transform import transform
 
-    with running(_settings(tmp_path_factory.mktemp("pipeline"))) as settings:
-        ensure_tables(open_catalog(settings.catalog, settings.s3))
-        ingest(settings, IngestRequest(source="sample"))
-        attach_lake(settings)
-        transform(settings)
+    home = copied(run_home, tmp_path_factory.mktemp("pipeline") / "home")
+    with running(settings_of(home)) as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
 def scored(pipeline: Settings) -> Settings:
-    """The pipeline with a champion, its forecasts, and a quarter of forecasts that came due."""
+    """The pipeline with a quarter of forecasts that came due."""
     from lakehouse import usecases
 
-    usecases.train(pipeline)
-    usecases.predict(pipeline)
-    usecases.predict(pipeline, as_of=BACKFILLED)
+    usecases.predict(pipeline, as_of=BACKFILLED, publish=False)
     usecases.score(pipeline)
     return pipeline

@@ -6,8 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,65 +19,23 @@ import pytest
 
 from catalog.connect import open_catalog
 from deploy.local import running
-from deploy.local.manager import MARK
 from deploy.local.reaper import Server
 from flows.alerts import STALE
 from lakehouse.home import load_secrets, open_home
-from lakehouse.settings import Settings
+from tests.homes import call, copied, eventually, marked, pids, settings_of, start
 
-WEEKAHEAD = Path(sys.executable).parent / "weekahead"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 BASE = {"seaweedfs", "clickhouse", "prefect", "mlflow", "worker", "reaper"}
 
 
-def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [WEEKAHEAD, *arguments],
-        env=os.environ | {"WEEKAHEAD_HOME": str(home)},
-        cwd=home.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def call(home: Path, *arguments: str, code: int = 0) -> str:
-    command = start(home, *arguments)
-    out, err = command.communicate(timeout=500)
-    assert command.returncode == code, f"{command.returncode}\n{out}\n{err}"
-    assert "Traceback" not in err, err
-    return out
-
-
 def up(home: Path) -> dict[str, dict[str, Any]]:
-    return {service["name"]: service for service in json.loads(call(home, "up", "--json"))}
-
-
-def marked(home: Path) -> list[psutil.Process]:
-    """Every living process of this home's stack."""
-    mark = load_secrets(open_home(home))["stack_mark"]
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def eventually(happens: Callable[[], Any], within: float) -> float:
-    """Wait until it is true; the seconds that took."""
-    started = time.monotonic()
-    while not happens():
-        assert time.monotonic() - started < within, "it did not happen in time"
-        time.sleep(0.5)
-    return time.monotonic() - started
+    return {service["name"]: service for service in json.loads(call(home, "up", "--json").stdout)}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("local") / "home"
+def home(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Path]:
+    """What ``weekahead run`` has left: the newcomer's second command is ``up``."""
+    path = copied(run_home, tmp_path_factory.mktemp("local") / "home")
     yield path
     call(path, "down")
 
@@ -137,7 +94,7 @@ def test_everything_is_ready_and_a_second_up_changes_nothing(
     assert {name: service["pid"] for name, service in again.items()} == {
         name: service["pid"] for name, service in first.items()
     }
-    assert json.loads(call(home, "status", "--json"))[0]["state"] == "ready"
+    assert json.loads(call(home, "status", "--json").stdout)[0]["state"] == "ready"
 
 
 def test_nothing_listens_beyond_loopback_and_no_secret_is_public(
@@ -169,8 +126,9 @@ def test_servers_ask_for_a_login(first: dict[str, Any], service: str, port: str,
 
 
 def test_commands_use_the_stack_and_leave_it_up(home: Path, first: dict[str, Any]) -> None:
-    out = json.loads(call(home, "run", "--symbols", "AAPL", "--json"))
-    assert out["ingest"]["tables"]["raw.quotes"]["new"] == 3270
+    for use_case in ("predict", "run"):
+        out = json.loads(call(home, use_case, "--json").stdout)
+        assert out.get("predict", out)["new"] == 0
     assert {p.pid for p in marked(home)} >= {service["pid"] for service in first.values()}
 
 
@@ -181,6 +139,7 @@ def test_a_remote_run_is_followed_to_its_end(home: Path, server: Server) -> None
     result = json.loads(out)
     assert result["state"] == "Completed"
     assert "AAPL: 9 bars" in err
+    assert result["result"]["symbols"]["AAPL"]["unchanged"] == 9
     assert read_run(server, result["run_id"])["parameters"]["symbols"] == ["AAPL"]
 
 
@@ -234,7 +193,9 @@ def test_killed_worker_and_flow_become_crashed_and_free_their_slots(
     home: Path, server: Server, waiting_run: tuple[str, psutil.Process]
 ) -> None:
     run_id, flow = waiting_run
-    worker = next(s for s in json.loads(call(home, "status", "--json")) if s["name"] == "worker")
+    worker = next(
+        s for s in json.loads(call(home, "status", "--json").stdout) if s["name"] == "worker"
+    )
     psutil.Process(worker["pid"]).kill()
     flow.kill()
     eventually(lambda: read_run(server, run_id)["state_type"] == "CRASHED", 60)
@@ -247,10 +208,10 @@ def test_the_next_run_after_a_crash_completes_without_doubled_rows(
 ) -> None:
     run_id = trigger(server, "ingest", symbols=["AAPL"])
     eventually(lambda: read_run(server, run_id)["state_type"] == "COMPLETED", 240)
-    with running(Settings(home=home, _env_file=None)) as settings:  # type: ignore[call-arg]
+    with running(settings_of(home)) as settings:
         table = open_catalog(settings.catalog, settings.s3).load_table("raw.quotes")
         rows = table.scan(selected_fields=("symbol", "trade_date")).to_arrow()
-    assert rows.num_rows == 3270 == len(set(zip(*rows.to_pydict().values(), strict=True)))
+    assert rows.num_rows == 12_154 == len(set(zip(*rows.to_pydict().values(), strict=True)))
 
 
 def test_cancelling_ends_the_process(
@@ -316,7 +277,7 @@ def test_no_secret_reaches_prefects_database_or_the_logs(home: Path, first: dict
 
 
 def test_doctor_finds_nothing_wrong_and_names_what_is(home: Path, first: dict[str, Any]) -> None:
-    findings = json.loads(call(home, "doctor", "--json"))
+    findings = json.loads(call(home, "doctor", "--json").stdout)
     assert not [found for found in findings if found["level"] == "problem"]
     assert {found["area"] for found in findings} >= {
         "versions", "disk", "credentials", "stack", "catalog", "freshness", "runs",
@@ -326,7 +287,7 @@ def test_doctor_finds_nothing_wrong_and_names_what_is(home: Path, first: dict[st
     try:
         (problem,) = (
             found
-            for found in json.loads(call(home, "doctor", "--json", code=1))
+            for found in json.loads(call(home, "doctor", "--json", code=1).stdout)
             if found["level"] == "problem"
         )
         assert str(secrets) in problem["what"]
@@ -353,7 +314,10 @@ def test_down_leaves_nothing_and_touches_nobody_else(home: Path, first: dict[str
         call(home, "down")
         assert not marked(home)
         assert other.poll() is None
-        assert "was not up" in call(home, "down")
+        # And back to commands that bring their own services, on the same ports or on others.
+        assert json.loads(call(home, "run", "--json").stdout)["predict"]["new"] == 0
+        assert not marked(home)
+        assert "was not up" in call(home, "down").stdout
         call(home, "status", code=1)
     finally:
         other.kill()

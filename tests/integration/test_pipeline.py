@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -23,50 +21,28 @@ from catalog.snapshots import current_snapshots
 from deploy.local import running
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect as connect_clickhouse
+from tests.homes import call, copied, eventually, marked, pids, result_of, settings_of, start
 
 BARS = {"AAPL": 3270, "FB": 196, "GOOG": 2148, "IBM": 3270, "MSFT": 3270}
 PRICES = ("open", "high", "low", "close", "volume")
-WEEKAHEAD = Path(sys.executable).parent / "weekahead"
 FORECAST_KEY = ("symbol", "as_of_date", "horizon")
 
 
-def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [WEEKAHEAD, *arguments],
-        env=os.environ | {"WEEKAHEAD_HOME": str(home)} | environment,
-        cwd=home.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def call(
-    home: Path, *arguments: str, code: int = 0, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    command = start(home, *arguments, **environment)
-    out, err = command.communicate(timeout=400)
-    assert command.returncode == code, f"{command.returncode}\n{out}\n{err}"
-    assert "Traceback" not in err, err
-    return subprocess.CompletedProcess(arguments, code, out, err)
-
-
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("main") / "home"
+def home(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Path:
+    return copied(run_home, tmp_path_factory.mktemp("main") / "home")
 
 
 @pytest.fixture(scope="module")
 def first(home: Path) -> dict[str, Any]:
     """The result of the first run."""
-    result: dict[str, Any] = json.loads(call(home, "run", "--json").stdout)
-    return result
+    return result_of(home)
 
 
 @pytest.fixture(scope="module")
 def up(home: Path, first: dict[str, Any]) -> Iterator[Settings]:
     """The services, up again after the first run."""
-    with running(Settings(home=home, _env_file=None)) as settings:  # type: ignore[call-arg]
+    with running(settings_of(home)) as settings:
         yield settings
 
 
@@ -277,22 +253,6 @@ def test_broken_settings_taken_ports_and_unusable_homes_are_named(tmp_path: Path
     assert f"Port {port}" in named.stderr
 
 
-def pids(home: Path) -> dict[str, int]:
-    try:
-        state = json.loads((home / "run" / "services.json").read_text())
-    except FileNotFoundError:
-        return {}
-    return {name: entry["pid"] for name, entry in state.items()}
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that only waits to be reaped does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def wait_for(command: subprocess.Popen[str], text: str) -> None:
     assert command.stderr is not None
     seen = []
@@ -314,14 +274,13 @@ def hurt(home: Path, service: str, moment: str, *arguments: str) -> tuple[int, s
     wait_for(command, moment)
     psutil.Process(pids(home)[service]).kill()
     _, err = command.communicate(timeout=300)
-    assert not any(alive(pid) for pid in pids(home).values())
+    assert not marked(home)
     return command.returncode, err
 
 
 def test_a_run_outlives_a_lake_that_is_killed_during_the_ingest(killed_home: Path) -> None:
     code, err = hurt(killed_home, "seaweedfs", "AAPL: ", "run")
     assert code == 0, err
-    assert "starting seaweedfs" in err
 
 
 def test_a_warehouse_that_is_killed_fails_the_build_clearly(killed_home: Path) -> None:
@@ -335,7 +294,7 @@ def test_the_run_after_the_kills_ends_in_the_same_state(
 ) -> None:
     result = json.loads(call(killed_home, "run", "--json").stdout)
     assert result["train"]["data_digest"] == first["train"]["data_digest"]
-    with running(Settings(home=killed_home, _env_file=None)) as settings:  # type: ignore[call-arg]
+    with running(settings_of(killed_home)) as settings:
         assert quotes(settings).equals(quotes(up))
         values = [
             [{k: row[k] for k in (*FORECAST_KEY, "point", "lower_80", "upper_95")} for row in rows]
@@ -348,13 +307,12 @@ def test_ctrl_c_stops_everything_and_loses_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     command = start(home, "ingest")
     wait_for(command, "starting")
-    while "seaweedfs" not in pids(home):
-        time.sleep(0.05)
+    eventually(lambda: "seaweedfs" in pids(home), 30)
     command.send_signal(signal.SIGINT)
     _, err = command.communicate(timeout=60)
     assert command.returncode == 130
     assert "Interrupted" in err
-    assert not any(alive(pid) for pid in pids(home).values())
+    assert not marked(home)
 
 
 def test_two_runs_at_once_leave_one_copy(tmp_path: Path) -> None:
@@ -364,7 +322,7 @@ def test_two_runs_at_once_leave_one_copy(tmp_path: Path) -> None:
     results = [command.communicate(timeout=400) for command in commands]
     for command, (_, err) in zip(commands, results, strict=True):
         assert command.returncode == 0, err
-    with running(Settings(home=home, _env_file=None)) as settings:  # type: ignore[call-arg]
+    with running(settings_of(home)) as settings:
         assert quotes(settings).num_rows == 12_154
         ledger = forecasts(settings)
         serving = {json.loads(out)["train"]["champion_version"] for out, _ in results}

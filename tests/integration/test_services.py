@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,10 +15,9 @@ from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
 from catalog.connect import ensure_tables, open_catalog
 from deploy.local import LAKE, running
-from deploy.local.manager import Manager
 from lakehouse.errors import HomeError, ServiceError, SettingsError
 from lakehouse.home import load_secrets, open_home
-from lakehouse.settings import Settings
+from tests.homes import alive, eventually, pids, settings_of
 
 HOLD = """
 import sys, time
@@ -38,10 +36,6 @@ with running(load_settings(), needs=frozenset({LAKE})) as settings:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
-
-
-def settings_of(home: Path, **sections: object) -> Settings:
-    return Settings(home=home, _env_file=None, **sections)  # type: ignore[call-arg, arg-type]
 
 
 def hold(home: Path) -> subprocess.Popen[str]:
@@ -65,19 +59,7 @@ def end(command: subprocess.Popen[str]) -> None:
 
 
 def pid_of(home: Path, service: str) -> int:
-    opened = open_home(home)
-    return Manager(opened, load_secrets(opened)).programs()[service].pid
-
-
-def eventually(happens: Callable[[], bool], within: float) -> None:
-    deadline = time.monotonic() + within
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return pids(home).get(service, 0)
 
 
 def test_services_answer_on_loopback_only_and_end_with_the_command(home: Path) -> None:

@@ -1,0 +1,121 @@
+"""Homes that tests start from, and commands on them, as a person gives them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deploy.local.manager import MARK, Manager
+from lakehouse.home import load_secrets, open_home
+from lakehouse.locks import exclusive
+from lakehouse.settings import Settings
+
+WEEKAHEAD = Path(sys.executable).parent / "weekahead"
+
+
+def settings_of(home: Path, **sections: object) -> Settings:
+    """Settings of a home that heed no file of the developer's."""
+    return Settings(home=home, _env_file=None, **sections)  # type: ignore[call-arg, arg-type]
+
+
+def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Begin a command on a home."""
+    return subprocess.Popen(
+        [WEEKAHEAD, *arguments],
+        env=os.environ | {"WEEKAHEAD_HOME": str(home)} | environment,
+        cwd=home.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def call(
+    home: Path, *arguments: str, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, which has to have this code and no traceback."""
+    command = start(home, *arguments, **environment)
+    out, err = command.communicate(timeout=500)
+    assert command.returncode == code, f"{command.returncode}\n{out}\n{err}"
+    assert "Traceback" not in err, err
+    return subprocess.CompletedProcess(arguments, code, out, err)
+
+
+def prepared(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A home that is made once, whichever test process needs it first.
+
+    Args:
+        folder: Its place, the same for all processes.
+        make: Makes what is to be in it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder.with_suffix(".lock")):
+        done = folder.with_suffix(".done")
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
+def copied(template: Path, home: Path) -> Path:
+    """A copy of a home that nothing runs on; what the template holds stays as it is."""
+    shutil.copytree(template, home, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+    return home
+
+
+def make_run(home: Path) -> None:
+    """What ``weekahead run`` leaves on a fresh home, and its result in ``result.json``."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    (result := home.parent / "result.json").write_text(call(home, "run", "--json").stdout)
+    result.replace(home / "result.json")
+
+
+def result_of(home: Path) -> dict[str, Any]:
+    """The result of the run that a home was prepared with."""
+    result: dict[str, Any] = json.loads((home / "result.json").read_text())
+    return result
+
+
+def pids(home: Path) -> dict[str, int]:
+    """Processes of a home's services, by name."""
+    opened = open_home(home)
+    programs = Manager(opened, load_secrets(opened)).programs()
+    return {name: program.pid for name, program in programs.items() if program.pid}
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def marked(home: Path) -> list[psutil.Process]:
+    """Every living process of this home's services."""
+    mark = load_secrets(open_home(home))["stack_mark"]
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def eventually(happens: Callable[[], Any], within: float) -> float:
+    """Wait until it is true; the seconds that took."""
+    started = time.monotonic()
+    while not happens():
+        assert time.monotonic() - started < within, "it did not happen in time"
+        time.sleep(0.2)
+    return time.monotonic() - started
