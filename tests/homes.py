@@ -67,7 +67,9 @@ def prepared(folder: Path, make: Callable[[Path], None]) -> Path:
 
 def copied(template: Path, home: Path) -> Path:
     """A copy of a home that nothing runs on; what the template holds stays as it is."""
-    shutil.copytree(template, home, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+    shutil.copytree(
+        template, home, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "*.lock")
+    )
     return home
 
 

@@ -22,7 +22,7 @@ from deploy.local import running
 from deploy.local.reaper import Server
 from flows.alerts import STALE
 from lakehouse.home import load_secrets, open_home
-from tests.homes import call, copied, eventually, marked, pids, settings_of, start
+from tests.homes import call, copied, eventually, marked, settings_of, start
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 BASE = {"seaweedfs", "clickhouse", "prefect", "mlflow", "worker", "reaper"}
