@@ -82,8 +82,12 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_uri(self) -> str:
-        """MLflow's address; a database file under the home when none is set."""
-        return self.mlflow.tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+        """MLflow's address: its server, else its database, which is a file under the home."""
+        if self.mlflow.tracking_uri:
+            return self.mlflow.tracking_uri
+        if self.mlflow.database_url:
+            return self.mlflow.database_url.get_secret_value()
+        return f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
 
 
 def load_settings(**overrides: Any) -> Settings:

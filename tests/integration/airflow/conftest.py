@@ -1,65 +1,65 @@
-"""A real Airflow and a real Prefect server with a worker, shared by the tests of this folder."""
+"""The local stack with Airflow, on what a run has left, shared by the tests of this folder."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.local import airflow, prefect
-from deploy.local.lifecycle import using
+from deploy.local.lifecycle import described, using
 from deploy.local.service import Service
 from lakehouse.home import Home, open_home
-from lakehouse.settings import Settings
+from tests.homes import call, copied, settings_of
 from tests.integration.airflow.world import HERE, World, await_that, has_worker
 
 
 @pytest.fixture(scope="session")
-def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home directory with Airflow installed as its lock file says."""
-    home = open_home(tmp_path_factory.mktemp("airflow"))
+def airflow_home(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Home:
+    """A home after a run, with Airflow installed as its lock file says."""
+    home = open_home(copied(run_home, tmp_path_factory.mktemp("airflow") / "home"))
     airflow.install(home)
     return home
 
 
 @pytest.fixture(scope="session")
 def world(airflow_home: Home) -> Iterator[World]:
-    """Prefect's server and worker, and the four processes of Airflow."""
+    """The stack with Airflow, and a worker of light flows beside its own."""
     home = airflow_home
-    settings = Settings(home=home.path, services={"start_timeout_seconds": 180}, _env_file=None)  # type: ignore[call-arg, arg-type]
-    with using(settings) as (stack, _):
-        world = World(stack)
-        world.start(prefect.short_lived(settings, home, stack.secrets))
-        filled = stack.filled([world.services["prefect"]])
-        variables = prefect.client_environment(filled) | {
-            "PREFECT_HOME": str(home.data("prefect")),
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-        }
-        world.start(
-            Service(
-                name="worker",
-                ports={},
-                command=lambda _: [
-                    *(sys.executable, "-m", "prefect"),
-                    *("worker", "start", "--pool=light", "--type=process"),
-                ],
-                ready=lambda _: has_worker(world),
-                environment=variables,
+    dags = airflow.dag_folder(home)
+    dags.mkdir(parents=True)
+    (dags / "cases.py").symlink_to(HERE / "light_dags.py")
+    call(home.path, "up", "--with", "airflow")
+    try:
+        with using(settings_of(home.path)) as (stack, _):
+            services = {service.name: service for service in described(stack)}
+            world = World(stack, services)
+            variables = prefect.client_environment(stack.filled([services["prefect"]])) | {
+                "PREFECT_HOME": str(home.data("light-worker")),
+                "PREFECT_WORKER_QUERY_SECONDS": "1",
+            }
+            command = [sys.executable, "-m", "prefect"]
+            world.start(
+                Service(
+                    name="light-worker",
+                    ports={},
+                    command=lambda _: [*command, "worker", "start", "--pool=light"],
+                    ready=lambda _: has_worker(world),
+                    environment=variables,
+                    prepare=lambda _: subprocess.run(
+                        [sys.executable, str(HERE / "light_flows.py")],
+                        check=True,
+                        env=os.environ | variables,
+                    ),
+                )
             )
-        )
-        subprocess.run(
-            [sys.executable, str(HERE / "light_flows.py")],
-            check=True,
-            env=os.environ | variables,
-        )
-        airflow.prepare(filled, home, stack.secrets)
-        (airflow.dag_folder(home) / "cases.py").symlink_to(HERE / "light_dags.py")
-        for service in airflow.services(filled, home, stack.secrets):
-            world.start(service)
-        await_that(
-            lambda: world.airflow("GET", "/dags?dag_id_pattern=impatient")["total_entries"],
-            "the DAGs are known",
-            90,
-        )
-        yield world
+            await_that(
+                lambda: world.airflow("GET", "/dags?dag_id_pattern=impatient")["total_entries"],
+                "the DAGs are known",
+                90,
+            )
+            yield world
+    finally:
+        call(home.path, "down")

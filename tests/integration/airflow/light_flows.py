@@ -1,7 +1,6 @@
-"""Light flows with the names and parameters of the platform's deployments."""
+"""A light flow for what happens between Airflow and Prefect, whatever the flow does."""
 
 import time
-from datetime import date
 
 from prefect import flow
 
@@ -14,42 +13,15 @@ def case(seconds: float = 0.0, fail: str = "") -> None:
         raise ValueError(fail)
 
 
-@flow(name="ingest")
-def ingest(
-    source: str | None = "sample",
-    symbols: list[str] | None = None,
-    start: date | None = None,
-    end: date | None = None,
-) -> None:
-    """Nothing but parameters."""
-
-
-@flow(name="transform")
-def transform(full_refresh: bool = False) -> None:
-    """Nothing but parameters."""
-
-
-@flow(name="predict")
-def predict(symbols: list[str] | None = None) -> None:
-    """Nothing but parameters."""
-
-
-@flow(name="score")
-def score(strict: bool = False) -> None:
-    """Nothing but parameters."""
-
-
 if __name__ == "__main__":
     from pathlib import Path
 
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+
     here = Path(__file__)
-    for each, name in (
-        (case, "case"),
-        (ingest, "ingest"),
-        (transform, "transform"),
-        (predict, "predict"),
-        (score, "score"),
-    ):
-        each.from_source(str(here.parent), f"{here.name}:{name}").deploy(
-            name, work_pool_name="light", build=False, push=False, print_next_steps=False
-        )
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="light", type="process"))
+    case.from_source(str(here.parent), f"{here.name}:case").deploy(
+        "case", work_pool_name="light", build=False, push=False, print_next_steps=False
+    )

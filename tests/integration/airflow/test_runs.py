@@ -1,9 +1,11 @@
 """Airflow starts Prefect runs, follows them, and both agree on how they ended."""
 
+import json
 import time
 
 import pytest
 
+from tests.homes import call
 from tests.integration.airflow.world import World, await_that
 
 OUTAGE_SECONDS = 60
@@ -23,7 +25,7 @@ def test_daily_dag_runs_its_stages_in_order(world: World) -> None:
         "a scheduled run",
         30,
     )
-    world.await_task("weekahead_daily", run_id, "success", task_id="score", timeout=180)
+    world.await_task("weekahead_daily", run_id, "success", task_id="score", timeout=300)
     world.airflow("PATCH", "/dags/weekahead_daily", {"is_paused": True})
 
     runs = {run["labels"]["airflow.task_id"]: run for run in world.runs(run_id)}
@@ -36,6 +38,9 @@ def test_daily_dag_runs_its_stages_in_order(world: World) -> None:
     made = world.airflow("GET", "/assets/events?source_dag_id=weekahead_daily")["asset_events"]
     origin = {event["source_task_id"]: event["extra"]["flow_run_id"] for event in made}
     assert origin == {task: run["id"] for task, run in runs.items()}
+    # The same work as that of the command which the home began with: nothing is left to do.
+    again = json.loads(call(world.stack.home.path, "run", "--json").stdout)
+    assert (again["transform"], again["predict"]["new"]) == (None, 0)
 
 
 def test_failure_is_retried_with_a_new_run_and_told(world: World) -> None:
