@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.apis import call_airflow, call_prefect
+
 ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "deploy/compose/no-registry.yml", "tests/compose/quick.yml")
 BASE_IMAGE = os.environ.get("BASE_IMAGE", "weekahead/base:bookworm")
@@ -25,6 +27,7 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 START_SECONDS = 600
 RUN_SECONDS = 600
 BUILD_SECONDS = 1800
+IN_PIPELINE = ("run", "--rm", "--no-deps", "-T", "pipeline")
 PAGES = ("prefect", "mlflow", "superset", "airflow")
 
 
@@ -53,7 +56,11 @@ class Stack:
 
     def pipeline(self, *command: str) -> str:
         """Output of a command in a container of its own, beside the services that run."""
-        return self.compose("run", "--rm", "--no-deps", "-T", "pipeline", *command)
+        return self.compose(*IN_PIPELINE, *command)
+
+    def try_pipeline(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """The same for a command that may fail."""
+        return self.attempt("docker", "compose", *IN_PIPELINE, *command)
 
     def container(self, service: str) -> str:
         """Name of a service's container."""
@@ -114,31 +121,13 @@ class Stack:
 
     def prefect(self, method: str, path: str, body: Any = None) -> Any:
         """Prefect's interface."""
-        answer = httpx.request(
-            method,
-            f"{self.url('prefect')}/api{path}",
-            json=body,
-            auth=self.logins["prefect"],
-            timeout=30,
+        return call_prefect(
+            f"{self.url('prefect')}/api", self.logins["prefect"], method, path, body
         )
-        answer.raise_for_status()
-        return answer.json()
 
     def airflow(self, method: str, path: str, body: Any = None) -> Any:
         """Airflow's interface."""
-        user, password = self.logins["airflow"]
-        login = {"username": user, "password": password}
-        token = httpx.post(f"{self.url('airflow')}/auth/token", json=login, timeout=30)
-        token.raise_for_status()
-        answer = httpx.request(
-            method,
-            f"{self.url('airflow')}/api/v2{path}",
-            json=body,
-            headers={"Authorization": f"Bearer {token.json()['access_token']}"},
-            timeout=30,
-        )
-        assert answer.is_success, answer.text
-        return answer.json()
+        return call_airflow(self.url("airflow"), self.logins["airflow"], method, path, body)
 
     # --- runs and what they leave ----------------------------------------------------------------
 

@@ -91,8 +91,7 @@ def test_concurrent_commits_lose_nothing_and_double_nothing(hive: Stack) -> None
 
 
 def test_the_lock_of_a_killed_writer_does_not_stay(hive: Stack) -> None:
-    command = ("docker", "compose", "run", "--rm", "--no-deps", "-T", "pipeline", "python3", "-c")
-    killed = hive.attempt(*command, KILLED)
+    killed = hive.try_pipeline("python3", "-c", KILLED)
     assert killed.returncode == 9, killed.stderr
     hive.pipeline("python3", "-c", WRITER.format(commits=1), "later")
     assert count(hive, "raw.calendar where source = 'later'", "duckdb") == 1

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset
@@ -13,13 +13,21 @@ from weekahead_airflow.operator import PrefectDeploymentOperator
 # The time zone of the exchange whose close the DAGs wait for.
 TIMEZONE = os.environ.get("WEEKAHEAD_AIRFLOW_TIMEZONE", "America/New_York")
 
-DEFAULT_ARGS: dict[str, Any] = {
-    "owner": "weekahead",
-    # Prefect retries what a retry may mend; these are for a lost worker, server or machine.
-    "retries": 2,
-    "retry_delay": timedelta(minutes=1),
-    "retry_exponential_backoff": True,
-    "max_retry_delay": timedelta(minutes=15),
+DAG_OPTIONS: dict[str, Any] = {
+    "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+    "catchup": False,
+    # Two writers at once would only wait for each other.
+    "max_active_runs": 1,
+    "default_args": {
+        "owner": "weekahead",
+        # Prefect retries what a retry may mend; these are for a lost worker, server or machine.
+        "retries": 2,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+    },
+    "render_template_as_native_obj": True,
+    "tags": ["weekahead", "prefect"],
 }
 
 

@@ -12,6 +12,7 @@ import psutil
 from deploy.local import airflow
 from deploy.local.service import HOST, Service
 from deploy.local.stack import Stack
+from tests.apis import call_airflow, call_prefect
 
 HERE = Path(__file__).parent
 
@@ -54,32 +55,12 @@ class World:
         return self.stack.secrets
 
     def prefect(self, method: str, path: str, body: Any = None) -> Any:
-        response = httpx.request(
-            method,
-            f"{self.prefect_url}{path}",
-            json=body,
-            auth=("weekahead", self.secrets["prefect"]),
-            timeout=30,
-        )
-        response.raise_for_status()
-        return response.json()
+        login = ("weekahead", self.secrets["prefect"])
+        return call_prefect(self.prefect_url, login, method, path, body)
 
     def airflow(self, method: str, path: str, body: Any = None) -> Any:
-        response = httpx.request(
-            method,
-            f"{self.airflow_url}/api/v2{path}",
-            json=body,
-            headers={"Authorization": f"Bearer {self.token()}"},
-            timeout=30,
-        )
-        assert response.is_success, response.text
-        return response.json() if response.content else None
-
-    def token(self) -> str:
-        body = {"username": airflow.USER, "password": self.secrets["airflow"]}
-        answer = httpx.post(f"{self.airflow_url}/auth/token", json=body, timeout=30)
-        answer.raise_for_status()
-        return str(answer.json()["access_token"])
+        login = (airflow.USER, self.secrets["airflow"])
+        return call_airflow(self.airflow_url, login, method, path, body)
 
     def trigger(self, dag_id: str, **conf: Any) -> str:
         body = {"logical_date": None, "conf": conf}

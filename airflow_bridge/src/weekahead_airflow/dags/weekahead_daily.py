@@ -1,13 +1,13 @@
 """After each trading day: quotes, marts, forecasts and scores, each by its Prefect deployment."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
 from weekahead_airflow.compat import CronTriggerTimetable
 from weekahead_airflow.deadline import late_after
 from weekahead_airflow.pipeline import (
-    DEFAULT_ARGS,
+    DAG_OPTIONS,
     INGEST,
     PREDICT,
     SCORE,
@@ -21,13 +21,6 @@ with DAG(
     doc_md=__doc__,
     # The night after each trading day, when the evening session has ended, too.
     schedule=CronTriggerTimetable("30 0 * * 2-6", timezone=TIMEZONE),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    # Two writers at once would only wait for each other.
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
-    tags=["weekahead", "prefect"],
     params={
         "source": Param(
             None,
@@ -61,6 +54,7 @@ with DAG(
             False, type="boolean", title="Build all marts anew", description="Slow; seldom needed."
         ),
     },
+    **DAG_OPTIONS,
     **late_after(timedelta(hours=3)),
 ) as dag:
     ingest = INGEST.task(

@@ -1,24 +1,18 @@
 """Each weekend: fresh marts, then candidates are trained and have to beat the champion."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
 from weekahead_airflow.compat import CronTriggerTimetable
 from weekahead_airflow.deadline import late_after
-from weekahead_airflow.pipeline import DEFAULT_ARGS, TIMEZONE, TRAIN, TRANSFORM
+from weekahead_airflow.pipeline import DAG_OPTIONS, TIMEZONE, TRAIN, TRANSFORM
 
 with DAG(
     dag_id="weekahead_weekly_training",
     description="Training and the promotion gate, through Prefect",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("0 6 * * 6", timezone=TIMEZONE),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
-    tags=["weekahead", "prefect"],
     params={
         "force": Param(
             False,
@@ -33,6 +27,7 @@ with DAG(
             description="Train and judge, but leave the champion in place.",
         ),
     },
+    **DAG_OPTIONS,
     **late_after(timedelta(hours=6)),
 ) as dag:
     transform = TRANSFORM.task({})
