@@ -1,5 +1,6 @@
 """Training's candidates and folds as Prefect tasks: on threads by default, on Dask by a setting."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -44,5 +45,7 @@ def _runner(settings: ForecastSettings) -> TaskRunner[Any]:
             "host": "127.0.0.1",
             # The dashboard would listen beyond loopback.
             "dashboard_address": None,
+            # Workers that are closed complain of each other; what fails is raised here anyway.
+            "silence_logs": logging.CRITICAL,
         }
     )

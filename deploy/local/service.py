@@ -84,6 +84,14 @@ def choose_ports(
     return ports
 
 
+def is_free(port: int) -> bool:
+    """Whether a service could listen there now."""
+    listener = _bind(port)
+    if listener:
+        listener.close()
+    return listener is not None
+
+
 def _bind(port: int) -> socket.socket | None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # As servers do: a connection in TIME_WAIT does not make a port taken.

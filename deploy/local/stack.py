@@ -8,14 +8,17 @@ kernel frees both when a process dies, however it dies.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO
+
+import psutil
 
 from deploy.local import clickhouse, mlflow, prefect, seaweedfs
 from deploy.local.addresses import fill
 from deploy.local.manager import Manager, Program
-from deploy.local.service import Service, choose_ports, tail
+from deploy.local.service import Service, choose_ports, is_free, tail
 from deploy.local.state import Ports, State, load_state
 from lakehouse.errors import ServiceError, SettingsError
 from lakehouse.home import load_secrets, open_home
@@ -28,8 +31,11 @@ log = logging.getLogger("weekahead")
 LAKE, WAREHOUSE, MODELS, PREFECT = "lake", "warehouse", "models", "prefect"
 DATA = frozenset({LAKE, WAREHOUSE, MODELS})
 MAX_STARTS = 3
+MAX_CHOICES = 3
 # One that has run for this long and does not answer hangs.
 HUNG_SECONDS = 15
+# A busy machine may keep an answer waiting.
+LEAST_PATIENCE = 10.0
 
 
 class Stack:
@@ -141,22 +147,45 @@ class Stack:
         for service in wanted:
             # So that its own ports are free again.
             program = programs.get(service.name)
-            hung = program and program.alive and not service.ready(self.state.ports[service.name])
+            hung = program and program.alive and not self.answers(service, program)
             self.manager.halt(service.name, kill=program.pid if program and hung else 0)
-        preferred = {service.name: service.preferred for service in wanted}
-        ports = choose_ports(
-            {service.name: service.ports for service in wanted}, preferred | self.state.ports
-        )
-        self.save(ports=ports)
-        for service in wanted:
-            if service.prepare:
-                service.prepare(ports[service.name])
-        self.manager.launch(wanted, ports)
-        self._await(wanted)
+        for attempt in range(1, MAX_CHOICES + 1):
+            ports = self._choose_ports(wanted)
+            try:
+                self.manager.launch(wanted, ports)
+                self._await(wanted)
+                break
+            except ServiceError:
+                # Between the choice of a port and its use, another program may have taken it.
+                if attempt == MAX_CHOICES or not self._lost_a_port(wanted):
+                    raise
         for service in wanted:
             if service.after_start:
-                service.after_start(ports[service.name])
+                service.after_start(self.state.ports[service.name])
         return [service.name for service in wanted]
+
+    def _choose_ports(self, services: Sequence[Service]) -> Ports:
+        preferred = {service.name: service.preferred for service in services}
+        ports = choose_ports(
+            {service.name: service.ports for service in services}, preferred | self.state.ports
+        )
+        self.save(ports=ports)
+        for service in services:
+            if service.prepare:
+                service.prepare(ports[service.name])
+        return ports
+
+    def _lost_a_port(self, services: Sequence[Service]) -> bool:
+        """Whether one of these, stopped now, could not have a port of its own again."""
+        for service in services:
+            self.manager.halt(service.name)
+        ports = [port for s in services for port in self.state.ports[s.name].values()]
+        return not all(is_free(port) for port in ports)
+
+    def answers(self, service: Service, program: Program) -> bool:
+        """Whether the service answers, and not another program on its port."""
+        ports = self.state.ports.get(service.name, {})
+        return service.ready(ports) and (not ports or _listens(program.pid, ports.values()))
 
     def _runs(self, service: Service, program: Program | None, alone: bool) -> bool:
         """Whether the service answers, and runs as it should as far as that can be changed now."""
@@ -167,9 +196,9 @@ class Stack:
             if alone:
                 return False
             log.warning("%s keeps its settings while another command is using it", service.name)
-        patience = max(2.0, HUNG_SECONDS * service.patience - program.seconds)
+        patience = max(LEAST_PATIENCE, HUNG_SECONDS * service.patience - program.seconds)
         deadline = time.monotonic() + patience
-        while not service.ready(ports):
+        while not self.answers(service, program):
             if time.monotonic() > deadline:
                 if alone:
                     return False
@@ -179,6 +208,8 @@ class Stack:
                     "again; `weekahead down` stops everything."
                 )
             time.sleep(0.1)
+            # One that has crashed has another process by now.
+            program = self.manager.programs().get(service.name, program)
         return True
 
     @property
@@ -200,7 +231,7 @@ class Stack:
                     seen[name].add(program.pid)
                 if program is None or program.state == "FATAL" or len(seen[name]) > MAX_STARTS:
                     raise ServiceError(f"{name} does not start.\n{tail(path)}")
-                if program.alive and service.ready(self.state.ports[name]):
+                if program.alive and self.answers(service, program):
                     del waiting[name]
                 elif time.monotonic() > deadline:
                     raise ServiceError(
@@ -219,3 +250,15 @@ class Stack:
         found = self.manager.stop()
         self.save(up=False, parts=())
         return found
+
+
+def _listens(pid: int, ports: Collection[int]) -> bool:
+    """Whether a process or one of its children listens on one of these ports."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                for connection in member.net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN and connection.laddr.port in ports:
+                        return True
+    return False

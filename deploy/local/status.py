@@ -57,7 +57,7 @@ def status(settings: Settings) -> list[Status]:
         if program is None:
             state = "missing"
         elif program.alive:
-            state = "ready" if service.ready(ports) else "does not answer"
+            state = "ready" if stack.answers(service, program) else "does not answer"
         else:
             state = f"{program.state.lower()} {program.note}".strip()
         login = f"{service.login[0]}, {secrets_file}: {service.login[1]}" if service.login else ""

@@ -1,5 +1,6 @@
 """The embedded services: started, shared, recovered, stopped. Real processes throughout."""
 
+import dataclasses
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ import pytest
 from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
 from catalog.connect import ensure_tables, open_catalog
-from deploy.local import LAKE, running
+from deploy.local import LAKE, WAREHOUSE, running
+from deploy.local.lifecycle import using
 from lakehouse.errors import HomeError, ServiceError, SettingsError
 from lakehouse.home import load_secrets, open_home
 from tests.homes import alive, eventually, pids, settings_of
@@ -23,7 +25,8 @@ HOLD = """
 import sys, time
 from collections.abc import Callable
 from pathlib import Path
-from deploy.local import LAKE, running
+from deploy.local import LAKE, WAREHOUSE, running
+from deploy.local.lifecycle import using
 from lakehouse.settings import load_settings
 import signal
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
@@ -286,3 +289,34 @@ def test_what_has_an_address_is_not_started(home: Path) -> None:
         assert settings.clickhouse.url == "http://127.0.0.1:3"
     assert not (home / "run" / "supervisor.conf").exists()
     assert time.monotonic() - started < 5
+
+
+def test_another_server_on_the_chosen_port_is_not_taken_for_ours(
+    home: Path, tmp_path: Path
+) -> None:
+    """Between the choice of a port and its use, a server that answers all requests takes it."""
+    stranger = subprocess.Popen(
+        [sys.executable, "-m", "http.server", "0", "--bind=127.0.0.1", f"--directory={tmp_path}"]
+    )
+    try:
+        process = psutil.Process(stranger.pid)
+        eventually(lambda: bool(process.net_connections()), 30)
+        taken = process.net_connections()[0].laddr.port
+        (tmp_path / "ping").write_text("Ok.\n")
+        chosen = iter([{"clickhouse": {"http": taken}}])
+
+        with using(settings_of(home)) as (stack, _):
+            (clickhouse,) = stack.lake_and_warehouse(frozenset({WAREHOUSE}))
+
+            def claim(ports: dict[str, int]) -> list[str]:
+                """The first start is told the port that the stranger has taken meanwhile."""
+                first = next(chosen, None)
+                if first:
+                    stack.save(ports=first)
+                return clickhouse.command(first["clickhouse"] if first else ports)
+
+            stack.ensure([dataclasses.replace(clickhouse, command=claim)])
+            assert stack.state.ports["clickhouse"]["http"] != taken
+    finally:
+        stranger.kill()
+        stranger.wait()
