@@ -23,14 +23,14 @@ superset: .venv/.synced ## Start the local stack with Superset and its dashboard
 superset-export: .venv/.synced ## Bring dashboards that were changed in Superset into the repository (ADD=slug: one more)
 	@$(RUN) python -m deploy.local.superset export $(ADD)
 
-test: .venv/.synced ## Install what is needed and run all tests (real services, about 35 minutes)
+test: .venv/.synced ## Install what is needed and run all tests (real services, about 15 minutes)
 	@$(RUN) pytest
 
 test-compose: .venv/.synced ## Build the images and test the whole stack in containers (needs Docker, 15 GB of disk)
-	@$(RUN) pytest tests/compose/test_containers.py -s --timeout=1800 --session-timeout=3600
+	@$(RUN) pytest -n 0 tests/compose/test_containers.py -s --timeout=1800 --session-timeout=3600
 
 test-operations: .venv/.synced ## Backup, restore, passwords, moving in and Hive, in containers (needs Docker)
-	@$(RUN) pytest tests/compose/test_operations.py tests/compose/test_hive.py --timeout=1800
+	@$(RUN) pytest -n 0 tests/compose/test_operations.py tests/compose/test_hive.py --timeout=1800
 
 check: .venv/.synced ## Formatting, lint, types, SQL style, links of the documentation
 	@$(RUN) ruff format --check .
@@ -48,7 +48,7 @@ docs: .venv/.synced ## Build the documentation site in site/ (index.html)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
 
 bench: .venv/.synced ## Measure stages, speed and memory (tests/benchmarks)
-	@$(RUN) pytest tests/benchmarks -s
+	@$(RUN) pytest -n 0 tests/benchmarks -s
 
 clean: ## Remove the environment and caches; .weekahead/ (your data) stays
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site

@@ -27,7 +27,9 @@ BACKFILLED = (date(2012, 10, 1), date(2012, 12, 31))
 # Which tests share a test process: those with the same fixture, or of the same folder. What takes
 # longest starts first.
 GROUPS = (
-    ("airflow", "integration/airflow"),
+    ("airflow", "integration/airflow/test_runs"),
+    ("airflow", "integration/airflow/test_pages"),
+    ("bridge", "integration/airflow/test_bridge"),
     ("main", "integration/test_pipeline"),
     ("stack", "integration/test_local_stack"),
     ("scored", "scored"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from deploy.local.lifecycle import PARTS
 from deploy.local.manager import MARK, Manager
 from lakehouse.home import load_secrets, open_home
 from lakehouse.locks import exclusive
@@ -71,6 +72,14 @@ def copied(template: Path, home: Path) -> Path:
         template, home, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "*.lock")
     )
     return home
+
+
+def shared_environment(home: Path, name: str, templates: Path) -> None:
+    """Give a home Airflow's or Superset's environment, installed once for all homes."""
+    part = PARTS[name]
+    template = prepared(templates / name / "home", lambda path: part.install(open_home(path)))
+    (home / "env").mkdir(mode=0o700, exist_ok=True)
+    (home / "env" / name).symlink_to(template / "env" / name)
 
 
 def make_run(home: Path) -> None:

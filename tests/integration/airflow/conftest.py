@@ -12,16 +12,16 @@ from deploy.local import airflow, prefect
 from deploy.local.lifecycle import described, using
 from deploy.local.service import Service
 from lakehouse.home import Home, open_home
-from tests.homes import call, copied, settings_of
+from tests.homes import call, copied, settings_of, shared_environment
 from tests.integration.airflow.world import HERE, World, await_that, has_worker
 
 
 @pytest.fixture(scope="session")
-def airflow_home(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Home:
+def airflow_home(tmp_path_factory: pytest.TempPathFactory, run_home: Path, templates: Path) -> Home:
     """A home after a run, with Airflow installed as its lock file says."""
-    home = open_home(copied(run_home, tmp_path_factory.mktemp("airflow") / "home"))
-    airflow.install(home)
-    return home
+    home = copied(run_home, tmp_path_factory.mktemp("airflow") / "home")
+    shared_environment(home, airflow.NAME, templates)
+    return open_home(home)
 
 
 @pytest.fixture(scope="session")
