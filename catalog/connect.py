@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
+    CommitFailedException,
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     RESTError,
@@ -96,7 +97,10 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
 
 
 def ensure_tables(catalog: Catalog) -> None:
-    """Create the namespaces and tables that are missing."""
+    """Create the namespaces and tables that are missing, and columns that tables lack.
+
+    A table that an earlier version made gets its new columns; its rows hold nulls there.
+    """
     namespaces = sorted({definition.name.split(".")[0] for definition in TABLES})
     for namespace in namespaces:
         # A second writer may create the same at the same time; both want the same outcome.
@@ -111,6 +115,8 @@ def ensure_tables(catalog: Catalog) -> None:
     for definition in TABLES:
         if definition.name not in existing:
             _create(catalog, definition)
+        else:
+            _add_columns(catalog.load_table(definition.name), definition)
 
 
 def _create(catalog: Catalog, definition: TableDefinition) -> None:
@@ -121,6 +127,23 @@ def _create(catalog: Catalog, definition: TableDefinition) -> None:
             partition_spec=definition.partition,
             properties=TABLE_PROPERTIES,
         )
+
+
+def _add_columns(table: Table, definition: TableDefinition) -> None:
+    known = set(table.schema().column_names)
+    missing = [column for column in definition.schema.fields if column.name not in known]
+    if not missing:
+        return
+    # A second writer may add the same at the same time; both want the same outcome.
+    with suppress(CommitFailedException), table.transaction() as transaction:
+        with transaction.update_schema() as update:
+            for column in missing:
+                update.add_column(column.name, column.field_type)
+        if table.current_snapshot():
+            # Engines read a snapshot by the schema it was made with: this one adds no row, and
+            # has the columns.
+            with transaction.update_snapshot().fast_append():
+                pass
 
 
 def load_table(catalog: Catalog, definition: TableDefinition) -> Table:

@@ -110,6 +110,7 @@ _FORECASTS = _schema(
     feature_snapshot=LONG,
     simulated=BOOL,
     made_at=TIME,
+    drift_point=DOUBLE,
 )
 
 QUOTES = TableDefinition(

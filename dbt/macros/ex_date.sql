@@ -3,7 +3,7 @@
     they settled on the second. Other sources report the ex-date itself. -#}
 {% macro ex_date(source, record_date) -%}
 if(
-    {{ source }} = 'moex' and {{ record_date }} < toDate('2023-07-31'),
+    {{ source }} = 'moex' and {{ record_date }} < toDate32('2023-07-31'),
     {{ record_date }} - if(toDayOfWeek({{ record_date }}) = 1, 3, 1),
     {{ record_date }}
 )

@@ -14,24 +14,48 @@ cityHash64(tuple(
     {{- return(none) -}}
 {%- endmacro %}
 
-{#- The first date of which any symbol's features may differ. -#}
-{% macro earliest_change() -%}
+{#- The first of the dates from which on int_rebuild has symbols rebuilt. Next to a symbol's own
+    date this lets whole years be skipped. -#}
+{% macro earliest(column) -%}
 (
-    select min(first_date)
-    from (
-        select min(features_from) as first_date
-        from {{ ref('int_rebuild') }}
-        where has_new_features
-        having count() > 0
-        union all
-        select min(trade_date) as first_date
-        from {{ ref('int_changed_dates') }}
-        having count() > 0
-    )
+    select min({{ column }})
+    from {{ ref('int_rebuild') }}
+    having count({{ column }}) > 0
 )
 {%- endmacro %}
 
-{#- The first date that is made anew for all symbols. -#}
+{#- The rows of `q` from each symbol's date in int_rebuild, `r`, on. -#}
+{% macro since(column) -%}
+q.trade_date >= r.{{ column }}
+    and q.trade_date >= {{ earliest(column) }}
+{%- endmacro %}
+
+{#- The same of the model's own rows, for `meta.replaces`. -#}
+{% macro rows_since(column) -%}
+trade_date >= {{ earliest(column) }}
+and (source, symbol, trade_date) in (
+    select
+        q.source,
+        q.symbol,
+        q.trade_date
+    from {{ this }} as q
+    inner join {{ ref('int_rebuild') }} as r on q.source = r.source and q.symbol = r.symbol
+    where {{ since(column) }}
+)
+{%- endmacro %}
+
+{#- The rows on dates whose comparison between symbols may differ. -#}
+{% macro on_changed_dates() -%}
+trade_date >= {{ earliest_changed_date() }}
+and (source, trade_date) in (
+    select
+        source,
+        trade_date
+    from {{ ref('int_changed_dates') }}
+)
+{%- endmacro %}
+
+{#- The first date that is rebuilt for all symbols. -#}
 {% macro earliest_changed_date() -%}
 (
     select min(trade_date)
@@ -40,34 +64,23 @@ cityHash64(tuple(
 )
 {%- endmacro %}
 
-{#- The first date of the bars that this build makes anew. -#}
-{% macro earliest_rebuild() -%}
-(
-    select min(quotes_from)
-    from {{ ref('int_rebuild') }}
-    having count() > 0
-)
-{%- endmacro %}
-
-{#- Of the bars `q`, those that the windows of the rows to make reach back to: `look_back` bars
-    before `f.first_bar`, each symbol's first row to make. In a build from scratch that is all. -#}
+{#- Of the bars `q`, those that the windows of the rows to rebuild reach back to: `look_back` bars
+    before `f.first_bar` of int_first_bars. -#}
 {% macro within_look_back(look_back) -%}
-q.is_traded
-        {%- if is_incremental() %}
-        and q.bar_number + {{ look_back }} >= f.first_bar
+q.bar_number + {{ look_back }} >= f.first_bar
         -- Says the same once more, as a date, so that whole years are skipped.
         and q.trade_date >= {{ earliest_bar(look_back) }}
-        {%- endif %}
 {%- endmacro %}
 
 {#- A date before which no symbol's windows reach. Twice as many calendar days as bars is enough for
     most symbols; the bars of those that trade less often are looked up by their key. Nothing here
-    reads the whole history. Needs `first_bars`, with each symbol's first date and bar to make. -#}
+    reads the whole history. -#}
 {% macro earliest_bar(look_back) -%}
+{%- set first_bars = ref('int_first_bars') -%}
 {%- set recently -%}
 (
-    select toDate(greatest(toInt32(min(first_date)) - {{ 2 * look_back + 30 }}, 0))
-    from first_bars
+    select min(first_date) - {{ 2 * look_back + 30 }}
+    from {{ first_bars }}
     having count() > 0
 )
 {%- endset -%}
@@ -77,8 +90,8 @@ q.is_traded
         select {{ recently }} as reached
         union all
         select min(b.trade_date) as reached
-        from {{ ref('fct_quotes') }} as b
-        inner join first_bars as e on b.source = e.source and b.symbol = e.symbol
+        from {{ ref('int_bars') }} as b
+        inner join {{ first_bars }} as e on b.source = e.source and b.symbol = e.symbol
         where
             b.is_traded
             and b.bar_number + {{ look_back }} >= e.first_bar
@@ -92,8 +105,9 @@ q.is_traded
                         r.symbol as symbol,
                         min(r.bar_number) as lowest,
                         any(e.first_bar) as first_bar
-                    from {{ ref('fct_quotes') }} as r
-                    inner join first_bars as e on r.source = e.source and r.symbol = e.symbol
+                    from {{ ref('int_bars') }} as r
+                    inner join {{ first_bars }} as e
+                        on r.source = e.source and r.symbol = e.symbol
                     where r.is_traded and r.trade_date >= {{ recently }}
                     group by source, symbol
                 )
@@ -102,22 +116,4 @@ q.is_traded
         having count() > 0
     )
 )
-{%- endmacro %}
-
-{#- Each symbol's last bar with trade before those to make anew; to be narrowed by further
-    conditions and grouped by symbol. -#}
-{% macro last_bars_before(quotes) -%}
-select
-        q.source as source,
-        q.symbol as symbol,
-        max(q.bar_number) as base_bars,
-        max(q.trade_date) as base_date,
-        argMax(assumeNotNull(q.close), q.trade_date) as base_close,
-        argMax(q.log_index_e8, q.trade_date) as base_log_index_e8,
-        argMax(q.split_index_e4, q.trade_date) as base_split_index_e4
-    from {{ quotes }} as q
-    inner join rebuild as r on q.source = r.source and q.symbol = r.symbol
-    where
-        q.is_traded
-        and q.trade_date < r.quotes_from
 {%- endmacro %}

@@ -6,6 +6,16 @@ window's value depends on the window alone: not on where the running sum began, 
 blocks. That is what makes an incremental build, and a build of a truncated lake, equal to a full
 one bit for bit. -#}
 
+{#- The widest window of a symbol's own features, and of the comparison between symbols, in returns.
+    How far a build reads back, and how far a change reaches, follow from these two. -#}
+{% macro widest_window() -%}
+    {{- return(252) -}}
+{%- endmacro %}
+
+{% macro widest_comparison() -%}
+    {{- return(21) -}}
+{%- endmacro %}
+
 {% macro lag(column, bars) -%}
 lagInFrame({{ column }}, {{ bars }}) over bars
 {%- endmacro %}

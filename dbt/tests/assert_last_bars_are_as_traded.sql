@@ -3,8 +3,8 @@ with last_actions as (
     select
         source,
         symbol,
-        maxIf(trade_date, is_split) as last_split,
-        maxIf(trade_date, is_split or dividend > 0) as last_action
+        ifNull(maxOrNullIf(trade_date, is_split), {{ beginning() }}) as last_split,
+        ifNull(maxOrNullIf(trade_date, is_split or dividend > 0), {{ beginning() }}) as last_action
     from {{ ref('fct_quotes') }}
     group by source, symbol
 )

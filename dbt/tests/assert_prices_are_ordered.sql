@@ -14,9 +14,7 @@ from {{ ref('fct_quotes') }} as q
 inner join {{ ref('int_rebuild') }} as r on q.source = r.source and q.symbol = r.symbol
 where
     q.is_traded
-    and q.trade_date >= r.quotes_from
-    -- The earliest date on its own lets whole years be skipped.
-    and q.trade_date >= {{ earliest_rebuild() }}
+    and {{ since('quotes_from') }}
     and (
         q.adjusted_low > q.adjusted_close * (1 + {{ slack }})
         or q.adjusted_high < q.adjusted_close * (1 - {{ slack }})

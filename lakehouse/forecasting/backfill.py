@@ -68,7 +68,12 @@ def backfill(
         forecasts = model.predict(frame[model.columns_])
         tables.append(
             ledger.price_rows(
-                frame, forecasts, origin, open_days=open_days, closed_days=closed_days
+                frame,
+                forecasts,
+                model.drift(frame),
+                origin,
+                open_days=open_days,
+                closed_days=closed_days,
             )
         )
     rows = pa.concat_tables(tables)

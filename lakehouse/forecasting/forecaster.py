@@ -85,6 +85,11 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
                     scales[rows, h] = model[h].predict_scale(part)
         return returns, scales
 
+    def drift(self, X: pd.DataFrame) -> Floats:
+        """What the drift, fitted on the same rows, forecasts: log returns, shape (n, horizons)."""
+        part = X[self.columns_]
+        return np.column_stack([fallback.predict(part) for fallback in self.fallbacks_])
+
     def predict(self, X: pd.DataFrame) -> Floats:
         """Forecasts in log returns, shape (n, 5 · horizons), columns as ``output_columns`` says."""
         returns, scales = self.forecast(X[self.columns_])

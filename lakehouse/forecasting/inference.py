@@ -112,7 +112,7 @@ def predict(
     )
     rows = ledger.price_rows(
         frame,
-        _forecast(model, frame, str(version.version)),
+        *_forecast(model, frame, str(version.version)),
         origin,
         open_days=open_days,
         closed_days=closed_days,
@@ -134,9 +134,10 @@ def predict(
     )
 
 
-def _forecast(model: Forecaster, frame: pd.DataFrame, version: str) -> Floats:
+def _forecast(model: Forecaster, frame: pd.DataFrame, version: str) -> tuple[Floats, Floats]:
+    """What the model says, and what the drift does."""
     try:
-        return model.predict(frame[model.columns_])
+        return model.predict(frame[model.columns_]), model.drift(frame)
     except (AttributeError, KeyError) as error:
         raise DataError(
             f"v{version} was trained by other code or on other features and does not run any more "

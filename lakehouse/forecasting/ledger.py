@@ -40,6 +40,7 @@ class Origin:
 def price_rows(
     frame: pd.DataFrame,
     forecasts: Floats,
+    drift: Floats,
     origin: Origin,
     *,
     open_days: Mapping[str, Dates],
@@ -50,17 +51,20 @@ def price_rows(
     Args:
         frame: ``source, symbol, trade_date, close`` of the as-of rows, n of them.
         forecasts: Output of ``Forecaster.predict``, shape (n, 5 · horizons).
+        drift: Output of ``Forecaster.drift``, shape (n, horizons).
         origin: Where they come from.
         open_days: Known trading days by source.
         closed_days: Known days without trading by source.
 
     Returns:
         Rows of ``ml.forecasts``: ``point = close · exp(log return)``, bounds likewise, as traded
-        on the as-of date.
+        on the as-of date. ``drift_point`` is the drift's price, the baseline of the dashboards.
     """
-    horizons = forecasts.shape[1] // len(OUTPUTS)
+    horizons = drift.shape[1]
     made_at = datetime.now(UTC)
-    prices = frame["close"].to_numpy(dtype="float64")[:, None] * np.exp(forecasts)
+    # In one array, so that a forecast that is the drift has the drift's price, bit for bit.
+    returns = np.concatenate([forecasts, drift], axis=1)
+    prices = frame["close"].to_numpy(dtype="float64")[:, None] * np.exp(returns)
     rows = []
     keys = zip(frame["source"], frame["symbol"], frame["trade_date"].dt.date, strict=True)
     closes = frame["close"].to_numpy(dtype="float64").tolist()
@@ -87,6 +91,7 @@ def price_rows(
                     "feature_snapshot": origin.feature_snapshot,
                     "simulated": origin.simulated,
                     "made_at": made_at,
+                    "drift_point": float(prices[position, forecasts.shape[1] + h]),
                 }
                 | dict(zip(OUTPUTS, values, strict=True))
             )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from catalog.connect import open_catalog
+from catalog.connect import ensure_tables, open_catalog
 from catalog.snapshots import current_snapshots
 from lakehouse.errors import TransformError
 from lakehouse.locks import exclusive
@@ -112,6 +112,8 @@ def transform(
     """
     catalog = open_catalog(settings.catalog, settings.s3)
     with _alone(settings, progress):
+        # Tables that an earlier version made lack columns that the models read.
+        ensure_tables(catalog)
         if snapshots is None:
             snapshots = current_snapshots(catalog)
         return _build(
@@ -146,6 +148,8 @@ def refresh(
     """
     catalog = open_catalog(settings.catalog, settings.s3)
     with _alone(settings, progress):
+        # Tables that an earlier version made lack columns that the models read.
+        ensure_tables(catalog)
         snapshots = current_snapshots(catalog)
         changed = changed_sources(settings, snapshots)
         everything = force or full_refresh

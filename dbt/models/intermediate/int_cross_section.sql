@@ -1,63 +1,24 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='delete_insert',
-        unique_key='source, symbol, trade_date',
-        on_schema_change='fail',
-        order_by='(source, symbol, trade_date)',
-        partition_by='toYear(trade_date)',
-        meta={
-            'replaces': "
-                trade_date >= {{ earliest_changed_date() }}
-                and (source, trade_date) in (
-                    select
-                        source,
-                        trade_date
-                    from {{ ref('int_changed_dates') }}
-                )
-            ",
-        },
-    )
-}}
+{{ config(meta={'replaces': '{{ on_changed_dates() }}'}) }}
 
-{%- set look_back = 22 %}
+{%- set widest = widest_comparison() %}
 
-with changed_dates as (
-    select * from {{ ref('int_changed_dates') }}
-),
-
-{% if is_incremental() -%}
--- The first bar that each symbol needs: its windows reach back behind the first changed date.
-first_bars as (
-    select
-        source,
-        symbol,
-        min(bar_number) as first_bar,
-        min(trade_date) as first_date
-    from {{ ref('fct_quotes') }}
-    where
-        is_traded
-        and trade_date >= (select min(trade_date) from changed_dates)
-        and (source, trade_date) in (select source, trade_date from changed_dates)
-    group by source, symbol
-),
-
-{% endif -%}
-quotes as (
+-- depends_on: {{ ref('int_first_bars') }} {{ ref('int_changed_dates') }}
+with quotes as (
     select
         q.source as source,
         q.symbol as symbol,
         q.trade_date as trade_date,
         q.bar_number as bar_number,
         q.log_index_e8 as log_index_e8
-    from {{ ref('fct_quotes') }} as q
+    from {{ ref('int_bars') }} as q
     {%- if is_incremental() %}
-    inner join first_bars as f on q.source = f.source and q.symbol = f.symbol
+    inner join {{ ref('int_first_bars') }} as f on q.source = f.source and q.symbol = f.symbol
     {%- endif %}
     where
-        {{ within_look_back(look_back) }}
+        q.is_traded
         {%- if is_incremental() %}
-        and q.trade_date <= (select max(trade_date) from changed_dates)
+        and {{ within_look_back(widest + 1) }}
+        and q.trade_date <= (select max(trade_date) from {{ ref('int_changed_dates') }})
         {%- endif %}
 ),
 
@@ -90,15 +51,15 @@ own as (
         trade_date,
         {{ from_bar(2, change('log_index_e8', 1)) }} as ret_1,
         {{ from_bar(6, change('log_index_e8', 5)) }} as ret_5,
-        {{ from_bar(22, change('log_index_e8', 21)) }} as ret_21,
-        {{ from_bar(22, 'sqrt(' ~ variance(
-            change('squares', 21), change('log_index_e8', 21), 21
-        ) ~ ')') }} as volatility_21
+        {{ from_bar(widest + 1, change('log_index_e8', widest)) }} as ret_21,
+        {{ from_bar(widest + 1, 'sqrt(' ~ variance(
+            change('squares', widest), change('log_index_e8', widest), widest
+        ) ~ ') / 1e8') }} as volatility_21
     from sums
     window bars as (
         partition by source, symbol
         order by trade_date
-        rows between 21 preceding and current row
+        rows between {{ widest }} preceding and current row
     )
 )
 
@@ -106,6 +67,7 @@ select
     source,
     symbol,
     trade_date,
+    volatility_21,
     {%- for n in (1, 5, 21) %}
     (ret_{{ n }} - sum(ret_{{ n }}) over by_date / count(ret_{{ n }}) over by_date) / 1e8
         as rel_ret_{{ n }},
@@ -124,6 +86,6 @@ select
     {%- endfor %}
 from own
 {%- if is_incremental() %}
-where (source, trade_date) in (select source, trade_date from changed_dates)
+where (source, trade_date) in (select source, trade_date from {{ ref('int_changed_dates') }})
 {%- endif %}
 window by_date as (partition by source, trade_date)

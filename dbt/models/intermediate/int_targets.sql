@@ -9,7 +9,7 @@ with bars as (
         trade_date,
         assumeNotNull(close) as close,
         split_ratio
-    from {{ ref('fct_quotes') }}
+    from {{ ref('int_bars') }}
     where is_traded
 ),
 

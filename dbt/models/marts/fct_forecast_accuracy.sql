@@ -41,7 +41,8 @@ joined as (
         f.lower_95 as lower_95,
         f.upper_95 as upper_95,
         r.actual as actual,
-        f.last_close * exp(f.horizon * r.drift) as drift_point,
+        -- What the drift candidate said, fitted on the same data as the model.
+        ifNull(f.drift_point, f.last_close * exp(f.horizon * r.estimated_drift)) as drift_point,
         r.volatility_21 as volatility_21,
         t.bounds as bounds
     from forecasts as f

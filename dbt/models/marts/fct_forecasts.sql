@@ -31,6 +31,7 @@ select
     f.upper_80 as upper_80,
     f.lower_95 as lower_95,
     f.upper_95 as upper_95,
+    f.drift_point as drift_point,
     f.point / f.last_close - 1 as expected_return,
     (f.upper_80 - f.lower_80) / f.last_close as width_80,
     (f.upper_95 - f.lower_95) / f.last_close as width_95,

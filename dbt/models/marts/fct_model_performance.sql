@@ -3,7 +3,7 @@
 with accuracy as (
     select
         *,
-        toStartOfMonth(realised_date) as month
+        realised_date - (toDayOfMonth(realised_date) - 1) as month
     from {{ ref('fct_forecast_accuracy') }}
 ),
 

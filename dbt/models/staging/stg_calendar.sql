@@ -6,7 +6,7 @@ with source as (
 renamed as (
     select
         toLowCardinality(source) as source,
-        toDate(trade_date) as trade_date,
+        toDate32(trade_date) as trade_date,
         ifNull(is_open, false) as is_open,
         reason
     from source

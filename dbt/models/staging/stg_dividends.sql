@@ -7,7 +7,7 @@ renamed as (
     select
         toLowCardinality(source) as source,
         toLowCardinality(symbol) as symbol,
-        toDate(record_date) as record_date,
+        toDate32(record_date) as record_date,
         amount,
         currency
     from source

@@ -18,8 +18,8 @@ renamed as (
         relative_mae_drift,
         relative_mae_champion,
         p_value,
-        toDateOrNull(toString(window_start)) as window_start,
-        toDateOrNull(toString(window_end)) as window_end
+        toDate32(window_start) as window_start,
+        toDate32(window_end) as window_end
     from source
 )
 

@@ -7,7 +7,7 @@ renamed as (
     select
         toLowCardinality(source) as source,
         toLowCardinality(symbol) as symbol,
-        toDate(trade_date) as trade_date,
+        toDate32(trade_date) as trade_date,
         open,
         high,
         low,

@@ -7,7 +7,7 @@ renamed as (
     select
         toLowCardinality(ifNull(source, '')) as source,
         toLowCardinality(ifNull(symbol, '')) as symbol,
-        toDateOrNull(toString(trade_date)) as trade_date,
+        toDate32(trade_date) as trade_date,
         toLowCardinality(ifNull(rule, 'unknown')) as rule,
         ifNull(reason, '') as reason,
         ifNull(payload, '') as payload,

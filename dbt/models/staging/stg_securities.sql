@@ -10,8 +10,8 @@ renamed as (
         name,
         currency,
         lot_size,
-        toDateOrNull(toString(listed_from)) as listed_from,
-        toDateOrNull(toString(listed_till)) as listed_till
+        toDate32(listed_from) as listed_from,
+        toDate32(listed_till) as listed_till
     from source
 )
 

@@ -7,7 +7,7 @@ renamed as (
     select
         toLowCardinality(source) as source,
         toLowCardinality(symbol) as symbol,
-        toDate(ex_date) as ex_date,
+        toDate32(ex_date) as ex_date,
         ratio_before,
         ratio_after
     from source

@@ -1,4 +1,4 @@
--- depends_on: {{ ref('fct_features') }} {{ ref('int_symbol_years') }}
+-- depends_on: {{ ref('fct_quotes') }} {{ ref('fct_features') }} {{ ref('int_symbol_years') }}
 select
     data_file,
     first_date,

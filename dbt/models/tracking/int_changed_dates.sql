@@ -1,6 +1,3 @@
-{#- The longest window behind a comparison between symbols, in bars: 21 returns. -#}
-{%- set window_bars = 22 %}
-
 with changes as (
     select *
     from {{ ref('int_changed_bars') }}
@@ -21,19 +18,12 @@ bars as (
         q.source as source,
         q.symbol as symbol,
         q.trade_date as trade_date
-    from {{ ref('fct_quotes') }} as q
+    from {{ ref('int_bars') }} as q
     inner join {{ ref('int_rebuild') }} as r
         on q.source = r.source and q.symbol = r.symbol
     where
         q.is_traded
-        and r.has_new_features
-        and q.trade_date >= r.features_from
-        -- The earliest date on its own lets whole years be skipped.
-        and q.trade_date >= (
-            select min(features_from)
-            from {{ ref('int_rebuild') }}
-            where has_new_features
-        )
+        and {{ since('bars_from') }}
 ),
 
 events as (
@@ -89,7 +79,7 @@ from (
         source,
         trade_date
     from measured
-    where is_bar = 0 or bars_since <= {{ window_bars }}
+    where is_bar = 0 or bars_since <= {{ widest_comparison() + 1 }}
     union all
     select
         source,

@@ -1,0 +1,20 @@
+{#- Dates are Date32, which begins with 1900: a Date begins with 1970 and wraps before it. -#}
+
+{#- Before every bar: a change from here on is one of the whole history. -#}
+{% macro beginning() -%}
+toDate32('1900-01-01')
+{%- endmacro %}
+
+{#- Bitmaps hold numbers from zero on: days since the beginning. -#}
+{% macro day_number(day) -%}
+toUInt32(toInt32(toDate32({{ day }})) - toInt32({{ beginning() }}))
+{%- endmacro %}
+
+{% macro day_of(number) -%}
+toDate32(toInt32({{ number }}) + toInt32({{ beginning() }}))
+{%- endmacro %}
+
+{#- Calendar days from one date to a later one. -#}
+{% macro days_between(first, last) -%}
+(toInt32({{ last }}) - toInt32({{ first }}))
+{%- endmacro %}
