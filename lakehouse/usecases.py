@@ -54,9 +54,7 @@ def transform(
     """
     from lakehouse.warehouse.transform import refresh
 
-    report = refresh(
-        settings, full_refresh=full_refresh, force=force, progress=log.info, invoke=invoke
-    )
+    report = refresh(settings, full_refresh=full_refresh, force=force, invoke=invoke)
     if report is None:
         log.info("transform: nothing changed in the lake since the last build")
     return report
@@ -80,7 +78,7 @@ def train(
     from lakehouse.forecasting.training import train as fit
 
     with _alone(settings, "train"):
-        return fit(settings, force=force, dry_run=dry_run, execute=execute, progress=log.info)
+        return fit(settings, force=force, dry_run=dry_run, execute=execute)
 
 
 def predict(
@@ -105,9 +103,7 @@ def predict(
     # A back-fill trains, too.
     turn = _alone(settings, "train") if as_of else nullcontext()
     with turn:
-        report = forecast(
-            settings, as_of=as_of, symbols=symbols, execute=execute, progress=log.info
-        )
+        report = forecast(settings, as_of=as_of, symbols=symbols, execute=execute)
     if publish:
         transform(settings)
     return report
@@ -118,7 +114,7 @@ def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
     from lakehouse.forecasting.scoring import score as compare
 
     with _alone(settings, "score"):
-        return compare(settings, strict=strict, progress=log.info)
+        return compare(settings, strict=strict)
 
 
 def maintain(settings: Settings) -> "list[MaintenanceReport]":
@@ -133,7 +129,7 @@ def maintain(settings: Settings) -> "list[MaintenanceReport]":
     limits = settings.maintenance
     # A version that is being trained does not serve yet.
     with _alone(settings, "train"):
-        release_snapshots(settings, progress=log.info)
+        release_snapshots(settings)
     reports = []
     for definition in TABLES:
         log.info("maintain %s", definition.name)

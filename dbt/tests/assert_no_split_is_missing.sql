@@ -15,6 +15,8 @@ with jumps as (
     where is_jump
 )
 
-select *
+select
+    *,
+    'if it was a split, add it to seeds/split_overrides.csv' as next_step
 from jumps
 where ratio >= 2 and abs(abs(gap) - log(ratio)) < 0.03 and abs(log_return - gap) < 0.1

@@ -35,7 +35,7 @@ def reproduce(version: str, machine: bool) -> int:
     from lakehouse.forecasting.reproduce import reproduce as again
 
     with services_up() as settings:
-        report = again(settings, version, progress=show.progress)
+        report = again(settings, version)
     if machine:
         show.as_json(report.to_dict())
         return report.exit_code

@@ -7,6 +7,7 @@ known then, is decided anew at wider intervals. Known now but not then are later
 bars: the lake has no older snapshots than its first load.
 """
 
+import logging
 import time
 from dataclasses import replace
 from datetime import date
@@ -24,11 +25,12 @@ from lakehouse.forecasting.development import Development, develop
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import decide
 from lakehouse.forecasting.intervals import scores
-from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from lakehouse.forecasting.inference import PredictionReport
+
+log = logging.getLogger("weekahead")
 
 
 def backfill(
@@ -38,7 +40,6 @@ def backfill(
     *,
     symbols: tuple[str, ...] | None = None,
     execute: walkforward.Execute | None = None,
-    progress: Progress | None = None,
 ) -> "PredictionReport":
     """Forecast past dates as it would have been done then; marked as simulated.
 
@@ -52,15 +53,14 @@ def backfill(
     if last < first:
         raise UsageError(f"--as-of ends ({last}) before it starts ({first}).")
     started = time.monotonic()
-    say = progress or silent
     with warehouse_data.open_client(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
-        dataset = warehouse_data.read_dataset(warehouse, settings)
+        dataset = warehouse_data.read_dataset(warehouse)
         open_days = warehouse_data.read_open_days(warehouse)
         closed_days = warehouse_data.read_closed_days(warehouse)
     warehouse_data.only(dataset.frame, symbols)
     tables = []
-    for model, part in simulate(dataset, first, last, settings, execute=execute, progress=say):
+    for model, part in simulate(dataset, first, last, settings, execute=execute):
         frame = part if symbols is None else part[part["symbol"].isin(symbols)]
         origin = ledger.Origin(
             settings.mlflow.model_name, simulated_version(model), built.quotes, simulated=True
@@ -80,7 +80,7 @@ def backfill(
     new = ledger.write(
         open_catalog(settings.catalog, settings.s3), rows, commit_id=f"backfill-{first}-{last}"
     )
-    say(f"predict: {rows.num_rows} simulated forecasts, {new} new")
+    log.info(f"predict: {rows.num_rows} simulated forecasts, {new} new")
     return report(
         rows,
         origin,
@@ -99,14 +99,12 @@ def simulate(
     settings: Settings,
     *,
     execute: walkforward.Execute | None = None,
-    progress: Progress | None = None,
 ) -> list[tuple[Forecaster, pd.DataFrame]]:
     """The model of each block and the as-of rows that it forecasts.
 
     Raises:
         NotEnoughData: There are no bars in the range, or too little history before it.
     """
-    say = progress or silent
     dates = unique_dates(dataset)
     wanted = np.flatnonzero((dates >= np.datetime64(first)) & (dates <= np.datetime64(last)))
     if not wanted.size:
@@ -127,7 +125,7 @@ def simulate(
                 selected_at,
                 *_select(dataset, as_date(dates[selected_at]), settings, execute),
             )
-            say(f"back-fill: {chosen[2]} serves from what was known on {dates[selected_at]}")
+            log.info(f"back-fill: {chosen[2]} serves from what was known on {dates[selected_at]}")
         _, development, kind = chosen
         known = dataset.as_known_on(as_date(dates[start]))
         model = walkforward.fit(known, kind, known.targets, settings.forecast)

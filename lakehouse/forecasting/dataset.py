@@ -17,6 +17,8 @@ from lakehouse.errors import NotEnoughData
 KEY = ("source", "symbol", "trade_date")
 IDENTITY = (*KEY, "close", "bar_number")
 VOLATILITY = "volatility_21"
+# Trading days ahead: every forecast is for each of 1 to this number.
+HORIZONS = 5
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -1,5 +1,6 @@
 """From a dataset to validated candidates: everything of training but the services around it."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from lakehouse.forecasting.dataset import Dataset, Floats, unique_dates
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import loss
 from lakehouse.forecasting.intervals import scores
-from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.validation import Fold, plan, scheme
 from lakehouse.forecasting.walkforward import Execute, OutOfSample
 from lakehouse.settings.forecast import ForecastSettings
 
+log = logging.getLogger("weekahead")
 REPORTED = (
     "mae",
     "mae_vs_last_price",
@@ -89,16 +90,15 @@ def develop(
     workspace: Path,
     kinds: tuple[str, ...] = tuple(CANDIDATES),
     execute: Execute | None = None,
-    progress: Progress | None = None,
 ) -> Development:
     """Validate all candidates on a dataset.
 
     Raises:
         NotEnoughData: The history is too short for the windows.
     """
-    say = progress or silent
     folds = plan(unique_dates(dataset), settings)
-    say(f"walk-forward: {len(kinds)} candidates, {len(folds)} windows, {len(dataset.frame)} rows")
+    rows = len(dataset.frame)
+    log.info(f"walk-forward: {len(kinds)} candidates, {len(folds)} windows, {rows} rows")
     results = walkforward.run(dataset, folds, kinds, settings, workspace=workspace, execute=execute)
     table = metrics.evaluate(dataset, results)
     means = {k: float(v.mean()) for k, v in _losses(dataset, results, gate=False).items()}

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.candidates.base import Candidate
-from lakehouse.forecasting.dataset import AGES, GROWN, Floats, ages
+from lakehouse.forecasting.dataset import AGES, GROWN, HORIZONS, Floats, ages
 from lakehouse.forecasting.intervals import COLUMNS, NORMAL, bounds_by_age
 
 OUTPUTS = ("point", *COLUMNS)
@@ -28,7 +28,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(
-        self, *, kind: str = "drift", horizons: int = 5, min_history: int = 60, seed: int = 0
+        self, *, kind: str = "drift", horizons: int = HORIZONS, min_history: int = 60, seed: int = 0
     ) -> None:
         self.kind = kind
         self.horizons = horizons

@@ -1,6 +1,7 @@
 """Inference: the champion's forecasts for each symbol's latest bar, into the ledger."""
 
 import json
+import logging
 import time
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -14,12 +15,13 @@ from lakehouse.errors import DataError, UsageError
 from lakehouse.forecasting import ledger, registry, tracking, warehouse_data
 from lakehouse.forecasting.dataset import Floats
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger("weekahead")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,6 @@ def predict(
     as_of: date | tuple[date, date] | None = None,
     symbols: tuple[str, ...] | None = None,
     execute: Execute | None = None,
-    progress: Progress | None = None,
 ) -> PredictionReport:
     """Forecast five trading days for every symbol and keep the forecasts.
 
@@ -78,7 +79,6 @@ def predict(
             ``backfill``); by default each symbol's latest bar, by the champion.
         symbols: Some symbols only.
         execute: Runs the tasks of a back-fill's validations; see ``training.train``.
-        progress: Told what happens.
 
     Raises:
         UsageError: Nothing serves yet, or not for these sources; or the dates are the wrong way
@@ -90,9 +90,8 @@ def predict(
         from lakehouse.forecasting.backfill import backfill
 
         first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
-        return backfill(settings, first, last, symbols=symbols, execute=execute, progress=progress)
+        return backfill(settings, first, last, symbols=symbols, execute=execute)
     started = time.monotonic()
-    say = progress or silent
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)
     with warehouse_data.open_client(settings) as warehouse:
@@ -102,10 +101,11 @@ def predict(
         closed_days = warehouse_data.read_closed_days(warehouse)
     frame, unseen = seen_rows(frame, version)
     if unseen:
-        say(f"predict: left out, v{version.version} was not trained on it: {', '.join(unseen)}")
+        left_out = ", ".join(unseen)
+        log.info(f"predict: left out, v{version.version} was not trained on it: {left_out}")
     frame, stale = fresh_rows(frame, settings.forecast.stale_days)
     if stale:
-        say(f"predict: left out, no recent bar: {', '.join(stale)}")
+        log.info(f"predict: left out, no recent bar: {', '.join(stale)}")
     model = registry.load(version)
     origin = ledger.Origin(
         settings.mlflow.model_name, str(version.version), built.quotes, simulated=False
@@ -122,7 +122,7 @@ def predict(
         rows,
         commit_id=f"forecasts-{origin.model_version}-{frame['trade_date'].max():%Y%m%d}",
     )
-    say(f"predict: {rows.num_rows} forecasts by v{version.version}, {new} new")
+    log.info(f"predict: {rows.num_rows} forecasts by v{version.version}, {new} new")
     return report(
         rows,
         origin,

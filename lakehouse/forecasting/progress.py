@@ -3,8 +3,3 @@
 from collections.abc import Callable
 
 Progress = Callable[[str], None]
-
-
-def silent(message: str) -> None:
-    """Tell nobody."""
-    del message

@@ -1,6 +1,7 @@
 """Reproducing a model version: data from the lake's snapshots, figures to the last digit."""
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,9 +14,8 @@ from catalog.connect import load_table, open_catalog
 from catalog.tables import BY_NAME
 from lakehouse.errors import DataError
 from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
-from lakehouse.forecasting.dataset import Dataset
+from lakehouse.forecasting.dataset import HORIZONS, Dataset
 from lakehouse.forecasting.development import develop
-from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.retention import RELEASED
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.forecasting.training import code_hash
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+log = logging.getLogger("weekahead")
 NEEDED = "+fct_features +int_targets"
 
 
@@ -70,9 +71,7 @@ class ReproductionReport:
         return asdict(self)
 
 
-def reproduce(
-    settings: Settings, version: str, *, progress: Progress | None = None
-) -> ReproductionReport:
+def reproduce(settings: Settings, version: str) -> ReproductionReport:
     """Rebuild a version's training data from its snapshots, train again and compare.
 
     The data are built by dbt in scratch databases, which are dropped afterwards; the warehouse,
@@ -81,28 +80,24 @@ def reproduce(
     Args:
         settings: Where everything is; how to train comes from the version.
         version: Number of the version, or ``champion``.
-        progress: Told what happens.
 
     Raises:
         UsageError: There is no such version.
         DataError: A snapshot that it was trained on is gone.
     """
     started = time.monotonic()
-    say = progress or silent
     client = tracking.connect(settings)
     found = registry.get_version(client, settings, version)
     tags = {name.removeprefix(TAG): value for name, value in found.tags.items()}
     snapshots = json.loads(tags["snapshots"])
     _require_snapshots(settings, snapshots, found)
-    how = settings.model_copy(
-        update={"forecast": ForecastSettings.model_validate_json(tags["settings"])}
-    )
-    say(f"reproduce: building the features of v{found.version} from its snapshots")
-    with _rebuilt(how, snapshots, str(found.version), progress) as (dataset, models):
+    how = settings.model_copy(update={"forecast": _recorded_settings(found, tags["settings"])})
+    log.info(f"reproduce: building the features of v{found.version} from its snapshots")
+    with _rebuilt(how, snapshots, str(found.version)) as (dataset, models):
         digest = dataset.digest()
-        say(f"reproduce: data {'identical' if digest == tags['data_digest'] else 'DIFFER'}")
+        log.info(f"reproduce: data {'identical' if digest == tags['data_digest'] else 'DIFFER'}")
         with tempfile.TemporaryDirectory() as folder:
-            development = develop(dataset, how.forecast, workspace=Path(folder), progress=say)
+            development = develop(dataset, how.forecast, workspace=Path(folder))
     again = development.figures(tags["kind"])
     differences = compare(_recorded(client, str(found.run_id)), again)
     if digest != tags["data_digest"]:
@@ -128,6 +123,18 @@ def compare(then: Mapping[str, float], now: Mapping[str, float]) -> tuple[str, .
         for name in sorted(then.keys() | now.keys())
         if then.get(name) != now.get(name)
     )
+
+
+def _recorded_settings(version: "ModelVersion", recorded: str) -> ForecastSettings:
+    settings = json.loads(recorded)
+    # A setting of earlier versions.
+    horizons = settings.pop("horizons", HORIZONS)
+    if horizons != HORIZONS:
+        raise DataError(
+            f"v{version.version} cannot be reproduced: an earlier version of weekahead trained it "
+            f"for {horizons} days ahead, and models are for {HORIZONS} now."
+        )
+    return ForecastSettings.model_validate(settings)
 
 
 def _recorded(client: "MlflowClient", run_id: str) -> dict[str, float]:
@@ -160,7 +167,6 @@ def _rebuilt(
     settings: Settings,
     snapshots: dict[str, int | None],
     version: str,
-    progress: Progress | None,
 ) -> Iterator[tuple[Dataset, str]]:
     layers = {
         layer: f"scratch_v{version}_{layer}" for layer in ("staging", "intermediate", "marts")
@@ -172,11 +178,10 @@ def _rebuilt(
             full_refresh=True,
             snapshots=snapshots,
             databases=layers,
-            progress=progress,
         )
         with connect(settings, "admin") as warehouse:
             dataset = warehouse_data.read_dataset(
-                warehouse, settings, marts=layers["marts"], intermediate=layers["intermediate"]
+                warehouse, marts=layers["marts"], intermediate=layers["intermediate"]
             )
             build = last_build(warehouse)
         yield dataset, build.models if build else ""

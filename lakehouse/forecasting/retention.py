@@ -4,6 +4,7 @@ Champions do, present and past: what once served must stay reproducible. The oth
 a while; every training tags snapshots, and most challengers are rejected.
 """
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,17 @@ from catalog.connect import open_catalog
 from catalog.snapshots import untag_snapshot
 from catalog.tables import TABLES
 from lakehouse.forecasting import registry, tracking
-from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+log = logging.getLogger("weekahead")
 RELEASED = f"{TAG}snapshots_released_at"
 
 
-def release_snapshots(settings: Settings, *, progress: Progress | None = None) -> tuple[str, ...]:
+def release_snapshots(settings: Settings) -> tuple[str, ...]:
     """Take the tags off the snapshots of versions that never served and are old.
 
     The snapshots then expire like others. ``reproduce`` works until they have.
@@ -31,7 +32,6 @@ def release_snapshots(settings: Settings, *, progress: Progress | None = None) -
     """
     if not tracking.is_used(settings):
         return ()
-    say = progress or silent
     client = tracking.connect(settings)
     catalog = open_catalog(settings.catalog, settings.s3)
     serving = registry.champion(client, settings)
@@ -46,7 +46,7 @@ def release_snapshots(settings: Settings, *, progress: Progress | None = None) -
         for definition in TABLES:
             untag_snapshot(catalog, definition, registry.snapshot_tag(version))
         client.set_model_version_tag(version.name, str(version.version), RELEASED, registry.now())
-        say(f"maintain: v{version.version} never served; its snapshots may expire")
+        log.info(f"maintain: v{version.version} never served; its snapshots may expire")
         released.append(str(version.version))
     return tuple(released)
 

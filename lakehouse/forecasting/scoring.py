@@ -1,6 +1,7 @@
 """Scoring: past forecasts against what happened, feature drift, and warnings."""
 
 import json
+import logging
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from catalog.merge import append
 from catalog.tables import FEATURE_DRIFT
 from lakehouse.forecasting import feature_drift, registry, tracking, warehouse_data
 from lakehouse.forecasting.dataset import feature_names
-from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.transform import refresh
@@ -21,7 +21,7 @@ from lakehouse.warehouse.transform import refresh
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-
+log = logging.getLogger("weekahead")
 # The latest as-of dates of each version; simulated versions of one candidate count as one.
 PERFORMANCE = """
 WITH scored AS (
@@ -106,22 +106,18 @@ class ScoreReport:
         return plain
 
 
-def score(
-    settings: Settings, *, strict: bool = False, progress: Progress | None = None
-) -> ScoreReport:
+def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
     """Compare past forecasts with what happened, and measure the champion's feature drift.
 
     Args:
         settings: Where everything is, and the limits.
         strict: Warnings make the exit code 1.
-        progress: Told what happens.
 
     Raises:
         UsageError: Nothing serves yet.
         NotEnoughData: The marts were never built.
     """
     started = time.monotonic()
-    say = progress or silent
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)
     with warehouse_data.open_client(settings) as warehouse:
@@ -138,7 +134,7 @@ def score(
         ),
         commit_id=f"drift-{version.name}-v{version.version}-{newest:%Y%m%d}-{len(current)}",
     )
-    refresh(settings, progress=progress)
+    refresh(settings)
     with warehouse_data.open_client(settings) as warehouse:
         performance = _performance(warehouse, settings)
     drifted = tuple(row["feature"] for row in drift if row["drifted"])
@@ -147,7 +143,7 @@ def score(
         share = f"{len(drifted)} of {len(drift)} features of v{version.version} drifted"
         warnings = (*warnings, f"{share}: {', '.join(drifted)}")
     for warning in warnings:
-        say(f"score: warning: {warning}")
+        log.info(f"score: warning: {warning}")
     return ScoreReport(
         scored=sum(row.forecasts for row in performance),
         performance=performance,

@@ -1,11 +1,12 @@
 """MLflow: where runs, metrics and models are kept."""
 
 import logging
-import os
 import platform
 import warnings
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from lakehouse.environment import temporary_environment
 from lakehouse.errors import ServiceError
 from lakehouse.settings import Settings
 
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
 
 TAG = "weekahead."
 DATABASE = "mlflow.db"
+_pointed = ExitStack()
 
 
 def connect(settings: Settings) -> "MlflowClient":
     """Point MLflow at the configured server or database, and its artifacts at the object store.
 
-    MLflow reads the object store's address from the environment, and the keys from boto3's default
-    session, so they are set there.
+    The last one to connect decides where the MLflow calls of this process go.
 
     Raises:
         ServiceError: MLflow does not answer.
     """
-    _environment(settings)
+    _point(settings)
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -96,27 +97,41 @@ def last_run(client: "MlflowClient", settings: Settings, training_key: str) -> s
     return str(runs[0].info.run_id) if runs else None
 
 
-def _environment(settings: Settings) -> None:
+def _point(settings: Settings) -> None:
+    """Let MLflow's calls of this process go to these services, and to no earlier ones.
+
+    MLflow takes its logins from the environment and from boto3's default session when it makes a
+    call, long after a client was opened; this is the one place that sets them.
+    """
     import boto3
 
-    # A default session keeps the first keys it finds in the environment; set here, they are those
-    # of these settings, whatever this process worked with before, and no child inherits them.
+    # Puts back what the last one to connect found.
+    _pointed.close()
+    _pointed.enter_context(temporary_environment(_environment(settings)))
+    _pointed.callback(setattr, boto3, "DEFAULT_SESSION", boto3.DEFAULT_SESSION)
+    # The keys stay out of the environment: children would inherit them.
     boto3.setup_default_session(
         aws_access_key_id=settings.s3.access_key,
         aws_secret_access_key=settings.s3.secret_key.get_secret_value(),
         region_name=settings.s3.region,
     )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    wanted = {
+        # MLflow would load any pickle that it finds; models are only ever read by registry.load.
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # Links to a server's pages would stand before the JSON of --json.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
     if settings.s3.endpoint:
-        os.environ["MLFLOW_S3_ENDPOINT_URL"] = settings.s3.endpoint
+        wanted["MLFLOW_S3_ENDPOINT_URL"] = settings.s3.endpoint
     if settings.mlflow.username and settings.mlflow.password:
-        os.environ["MLFLOW_TRACKING_USERNAME"] = settings.mlflow.username
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = settings.mlflow.password.get_secret_value()
-    # MLflow would load any pickle that it finds; models are only ever read by registry.load.
-    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # Links to a server's pages would stand before the JSON of --json.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        wanted["MLFLOW_TRACKING_USERNAME"] = settings.mlflow.username
+        wanted["MLFLOW_TRACKING_PASSWORD"] = settings.mlflow.password.get_secret_value()
+    return wanted
 
 
 def _shown(uri: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from catalog.tables import BY_NAME
 from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
 from lakehouse.forecasting.development import Development, develop, serving_model
 from lakehouse.forecasting.gate import Decision
-from lakehouse.forecasting.progress import Progress, silent
 from lakehouse.forecasting.promotion import judge, present_champion, record_decision
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.forecasting.training_log import Candidate
@@ -24,6 +24,8 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+log = logging.getLogger("weekahead")
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,6 @@ def train(
     force: bool = False,
     dry_run: bool = False,
     execute: Execute | None = None,
-    progress: Progress | None = None,
 ) -> TrainingReport:
     """Train on the marts as they are, unless that was done already.
 
@@ -88,14 +89,12 @@ def train(
         dry_run: Let the gate decide, but register and promote nothing.
         execute: Runs a function over tasks (candidates on folds) and returns the results in
             order; both pickle, so another process may run them if it can read the home directory.
-        progress: Told what happens.
 
     Raises:
         NotEnoughData: The marts are missing, or the history is too short.
         ServiceError: ClickHouse or MLflow does not answer.
     """
     started = time.monotonic()
-    say = progress or silent
     client = tracking.connect(settings)
     with warehouse_data.open_client(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
@@ -103,21 +102,19 @@ def train(
         if not force and (run_id := tracking.last_run(client, settings, key)):
             report = _unchanged(client, settings, run_id, built.snapshots)
             if report is not None:
-                say(f"train: {report.reason}")
+                log.info(f"train: {report.reason}")
                 return report
-        dataset = warehouse_data.read_dataset(warehouse, settings)
+        dataset = warehouse_data.read_dataset(warehouse)
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
-    development = develop(
-        dataset, settings.forecast, workspace=workspace, execute=execute, progress=say
-    )
+    development = develop(dataset, settings.forecast, workspace=workspace, execute=execute)
     champion = present_champion(client, settings, development)
     decision = judge(development, champion, settings)
-    say(f"gate: {decision.reason}")
+    log.info(f"gate: {decision.reason}")
     outcome = _Outcome()
     digest = dataset.digest()
     if not dry_run:
-        outcome = _record(client, settings, development, decision, built, key, digest, say)
+        outcome = _record(client, settings, development, decision, built, key, digest)
     record_decision(
         settings,
         development,
@@ -185,7 +182,6 @@ def _record(
     built: warehouse_data.BuiltFrom,
     key: str,
     digest: str,
-    say: Progress,
 ) -> _Outcome:
     """Runs, models, versions, the champion's alias and the lake's tags."""
     tracking.close_dead_runs(client, settings)
@@ -198,7 +194,7 @@ def _record(
         snapshots=built.snapshots,
         digest=digest,
     )
-    say(f"train: logged run {run_id} to MLflow")
+    log.info(f"train: logged run {run_id} to MLflow")
     versions = {}
     with training_log.finishing(client, run_id):
         catalog = open_catalog(settings.catalog, settings.s3)
@@ -234,7 +230,7 @@ def _record(
         training_log.log_figures(client, candidates, models)
         if decision.changes:
             registry.promote(client, settings, versions[decision.serves])
-            say(f"train: v{versions[decision.serves]} ({decision.serves}) serves")
+            log.info(f"train: v{versions[decision.serves]} ({decision.serves}) serves")
     ordered = sorted(candidates, key=lambda candidate: candidate.selection)
     return _Outcome(run_id, tuple(ordered), versions)
 

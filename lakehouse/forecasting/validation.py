@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lakehouse.errors import NotEnoughData
-from lakehouse.forecasting.dataset import Dataset, Dates, Mask, as_date, unique_dates
+from lakehouse.forecasting.dataset import HORIZONS, Dataset, Dates, Mask, as_date, unique_dates
 from lakehouse.settings.forecast import ForecastSettings
 
 GATE = "gate"
@@ -56,7 +56,7 @@ def plan(dates: Dates, settings: ForecastSettings) -> tuple[Fold, ...]:
     """
     gate_days = min(settings.gate_days, len(dates) // 5)
     before = len(dates) - gate_days
-    first = max(int(before * INITIAL_SHARE), settings.embargo_days + settings.horizons + 10)
+    first = max(int(before * INITIAL_SHARE), settings.embargo_days + HORIZONS + 10)
     if gate_days < LEAST_DATES_PER_WINDOW or before - first < (
         settings.folds * LEAST_DATES_PER_WINDOW
     ):

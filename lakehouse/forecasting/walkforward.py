@@ -116,7 +116,6 @@ def fit(dataset: Dataset, kind: str, labels: Floats, settings: ForecastSettings)
     last = int(known[-1]) + 1 if known.size else 0
     model = Forecaster(
         kind=kind,
-        horizons=settings.horizons,
         min_history=settings.min_history_days,
         seed=settings.seed,
     )

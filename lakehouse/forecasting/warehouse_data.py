@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lakehouse.errors import NotEnoughData, UnknownSymbol
-from lakehouse.forecasting.dataset import Dataset, Dates, from_arrow
+from lakehouse.forecasting.dataset import HORIZONS, Dataset, Dates, from_arrow
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.state import Snapshots, last_build
@@ -52,11 +52,7 @@ def built_from(client: "Client") -> BuiltFrom:
 
 
 def read_dataset(
-    client: "Client",
-    settings: Settings,
-    *,
-    marts: str = "marts",
-    intermediate: str = "intermediate",
+    client: "Client", *, marts: str = "marts", intermediate: str = "intermediate"
 ) -> Dataset:
     """All features and targets.
 
@@ -65,9 +61,7 @@ def read_dataset(
     """
     order = "ORDER BY source, symbol, trade_date"
     features = client.query_arrow(f"SELECT * FROM `{marts}`.fct_features {order}")  # noqa: S608
-    names = ", ".join(
-        f"target_{h}, target_date_{h}" for h in range(1, settings.forecast.horizons + 1)
-    )
+    names = ", ".join(f"target_{h}, target_date_{h}" for h in range(1, HORIZONS + 1))
     targets = client.query_arrow(
         f"SELECT source, symbol, trade_date, {names} "  # noqa: S608
         f"FROM `{intermediate}`.int_targets {order}"
@@ -75,7 +69,7 @@ def read_dataset(
     return from_arrow(
         _dated(features, "trade_date"),
         _dated(targets, *(name for name in targets.column_names if "date" in name)),
-        horizons=settings.forecast.horizons,
+        horizons=HORIZONS,
     )
 
 

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.forecasting.dataset import HORIZONS
 from lakehouse.report.data import ReportData, Rows
 
 if TYPE_CHECKING:
@@ -117,11 +118,12 @@ def error_chart(data: ReportData) -> "Figure":
     from plotly import graph_objects as go
 
     figure = go.Figure()
+    horizons = range(1, HORIZONS + 1)
     colours = (BLACK, BLUE, ORANGE, GREEN, PURPLE, SKY)
     for number, row in enumerate(data.candidates):
-        values = [row.get(f"mae_vs_last_price_h{horizon}", math.nan) for horizon in range(1, 6)]
+        values = [row.get(f"mae_vs_last_price_h{horizon}", math.nan) for horizon in horizons]
         figure.add_scatter(
-            x=list(range(1, 6)),
+            x=list(horizons),
             y=values,
             mode="lines+markers",
             name=row["kind"],

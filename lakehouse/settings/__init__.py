@@ -27,6 +27,10 @@ from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSetting
 from lakehouse.settings.superset import SupersetSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
+# Settings of earlier versions, and what to do about them.
+REMOVED = {
+    "forecast.horizons": "forecasts are always for 1 to 5 trading days ahead; remove this setting",
+}
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -116,7 +120,9 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors(include_url=False, include_input=False):
         path = [str(part) for part in item["loc"]]
         name = "WEEKAHEAD_" + "__".join(part.upper() for part in path)
-        hint = "there is no such setting" if item["type"] == "extra_forbidden" else item["msg"]
+        hint = item["msg"]
+        if item["type"] == "extra_forbidden":
+            hint = REMOVED.get(".".join(path), "there is no such setting")
         lines.append(f"  {'.'.join(path)}: {hint} (environment: {name})")
     where = f"{SETTINGS_FILE}, .env, environment or command line"
     return f"Wrong settings in {where}:\n" + "\n".join(lines)

@@ -10,7 +10,6 @@ from catalog.settings import Section
 class ForecastSettings(Section):
     """How models are validated, when one may serve, and when a warning is due."""
 
-    horizons: int = Field(5, ge=1, le=5, description="Trading days ahead: 1 to this number.")
     folds: int = Field(5, ge=2, le=50, description="Walk-forward test windows.")
     embargo_days: int = Field(
         5,

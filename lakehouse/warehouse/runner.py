@@ -1,6 +1,7 @@
 """dbt in this process: its arguments, its environment, and what it tells while it runs."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from lakehouse.warehouse.state import Snapshots
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
 
-Progress = Callable[[str], None]
 Invoke = Callable[[list[str]], "dbtRunnerResult"]
+log = logging.getLogger("weekahead")
 QUIET_STATUSES = ("pass", "success", "no-op")
 
 
@@ -27,7 +28,6 @@ def run_dbt(
     select: str | None,
     exclude: str | None,
     full_refresh: bool,
-    progress: Progress | None,
     invoke: Invoke | None,
 ) -> "dbtRunnerResult":
     """Run ``dbt build`` in this process; arguments as for ``transform``, and nodes to leave out."""
@@ -48,7 +48,7 @@ def run_dbt(
     with dbt_environment(settings, snapshots, role):
         if invoke:
             return invoke(arguments)
-        return dbtRunner(callbacks=[_listener(progress)]).invoke(arguments)
+        return dbtRunner(callbacks=[_tell]).invoke(arguments)
 
 
 def common_arguments(settings: Settings) -> list[str]:
@@ -100,12 +100,9 @@ def dbt_state(settings: Settings) -> Path:
     return settings.home.absolute() / "dbt"
 
 
-def _listener(progress: Progress | None) -> Callable[[Any], None]:
-    def listen(event: Any) -> None:
-        if progress and event.info.name == "NodeFinished":
-            node = event.data.node_info
-            # Every model as it is done, but of tests and seeds only what needs a look.
-            if node.resource_type == "model" or node.node_status not in QUIET_STATUSES:
-                progress(f"{node.resource_type} {node.node_name}: {node.node_status}")
-
-    return listen
+def _tell(event: Any) -> None:
+    if event.info.name == "NodeFinished":
+        node = event.data.node_info
+        # Every model as it is done, but of tests and seeds only what needs a look.
+        if node.resource_type == "model" or node.node_status not in QUIET_STATUSES:
+            log.info("%s %s: %s", node.resource_type, node.node_name, node.node_status)

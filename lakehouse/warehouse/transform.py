@@ -1,5 +1,6 @@
 """Build the warehouse: run the dbt project in this process, at fixed snapshots of the lake."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from lakehouse.settings import Settings
 from lakehouse.warehouse.attachment import LAYERS
 from lakehouse.warehouse.client import Role, attach_lake, connect
 from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
-from lakehouse.warehouse.runner import Invoke, Progress, dbt_state, log_path, run_dbt
+from lakehouse.warehouse.runner import Invoke, dbt_state, log_path, run_dbt
 from lakehouse.warehouse.state import Build, Snapshots, last_build, record_build, wanted_build
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
     from pyiceberg.catalog import Catalog
 
+log = logging.getLogger("weekahead")
 MAX_FAILURES_SHOWN = 5
 MAX_ROWS_SHOWN = 3
 LEDGER = "source:ml+"
@@ -85,7 +87,6 @@ def transform(
     full_refresh: bool = False,
     snapshots: Snapshots | None = None,
     databases: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
     invoke: Invoke | None = None,
 ) -> TransformReport:
     """Build the models and run their tests.
@@ -102,7 +103,6 @@ def transform(
         snapshots: Snapshot ids by lake table; the current ones by default.
         databases: Where to build instead of ``staging``, ``intermediate`` and ``marts``: names by
             layer. Such a scratch build leaves the warehouse alone and runs as ``admin``.
-        progress: Told about each finished node.
         invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
 
     Raises:
@@ -111,14 +111,12 @@ def transform(
         CatalogUnavailable: The catalog does not answer.
     """
     catalog = open_catalog(settings.catalog, settings.s3)
-    with _alone(settings, progress):
+    with _alone(settings):
         # Tables that an earlier version made lack columns that the models read.
         ensure_tables(catalog)
         if snapshots is None:
             snapshots = current_snapshots(catalog)
-        return _build(
-            settings, catalog, select, full_refresh, snapshots, databases, progress, invoke
-        )
+        return _build(settings, catalog, select, full_refresh, snapshots, databases, invoke)
 
 
 def refresh(
@@ -126,7 +124,6 @@ def refresh(
     *,
     full_refresh: bool = False,
     force: bool = False,
-    progress: Progress | None = None,
     invoke: Invoke | None = None,
 ) -> TransformReport | None:
     """Build what the lake's changes ask for; None when the marts are up to date.
@@ -138,7 +135,6 @@ def refresh(
         settings: Where everything is.
         full_refresh: Build the incremental models anew.
         force: Build although nothing has changed.
-        progress: Told about each finished node, and when it waits.
         invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
 
     Raises:
@@ -147,7 +143,7 @@ def refresh(
         CatalogUnavailable: The catalog does not answer.
     """
     catalog = open_catalog(settings.catalog, settings.s3)
-    with _alone(settings, progress):
+    with _alone(settings):
         # Tables that an earlier version made lack columns that the models read.
         ensure_tables(catalog)
         snapshots = current_snapshots(catalog)
@@ -157,7 +153,7 @@ def refresh(
             return None
         only_ledger = not everything and all(name.startswith("ml.") for name in changed)
         select = LEDGER if only_ledger else None
-        return _build(settings, catalog, select, full_refresh, snapshots, None, progress, invoke)
+        return _build(settings, catalog, select, full_refresh, snapshots, None, invoke)
 
 
 def _build(
@@ -167,7 +163,6 @@ def _build(
     full_refresh: bool,
     snapshots: Snapshots,
     databases: Mapping[str, str] | None,
-    progress: Progress | None,
     invoke: Invoke | None,
 ) -> TransformReport:
     started = time.monotonic()
@@ -186,7 +181,7 @@ def _build(
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
         exclude = None if full_refresh else _unchanged(select, before, wanted)
         result = run_dbt(
-            settings, role, snapshots, databases, select, exclude, full_refresh, progress, invoke
+            settings, role, snapshots, databases, select, exclude, full_refresh, invoke
         )
         nodes, warnings = _summary(client, result, settings)
         seconds = time.monotonic() - started
@@ -217,12 +212,11 @@ def _covered(select: str | None, before: Build | None, wanted: Build) -> Build |
 
 
 @contextmanager
-def _alone(settings: Settings, progress: Progress | None) -> Iterator[None]:
+def _alone(settings: Settings) -> Iterator[None]:
     """Wait for other builds to end: two at once would exchange each other's tables."""
 
     def waiting() -> None:
-        if progress:
-            progress("transform: another build is under way; waiting for it to end")
+        log.info("transform: waiting for another build to end")
 
     folder = dbt_state(settings)
     folder.mkdir(parents=True, exist_ok=True)

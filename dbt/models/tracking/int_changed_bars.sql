@@ -29,7 +29,11 @@ lake as (
     from {{ ref('stg_quotes') }}
     where
         toYear(trade_date) in (select year from years)
-        and data_file in (select data_file from files where is_here)
+        and data_file in (
+            select data_file
+            from files
+            where is_here
+        )
 ),
 
 warehouse as (
@@ -48,11 +52,12 @@ warehouse as (
         )
 ),
 
-different as (
+changes as (
     select
         source,
         symbol,
-        trade_date
+        trade_date,
+        'bar' as kind
     from (
         select * from lake
         union all
@@ -60,24 +65,13 @@ different as (
     )
     group by source, symbol, trade_date, bar_hash
     having sum(side) != 0
-),
-
-actions as (
-    select * from {{ ref('int_changed_actions') }}
-),
-
-changes as (
-    select
-        *,
-        'bar' as kind
-    from different
     union all
     select
         source,
         symbol,
         arrayJoin(split_dates) as trade_date,
         'split' as kind
-    from actions
+    from {{ ref('int_changed_actions') }}
     where has_new_splits
     union all
     -- Splits and dividends adjust the whole history, without touching its returns.
@@ -86,7 +80,7 @@ changes as (
         symbol,
         {{ beginning() }} as trade_date,
         'adjustment' as kind
-    from actions
+    from {{ ref('int_changed_actions') }}
     {%- if pending %}
     union all
     -- Left over from a build that did not come to its end.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import boto3
 import pyarrow as pa
@@ -26,17 +27,19 @@ from catalog.tables import (
     SPLITS,
 )
 from lakehouse.errors import DataError, UnknownSymbol, UsageError
-from lakehouse.forecasting import registry, tracking
+from lakehouse.forecasting import registry, tracking, walkforward, warehouse_data
 from lakehouse.forecasting.inference import PredictionReport, predict
-from lakehouse.forecasting.ledger import write
+from lakehouse.forecasting.ledger import Origin, price_rows, write
 from lakehouse.forecasting.reproduce import _require_snapshots, reproduce
 from lakehouse.forecasting.retention import release_snapshots
-from lakehouse.forecasting.scoring import score
+from lakehouse.forecasting.scoring import ScoreReport, score
 from lakehouse.forecasting.training import TrainingReport, train
 from lakehouse.settings import Settings
 
 SYMBOLS = {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
 LAST_DAY = dt.date(2013, 3, 1)
+BACKFILLED = (dt.date(2012, 11, 1), dt.date(2013, 1, 31))
+DRIFT_VERSION = "served-drift-1"
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +62,31 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
+# Each fixture is a step in the home's life and asks for those before it, so that tests may run in
+# any order, or alone.
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """What there was before the first training."""
+
+    refusal: str
+    dry_run: TrainingReport
+    champion: object
+    decisions: list[dict]
+
+
 @pytest.fixture(scope="module")
-def training(home: Settings) -> TrainingReport:
+def untrained(home: Settings) -> Untrained:
+    with pytest.raises(UsageError) as refusal:
+        predict(home)
+    report = train(home, dry_run=True)
+    champion = registry.champion(tracking.connect(home), home)
+    return Untrained(str(refusal.value), report, champion, rows(home, GATE_DECISIONS))
+
+
+@pytest.fixture(scope="module")
+def training(home: Settings, untrained: Untrained) -> TrainingReport:
     return train(home)
 
 
@@ -93,21 +119,66 @@ def prediction(home: Settings, training: TrainingReport) -> PredictionReport:
     return predict(home)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Forecasts for the past, and the score."""
+
+    backfill: PredictionReport
+    report: ScoreReport
+    measured: list[dict]
+
+
+@pytest.fixture(scope="module")
+def scored(home: Settings, prediction: PredictionReport) -> Scored:
+    backfill = predict(home, as_of=BACKFILLED)
+    drift_forecasts_come_due(home)
+    report = score(home)
+    return Scored(backfill, report, rows(home, FEATURE_DRIFT))
+
+
+def drift_forecasts_come_due(home: Settings) -> None:
+    """Put forecasts into the ledger that a served drift would have made a quarter ago."""
+    with warehouse_data.open_client(home) as warehouse:
+        dataset = warehouse_data.read_dataset(warehouse)
+    day = dataset.dates[-5 * 60]
+    model = walkforward.fit(dataset, "drift", dataset.labels_before(day), home.forecast)
+    frame = dataset.frame[dataset.dates == day].reset_index(drop=True)
+    origin = Origin(home.mlflow.model_name, DRIFT_VERSION, None, simulated=False)
+    outputs = model.predict(frame[model.columns_]), model.drift(frame)
+    made = price_rows(frame, *outputs, origin, open_days={}, closed_days={})
+    assert write(open_catalog(home.catalog, home.s3), made, commit_id="served drift") > 0
+
+
+@pytest.fixture(scope="module")
+def released(
+    home: Settings, training: TrainingReport, again: TrainingReport
+) -> list[tuple[str, ...]]:
+    """What maintenance lets go within the limits, at once, and the second time."""
+    limits = home.maintenance.model_copy(update={"keep_rejected_days": 0})
+    now = home.model_copy(update={"maintenance": limits})
+    names = [f"{home.mlflow.model_name}-v{r.challenger_version}" for r in (training, again)]
+    assert set(names) <= set(tags(load_table(open_catalog(home.catalog, home.s3), QUOTES)))
+    found = [release_snapshots(settings) for settings in (home, now, now)]
+    # They have not expired yet, so it still can be reproduced.
+    version = registry.get_version(tracking.connect(home), home, again.challenger_version)
+    _require_snapshots(home, again.snapshots, version)
+    return found
+
+
 def rows(settings: Settings, definition) -> list[dict]:
     catalog = open_catalog(settings.catalog, settings.s3)
     return load_table(catalog, definition).scan().to_arrow().to_pylist()
 
 
-def test_nothing_serves_before_training(home: Settings) -> None:
-    with pytest.raises(UsageError, match="weekahead train"):
-        predict(home)
+def test_nothing_serves_before_training(untrained: Untrained) -> None:
+    assert "weekahead train" in untrained.refusal
 
 
-def test_dry_run_decides_and_changes_nothing(home: Settings) -> None:
-    report = train(home, dry_run=True)
+def test_dry_run_decides_and_changes_nothing(untrained: Untrained) -> None:
+    report = untrained.dry_run
     assert report.dry_run and report.run_id is None and report.champion_version is None
-    assert registry.champion(tracking.connect(home), home) is None
-    (decision,) = rows(home, GATE_DECISIONS)
+    assert untrained.champion is None
+    (decision,) = untrained.decisions
     assert decision["dry_run"] and not decision["promoted"]
     assert decision["reason"] == report.reason
 
@@ -183,15 +254,17 @@ def test_champion_forecasts_every_symbol_and_horizon(
     home: Settings, training: TrainingReport, prediction: PredictionReport
 ) -> None:
     assert (prediction.forecasts, prediction.new, prediction.stale) == (25, 25, ())
-    ledger = rows(home, FORECASTS)
+    ledger = [
+        row
+        for row in rows(home, FORECASTS)
+        if row["model_version"] == training.champion_version and not row["simulated"]
+    ]
     assert {(row["symbol"], row["horizon"]) for row in ledger} == {
         (symbol, horizon) for symbol in SYMBOLS for horizon in range(1, 6)
     }
     for row in ledger:
         assert row["as_of_date"] == LAST_DAY < row["target_date"]
-        assert row["model_version"] == training.champion_version
         assert row["feature_snapshot"] == training.snapshots["raw.quotes"]
-        assert not row["simulated"]
         edges = [row[n] for n in ("lower_95", "lower_80", "point", "upper_80", "upper_95")]
         assert edges == sorted(edges)
     apple = [row for row in ledger if row["symbol"] == "AAPL"]
@@ -209,29 +282,40 @@ def test_unknown_symbol_is_named(home: Settings, prediction: PredictionReport) -
         predict(home, symbols=("AAPL", "NOPE"))
 
 
-def test_backfill_is_simulated_idempotent_and_scored(
-    home: Settings, prediction: PredictionReport
-) -> None:
-    span = (dt.date(2012, 11, 1), dt.date(2013, 1, 31))
-    first = predict(home, as_of=span)
+def test_backfill_is_simulated_idempotent_and_scored(home: Settings, scored: Scored) -> None:
+    first, report = scored.backfill, scored.report
     assert first.simulated and first.new == first.forecasts > 5 * 5 * 55
-    assert predict(home, as_of=span).new == 0
+    assert predict(home, as_of=BACKFILLED).new == 0
     for row in rows(home, FORECASTS):
         if row["simulated"]:
             trained = dt.date.fromisoformat(row["model_version"][-10:])
             assert trained <= row["as_of_date"]
-    report = score(home)
     judged = [row for row in report.performance if row.simulated]
     assert {row.horizon for row in judged} == {1, 2, 3, 4, 5}
     assert sum(row.forecasts for row in judged) == first.forecasts
     for row in judged:
         assert 0.9 < row.relative_mae_last_price < 1.1
         assert row.coverage_95 > row.coverage_80 > 0.6
-    assert len(report.drift) > 20
-    measured = len(rows(home, FEATURE_DRIFT))
-    assert measured == len(report.drift)
+    assert len(scored.measured) == len(report.drift) > 20
     assert score(home, strict=True).exit_code == (1 if report.warnings else 0)
-    assert len(rows(home, FEATURE_DRIFT)) == measured
+    assert rows(home, FEATURE_DRIFT) == scored.measured
+
+
+def test_a_served_drift_is_exactly_as_good_as_drift(home: Settings, scored: Scored) -> None:
+    """One definition: what the marts call drift is what the candidate of that name says."""
+    for version, simulated in ((DRIFT_VERSION, False), ("drift", True)):
+        found = {
+            row.horizon: row.relative_mae_drift
+            for row in scored.report.performance
+            if (row.version, row.simulated) == (version, simulated)
+        }
+        assert found == dict.fromkeys(range(1, 6), 1.0), version
+    query = (
+        "SELECT uniqExact(horizon), min(relative_mae_drift), max(relative_mae_drift) "
+        "FROM marts.fct_model_performance WHERE model_version LIKE '%-drift-%'"
+    )
+    with warehouse_data.open_client(home) as warehouse:
+        assert warehouse.query(query).result_rows == [(5, 1.0, 1.0)]
 
 
 def test_challenger_on_the_same_data_does_not_replace_the_champion(
@@ -263,23 +347,18 @@ def test_a_killed_training_leaves_nothing_that_serves(
 
 
 def test_snapshots_of_rejected_versions_are_let_go_and_those_of_champions_kept(
-    home: Settings, training: TrainingReport, again: TrainingReport
+    home: Settings,
+    training: TrainingReport,
+    again: TrainingReport,
+    released: list[tuple[str, ...]],
 ) -> None:
-    tagged = load_table(open_catalog(home.catalog, home.s3), QUOTES)
-    names = [f"{home.mlflow.model_name}-v{r.challenger_version}" for r in (training, again)]
-    assert set(names) <= set(tags(tagged))
-    assert release_snapshots(home) == ()
-    limits = home.maintenance.model_copy(update={"keep_rejected_days": 0})
-    now = home.model_copy(update={"maintenance": limits})
-    assert release_snapshots(now) == (again.challenger_version,)
-    assert release_snapshots(now) == ()
-    tagged.refresh()
-    assert set(tags(tagged)) & set(names) == {names[0]}
+    assert released == [(), (again.challenger_version,), ()]
+    kept = set(tags(load_table(open_catalog(home.catalog, home.s3), QUOTES)))
+    assert f"{home.mlflow.model_name}-v{training.challenger_version}" in kept
+    assert f"{home.mlflow.model_name}-v{again.challenger_version}" not in kept
     version = registry.get_version(tracking.connect(home), home, again.challenger_version)
     with pytest.raises(DataError, match="never served, so 'weekahead maintain' let its snapshots"):
         _require_snapshots(home, {"raw.quotes": 1}, version)
-    # They have not expired yet, so it still can be reproduced.
-    _require_snapshots(home, again.snapshots, version)
 
 
 def test_a_source_that_the_champion_never_saw_is_not_forecast_and_asks_for_a_new_fit(
@@ -325,7 +404,10 @@ def test_two_forecasts_at_once_leave_the_ledger_of_the_first(
 
 
 def test_rollback_and_back_again(
-    home: Settings, training: TrainingReport, again: TrainingReport
+    home: Settings,
+    training: TrainingReport,
+    again: TrainingReport,
+    released: list[tuple[str, ...]],
 ) -> None:
     client = tracking.connect(home)
     other = again.challenger_version
@@ -340,7 +422,7 @@ def test_rollback_and_back_again(
 
 
 def test_reproduced_after_a_correction_a_late_split_and_maintenance(
-    home: Settings, training: TrainingReport
+    home: Settings, training: TrainingReport, again: TrainingReport, scored: Scored
 ) -> None:
     from lakehouse.warehouse.client import connect
 

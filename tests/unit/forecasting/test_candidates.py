@@ -95,9 +95,15 @@ def test_combination_is_the_drift_without_skill_and_moves_with_it(noise, signal,
     models = walkforward.fit(signal, "combination", signal.targets, settings).models_
     assert models[0].weight_ > 0.5
     idle = walkforward.fit(noise, "combination", noise.targets, settings).models_[0]
-    assert idle.weight_ < 0.5
-    if idle.weight_ == 0:
-        assert (idle.predict(noise.inputs) == idle.drift_.predict(noise.inputs)).all()
+    assert idle.weight_ == 0
+    assert (idle.predict(noise.inputs) == idle.drift_.predict(noise.inputs)).all()
+
+
+@pytest.mark.parametrize("kind", CANDIDATES)
+def test_every_model_knows_what_the_drift_says(noise: Dataset, settings, kind: str) -> None:
+    alone = walkforward.fit(noise, "drift", noise.targets, settings)
+    model = walkforward.fit(noise, kind, noise.targets, settings)
+    assert model.drift(noise.inputs).tobytes() == alone.forecast(noise.inputs)[0].tobytes()
 
 
 def test_shrunk_slope() -> None:

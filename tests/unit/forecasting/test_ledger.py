@@ -37,12 +37,17 @@ def test_log_returns_become_prices_of_the_as_of_date() -> None:
     )
     returns = np.array([[0.01, -0.05, -0.02, 0.03, 0.06, 0.02, -0.1, -0.05, 0.05, 0.1]])
     origin = Origin("weekahead", "7", 42, simulated=False)
-    rows = price_rows(frame, returns, origin, open_days={"test": DAYS}, closed_days={}).to_pylist()
+    drift = np.array([[0.01, 0.02]])
+    rows = price_rows(
+        frame, returns, drift, origin, open_days={"test": DAYS}, closed_days={}
+    ).to_pylist()
     assert [row["horizon"] for row in rows] == [1, 2]
     assert [row["target_date"] for row in rows] == [date(2024, 5, 7), date(2024, 5, 10)]
     assert rows[0]["point"] == pytest.approx(200 * np.exp(0.01))
     assert rows[1]["lower_95"] == pytest.approx(200 * np.exp(-0.1))
     assert rows[0]["last_close"] == 200.0
+    # A forecast that is the drift has the drift's price, to the last bit.
+    assert [row["drift_point"] for row in rows] == [row["point"] for row in rows]
     assert rows[0]["feature_snapshot"] == 42
 
 
