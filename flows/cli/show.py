@@ -34,7 +34,10 @@ class _Terminal(logging.Handler):
 
 def log_to_terminal() -> None:
     """Show what is logged: progress, and warnings as such."""
-    logging.getLogger("weekahead").addHandler(_Terminal())
+    log = logging.getLogger("weekahead")
+    log.addHandler(_Terminal())
+    # A library may set up the root logger, which would show every line a second time.
+    log.propagate = False
 
 
 def error(message: str) -> None:

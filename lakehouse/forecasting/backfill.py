@@ -26,6 +26,7 @@ from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import decide
 from lakehouse.forecasting.intervals import scores
 from lakehouse.settings import Settings
+from lakehouse.warehouse.client import connect
 
 if TYPE_CHECKING:
     from lakehouse.forecasting.inference import PredictionReport
@@ -53,7 +54,7 @@ def backfill(
     if last < first:
         raise UsageError(f"--as-of ends ({last}) before it starts ({first}).")
     started = time.monotonic()
-    with warehouse_data.open_client(settings) as warehouse:
+    with connect(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
         dataset = warehouse_data.read_dataset(warehouse)
         open_days = warehouse_data.read_open_days(warehouse)

@@ -17,6 +17,7 @@ from lakehouse.forecasting.dataset import Floats
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.settings import Settings
+from lakehouse.warehouse.client import connect
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -94,7 +95,7 @@ def predict(
     started = time.monotonic()
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)
-    with warehouse_data.open_client(settings) as warehouse:
+    with connect(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
         frame = warehouse_data.read_latest(warehouse, symbols)
         open_days = warehouse_data.read_open_days(warehouse)

@@ -20,6 +20,7 @@ from lakehouse.forecasting.forecaster import OUTPUTS
 from lakehouse.forecasting.gate import Champion, Decision, decide, loss
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.settings import Settings
+from lakehouse.settings.forecast import ForecastSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,7 +73,9 @@ def _twin_forecast(
         return None, f"it was stored by other code ({error})", True
 
 
-def judge(development: Development, champion: Champion | None, settings: Settings) -> Decision:
+def gate_decision(
+    development: Development, champion: Champion | None, settings: ForecastSettings
+) -> Decision:
     """Let the gate decide about a development's challenger."""
     losses = development.gate_losses()
     champion_loss = None
@@ -87,9 +90,7 @@ def judge(development: Development, champion: Champion | None, settings: Setting
             window = development.gate.test_rows(development.dataset)
             actual = development.dataset.targets[window]
             champion_loss = loss(actual, champion.returns, development.dataset.dates[window])
-    return decide(
-        development.challenger, losses, champion, champion_loss, new_days, settings.forecast
-    )
+    return decide(development.challenger, losses, champion, champion_loss, new_days, settings)
 
 
 def record_decision(

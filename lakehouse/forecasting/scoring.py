@@ -16,6 +16,7 @@ from lakehouse.forecasting import feature_drift, registry, tracking, warehouse_d
 from lakehouse.forecasting.dataset import feature_names
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
+from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.transform import refresh
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
     started = time.monotonic()
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)
-    with warehouse_data.open_client(settings) as warehouse:
+    with connect(settings) as warehouse:
         warehouse_data.built_from(warehouse)
         current = warehouse_data.read_recent(warehouse, settings.forecast.drift_window_days)
     features = feature_names(current)
@@ -135,10 +136,10 @@ def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
         commit_id=f"drift-{version.name}-v{version.version}-{newest:%Y%m%d}-{len(current)}",
     )
     refresh(settings)
-    with warehouse_data.open_client(settings) as warehouse:
+    with connect(settings) as warehouse:
         performance = _performance(warehouse, settings)
     drifted = tuple(row["feature"] for row in drift if row["drifted"])
-    warnings = judge(performance, settings.forecast)
+    warnings = outside_limits(performance, settings.forecast)
     if drifted:
         share = f"{len(drifted)} of {len(drift)} features of v{version.version} drifted"
         warnings = (*warnings, f"{share}: {', '.join(drifted)}")
@@ -155,7 +156,9 @@ def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
     )
 
 
-def judge(performance: tuple[Performance, ...], settings: ForecastSettings) -> tuple[str, ...]:
+def outside_limits(
+    performance: tuple[Performance, ...], settings: ForecastSettings
+) -> tuple[str, ...]:
     """What lies outside its limits, in words; too few dates are not judged."""
     warnings = []
     for row in performance:

@@ -16,11 +16,12 @@ from catalog.tables import BY_NAME
 from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
 from lakehouse.forecasting.development import Development, develop, serving_model
 from lakehouse.forecasting.gate import Decision
-from lakehouse.forecasting.promotion import judge, present_champion, record_decision
+from lakehouse.forecasting.promotion import gate_decision, present_champion, record_decision
 from lakehouse.forecasting.tracking import TAG
 from lakehouse.forecasting.training_log import Candidate
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.settings import Settings
+from lakehouse.warehouse.client import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,7 +97,7 @@ def train(
     """
     started = time.monotonic()
     client = tracking.connect(settings)
-    with warehouse_data.open_client(settings) as warehouse:
+    with connect(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
         key = training_key(settings, built)
         if not force and (run_id := tracking.last_run(client, settings, key)):
@@ -109,7 +110,7 @@ def train(
     workspace.mkdir(parents=True, exist_ok=True)
     development = develop(dataset, settings.forecast, workspace=workspace, execute=execute)
     champion = present_champion(client, settings, development)
-    decision = judge(development, champion, settings)
+    decision = gate_decision(development, champion, settings.forecast)
     log.info(f"gate: {decision.reason}")
     outcome = _Outcome()
     digest = dataset.digest()

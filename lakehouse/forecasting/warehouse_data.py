@@ -10,8 +10,6 @@ import pyarrow as pa
 
 from lakehouse.errors import NotEnoughData, UnknownSymbol
 from lakehouse.forecasting.dataset import HORIZONS, Dataset, Dates, from_arrow
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.state import Snapshots, last_build
 
 if TYPE_CHECKING:
@@ -138,11 +136,6 @@ def read_closed_days(client: "Client") -> dict[str, set[date]]:
         "WHERE NOT is_open GROUP BY source"
     ).result_rows
     return {str(source): set(days) for source, days in rows}
-
-
-def open_client(settings: Settings) -> "Client":
-    """The connection that forecasting uses."""
-    return connect(settings, "writer")
 
 
 def _dated(table: pa.Table, *columns: str) -> pa.Table:

@@ -31,7 +31,7 @@ ORDER BY source, symbol, trade_date DESC LIMIT {bars:UInt32} BY source, symbol
 )
 HISTORY = (
     """
-SELECT source, symbol, toMonday(trade_date) AS week,
+SELECT source, symbol, trade_date - (toDayOfWeek(trade_date) - 1) AS week,
     argMax(close, trade_date) AS as_traded, argMax(adjusted_close, trade_date) AS adjusted,
     max(is_split) AS has_split
 FROM marts.fct_quotes

@@ -8,7 +8,7 @@ from typing import Any
 
 from lakehouse.errors import ServiceError, TransformError
 from lakehouse.settings import Settings
-from lakehouse.warehouse.runner import common_arguments, dbt_environment, log_path
+from lakehouse.warehouse.runner import common_arguments, dbt_environment, dbt_state, log_path
 
 HOST = "127.0.0.1"
 
@@ -25,7 +25,7 @@ def generate(settings: Settings) -> Path:
     """
     from dbt.cli.main import dbtRunner
 
-    folder = settings.home.absolute() / "dbt" / "docs"
+    folder = dbt_state(settings.home) / "docs"
     arguments = ["docs", "generate", "--static", *common_arguments(settings)]
     arguments += ["--target-path", str(folder / "target")]
     with dbt_environment(settings, {}):
@@ -34,7 +34,7 @@ def generate(settings: Settings) -> Path:
     if not result.success or not made.exists():
         raise TransformError(
             f"dbt could not make the documentation: {result.exception or 'no reason given'}. "
-            f"Run 'weekahead transform' first; the whole story is in {log_path(settings)}."
+            f"Run 'weekahead transform' first; the whole story is in {log_path(settings.home)}."
         )
     site = folder / "site"
     site.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def run_dbt(
         arguments += ["--full-refresh"]
     if databases:
         # Other names need other parsed files, or each kind of build would undo the other's cache.
-        scratch = dbt_state(settings) / "scratch"
+        scratch = dbt_state(settings.home) / "scratch"
         arguments += ["--target-path", str(scratch)]
         arguments += ["--vars", json.dumps({"databases": dict(databases)})]
     with dbt_environment(settings, snapshots, role):
@@ -53,12 +53,12 @@ def run_dbt(
 
 def common_arguments(settings: Settings) -> list[str]:
     """Arguments of every dbt call: where things are, and nothing on the console."""
-    state = dbt_state(settings)
+    state = dbt_state(settings.home)
     return [
         "--project-dir", str(settings.dbt_dir),
         "--profiles-dir", str(settings.dbt_dir),
         "--target-path", str(state / "target"),
-        "--log-path", str(log_path(settings).parent),
+        "--log-path", str(log_path(settings.home).parent),
         "--log-level", "none",
         "--log-level-file", "info",
         "--threads", str(settings.clickhouse.threads),
@@ -90,14 +90,14 @@ def dbt_environment(
         yield
 
 
-def log_path(settings: Settings) -> Path:
+def log_path(home: Path) -> Path:
     """Where dbt writes its log."""
-    return settings.home.absolute() / "logs" / "dbt.log"
+    return home.absolute() / "logs" / "dbt.log"
 
 
-def dbt_state(settings: Settings) -> Path:
+def dbt_state(home: Path) -> Path:
     """Where dbt's parsed files and results are kept."""
-    return settings.home.absolute() / "dbt"
+    return home.absolute() / "dbt"
 
 
 def _tell(event: Any) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.connect import ensure_tables, open_catalog
@@ -111,7 +112,7 @@ def transform(
         CatalogUnavailable: The catalog does not answer.
     """
     catalog = open_catalog(settings.catalog, settings.s3)
-    with _alone(settings):
+    with _alone(settings.home):
         # Tables that an earlier version made lack columns that the models read.
         ensure_tables(catalog)
         if snapshots is None:
@@ -143,7 +144,7 @@ def refresh(
         CatalogUnavailable: The catalog does not answer.
     """
     catalog = open_catalog(settings.catalog, settings.s3)
-    with _alone(settings):
+    with _alone(settings.home):
         # Tables that an earlier version made lack columns that the models read.
         ensure_tables(catalog)
         snapshots = current_snapshots(catalog)
@@ -183,7 +184,7 @@ def _build(
         result = run_dbt(
             settings, role, snapshots, databases, select, exclude, full_refresh, invoke
         )
-        nodes, warnings = _summary(client, result, settings)
+        nodes, warnings = _summary(client, result, log_path(settings.home))
         seconds = time.monotonic() - started
         if done := _covered(select, before, wanted):
             record_build(client, done, seconds, layers["intermediate"])
@@ -212,13 +213,13 @@ def _covered(select: str | None, before: Build | None, wanted: Build) -> Build |
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _alone(home: Path) -> Iterator[None]:
     """Wait for other builds to end: two at once would exchange each other's tables."""
 
     def waiting() -> None:
         log.info("transform: waiting for another build to end")
 
-    folder = dbt_state(settings)
+    folder = dbt_state(home)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / "build.lock", waiting=waiting):
         yield
@@ -245,10 +246,10 @@ def _rows(client: "Client", database: str) -> dict[str, int]:
 
 
 def _summary(
-    client: "Client", result: "dbtRunnerResult", settings: Settings
+    client: "Client", result: "dbtRunnerResult", log_file: Path
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Count the nodes by status, or raise with what failed."""
-    where = f"The whole story is in {log_path(settings)}."
+    where = f"The whole story is in {log_file}."
     finished = list(getattr(result.result, "results", None) or [])
     failed = [item for item in finished if item.status in ("error", "fail")]
     if failed:

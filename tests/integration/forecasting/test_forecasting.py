@@ -35,6 +35,7 @@ from lakehouse.forecasting.retention import release_snapshots
 from lakehouse.forecasting.scoring import ScoreReport, score
 from lakehouse.forecasting.training import TrainingReport, train
 from lakehouse.settings import Settings
+from lakehouse.warehouse.client import connect
 
 SYMBOLS = {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
 LAST_DAY = dt.date(2013, 3, 1)
@@ -138,7 +139,7 @@ def scored(home: Settings, prediction: PredictionReport) -> Scored:
 
 def drift_forecasts_come_due(home: Settings) -> None:
     """Put forecasts into the ledger that a served drift would have made a quarter ago."""
-    with warehouse_data.open_client(home) as warehouse:
+    with connect(home) as warehouse:
         dataset = warehouse_data.read_dataset(warehouse)
     day = dataset.dates[-5 * 60]
     model = walkforward.fit(dataset, "drift", dataset.labels_before(day), home.forecast)
@@ -314,7 +315,7 @@ def test_a_served_drift_is_exactly_as_good_as_drift(home: Settings, scored: Scor
         "SELECT uniqExact(horizon), min(relative_mae_drift), max(relative_mae_drift) "
         "FROM marts.fct_model_performance WHERE model_version LIKE '%-drift-%'"
     )
-    with warehouse_data.open_client(home) as warehouse:
+    with connect(home) as warehouse:
         assert warehouse.query(query).result_rows == [(5, 1.0, 1.0)]
 
 
@@ -424,8 +425,6 @@ def test_rollback_and_back_again(
 def test_reproduced_after_a_correction_a_late_split_and_maintenance(
     home: Settings, training: TrainingReport, again: TrainingReport, scored: Scored
 ) -> None:
-    from lakehouse.warehouse.client import connect
-
     catalog = open_catalog(home.catalog, home.s3)
     key = {"source": "sample", "symbol": "IBM"}
     corrected = {"trade_date": dt.date(2005, 6, 1), "open": 1.0, "high": 9.0, "low": 1.0}

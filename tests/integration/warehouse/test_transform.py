@@ -13,8 +13,8 @@ from catalog.connect import open_catalog
 from catalog.merge import append
 from catalog.snapshots import current_snapshots
 from catalog.tables import GATE_DECISIONS
-from deploy.local.stack import exclusive
 from lakehouse.errors import ServiceError
+from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import attach_lake, connect
 from lakehouse.warehouse.docs import generate, serve

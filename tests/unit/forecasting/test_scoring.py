@@ -4,7 +4,7 @@ import pytest
 
 from lakehouse.forecasting.feature_drift import measure
 from lakehouse.forecasting.reproduce import compare
-from lakehouse.forecasting.scoring import Performance, ScoreReport, judge
+from lakehouse.forecasting.scoring import Performance, ScoreReport, outside_limits
 from lakehouse.settings.forecast import ForecastSettings
 
 SETTINGS = ForecastSettings()
@@ -20,7 +20,10 @@ def performance(**changes: object) -> Performance:
 
 
 def test_within_the_limits_there_is_no_warning() -> None:
-    assert judge((performance(), performance(coverage_80=0.75, coverage_95=0.90)), SETTINGS) == ()
+    assert (
+        outside_limits((performance(), performance(coverage_80=0.75, coverage_95=0.90)), SETTINGS)
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,13 +35,13 @@ def test_within_the_limits_there_is_no_warning() -> None:
     ],
 )
 def test_outside_the_limits_there_is_one(changes: dict[str, object], words: str) -> None:
-    (warning,) = judge((performance(**changes),), SETTINGS)
+    (warning,) = outside_limits((performance(**changes),), SETTINGS)
     assert words in warning
     assert "v3, 5 days ahead" in warning
 
 
-def test_few_dates_are_not_judged() -> None:
-    assert judge((performance(dates=39, coverage_80=0.1),), SETTINGS) == ()
+def test_few_dates_are_not_outside_limitsd() -> None:
+    assert outside_limits((performance(dates=39, coverage_80=0.1),), SETTINGS) == ()
 
 
 @pytest.mark.parametrize(("strict", "code"), [(True, 1), (False, 0)])
