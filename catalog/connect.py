@@ -97,9 +97,9 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
 
 
 def ensure_tables(catalog: Catalog) -> None:
-    """Create the namespaces and tables that are missing, and columns that tables lack.
+    """Create the namespaces and tables that are missing, and add columns that tables lack.
 
-    A table that an earlier version made gets its new columns; its rows hold nulls there.
+    Rows that an earlier version wrote hold nulls in its new columns.
     """
     namespaces = sorted({definition.name.split(".")[0] for definition in TABLES})
     for namespace in namespaces:
@@ -116,7 +116,7 @@ def ensure_tables(catalog: Catalog) -> None:
         if definition.name not in existing:
             _create(catalog, definition)
         else:
-            _add_columns(catalog.load_table(definition.name), definition)
+            _add_columns(load_table(catalog, definition), definition)
 
 
 def _create(catalog: Catalog, definition: TableDefinition) -> None:

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.connect import ensure_tables, open_catalog
+from catalog.connect import ensure_tables, load_table, open_catalog
 from catalog.snapshots import current_snapshots
+from catalog.tables import QUOTES
 from lakehouse.errors import TransformError
 from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
@@ -111,10 +112,8 @@ def transform(
         ServiceError: ClickHouse does not answer.
         CatalogUnavailable: The catalog does not answer.
     """
-    catalog = open_catalog(settings.catalog, settings.s3)
+    catalog = _open_lake(settings)
     with _alone(settings.home):
-        # Tables that an earlier version made lack columns that the models read.
-        ensure_tables(catalog)
         if snapshots is None:
             snapshots = current_snapshots(catalog)
         return _build(settings, catalog, select, full_refresh, snapshots, databases, invoke)
@@ -143,10 +142,8 @@ def refresh(
         ServiceError: ClickHouse does not answer.
         CatalogUnavailable: The catalog does not answer.
     """
-    catalog = open_catalog(settings.catalog, settings.s3)
+    catalog = _open_lake(settings)
     with _alone(settings.home):
-        # Tables that an earlier version made lack columns that the models read.
-        ensure_tables(catalog)
         snapshots = current_snapshots(catalog)
         changed = changed_sources(settings, snapshots)
         everything = force or full_refresh
@@ -155,6 +152,15 @@ def refresh(
         only_ledger = not everything and all(name.startswith("ml.") for name in changed)
         select = LEDGER if only_ledger else None
         return _build(settings, catalog, select, full_refresh, snapshots, None, invoke)
+
+
+def _open_lake(settings: Settings) -> "Catalog":
+    catalog = open_catalog(settings.catalog, settings.s3)
+    # Before the first ingest there is nothing to build from.
+    load_table(catalog, QUOTES)
+    # A lake of an earlier version lacks tables and columns that the models read.
+    ensure_tables(catalog)
+    return catalog
 
 
 def _build(

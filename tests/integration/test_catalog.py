@@ -9,11 +9,11 @@ import pytest
 from pyiceberg.catalog import Catalog
 
 from catalog.append import append_rows
-from catalog.connect import open_catalog
+from catalog.connect import ensure_tables, open_catalog
 from catalog.errors import SchemaMismatch
 from catalog.merge import MergeReport, append, conform, merge, sorted_by_key
 from catalog.snapshots import tag_snapshot, tags
-from catalog.tables import REJECTS, TableDefinition
+from catalog.tables import FORECASTS, REJECTS, TableDefinition
 from lakehouse.settings import Settings
 
 START = dt.date(2019, 12, 20)
@@ -128,6 +128,26 @@ def test_duplicate_keys_unknown_columns_and_null_keys_are_refused(
     with pytest.raises(SchemaMismatch, match=r"symbol is part of the key"):
         merge(catalog, quotes, nameless, commit_id="a")
     assert catalog.load_table(quotes.name).current_snapshot() is None
+
+
+def test_a_table_of_an_earlier_version_gets_its_new_columns(catalog: Catalog) -> None:
+    key = {"source": "s", "symbol": "OLD", "as_of_date": dt.date(2024, 1, 2), "horizon": 1}
+    key |= {"model_name": "m", "model_version": "1"}
+    row = pa.Table.from_pylist([key | {"point": 7.0}])
+    merge(catalog, FORECASTS, row, commit_id="old")
+    with catalog.load_table(FORECASTS.name).update_schema(
+        allow_incompatible_changes=True
+    ) as update:
+        update.delete_column("drift_point")
+    for _ in range(2):
+        ensure_tables(catalog)
+    table = catalog.load_table(FORECASTS.name)
+    # Engines read a snapshot by its own schema.
+    assert table.current_snapshot().schema_id == table.schema().schema_id
+    assert merge(catalog, FORECASTS, row, commit_id="again").unchanged == 1
+    (found,) = table.scan("symbol = 'OLD'").to_arrow().to_pylist()
+    assert (found["point"], found["drift_point"]) == (7.0, None)
+    table.delete("symbol = 'OLD'")
 
 
 def test_an_append_is_done_once_per_commit_id(catalog: Catalog) -> None:
