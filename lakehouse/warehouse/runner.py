@@ -45,6 +45,8 @@ def run_dbt(
         scratch = dbt_state(settings.home) / "scratch"
         arguments += ["--target-path", str(scratch)]
         arguments += ["--vars", json.dumps({"databases": dict(databases)})]
+        # Tests of tables that are not selected would look for them here.
+        arguments += ["--indirect-selection", "buildable"]
     with dbt_environment(settings, snapshots, role):
         if invoke:
             return invoke(arguments)

@@ -22,16 +22,11 @@ select
     {{ from_bar(n + 1, 'change_%d / 1e8' % n) }} as ret_{{ n }},
     {%- endfor %}
     {{ from_bar(widest_window() + 1, 'change_252_21 / 1e8') }} as momentum_252_21,
-    {%- for n in (5, 21, 63) %}
-    {%- if n == 21 %}
+    {{ from_bar(6, 'sqrt(' ~ variance('squares_5', 'change_5', 5) ~ ') / 1e8') }}
+        as volatility_5,
     x.volatility_21 as volatility_21,
-    {%- else %}
-    {{ from_bar(
-        n + 1,
-        'sqrt(' ~ variance('squares_%d' % n, 'change_%d' % n, n) ~ ') / 1e8'
-    ) }} as volatility_{{ n }},
-    {%- endif %}
-    {%- endfor %}
+    {{ from_bar(64, 'sqrt(' ~ variance('squares_63', 'change_63', 63) ~ ') / 1e8') }}
+        as volatility_63,
     range_e8 / 1e8 as range_1,
     {{ from_bar(21, 'if(range_count_21 > 0, ranges_21 / range_count_21 / 1e8, null)') }}
         as range_21,
