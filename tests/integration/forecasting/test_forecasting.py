@@ -382,7 +382,8 @@ def test_two_forecasts_at_once_leave_the_ledger_of_the_first(
 ) -> None:
     before = rows(home, FORECASTS)
     catalog = open_catalog(home.catalog, home.s3)
-    ledger = load_table(catalog, FORECASTS).scan(row_filter="simulated == false").to_arrow()
+    served = f"simulated == false and model_version == '{prediction.model_version}'"
+    ledger = load_table(catalog, FORECASTS).scan(row_filter=served).to_arrow()
     day = pc.add(ledger["as_of_date"], pa.scalar(dt.timedelta(days=30)).cast(pa.duration("s")))
     day = day.cast(pa.date32())
     late = ledger.set_column(ledger.column_names.index("as_of_date"), "as_of_date", day)
