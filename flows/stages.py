@@ -29,10 +29,10 @@ from flows.parameters import (
 )
 from flows.writers import writing
 from lakehouse.errors import RetriableError, UsageError
-from lakehouse.forecasting.inference import PredictionReport
-from lakehouse.forecasting.scoring import ScoreReport
-from lakehouse.forecasting.training import TrainingReport
 from lakehouse.landing.request import IngestReport, IngestRequest
+from lakehouse.models.inference import PredictionReport
+from lakehouse.models.scoring import ScoreReport
+from lakehouse.models.training import TrainingReport
 from lakehouse.settings import Settings, load_settings
 from lakehouse.usecases import USE_CASES
 from lakehouse.warehouse.transform import TransformReport

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from catalog.maintenance import MaintenanceReport
-    from lakehouse.forecasting.inference import PredictionReport
-    from lakehouse.forecasting.scoring import ScoreReport
-    from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.request import IngestReport
+    from lakehouse.models.inference import PredictionReport
+    from lakehouse.models.scoring import ScoreReport
+    from lakehouse.models.training import TrainingReport
     from lakehouse.warehouse.transform import TransformReport
 
 COUNTS = ("new", "corrected", "unchanged", "rejected", "flagged")

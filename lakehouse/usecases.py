@@ -5,7 +5,7 @@ A use case does not do again what has not changed, so each may be repeated at an
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,10 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from catalog.maintenance import MaintenanceReport
-    from lakehouse.forecasting.inference import PredictionReport
-    from lakehouse.forecasting.scoring import ScoreReport
-    from lakehouse.forecasting.training import TrainingReport
     from lakehouse.landing.request import IngestReport, IngestRequest
+    from lakehouse.models.inference import PredictionReport
+    from lakehouse.models.scoring import ScoreReport
+    from lakehouse.models.training import TrainingReport
     from lakehouse.warehouse.runner import Invoke
     from lakehouse.warehouse.transform import TransformReport
 
@@ -75,7 +75,7 @@ def train(
         dry_run: Decide, but promote nothing.
         execute: Maps a function over tasks; by default on threads of this process.
     """
-    from lakehouse.forecasting.training import train as fit
+    from lakehouse.models.training import train as fit
 
     with _alone(settings, "train"):
         return fit(settings, force=force, dry_run=dry_run, execute=execute)
@@ -98,12 +98,16 @@ def predict(
         publish: Bring the forecasts into the marts at once; scoring does that, too.
         execute: Maps a function over tasks; by default on threads of this process.
     """
-    from lakehouse.forecasting.inference import predict as forecast
+    from lakehouse.models.backfill import backfill
+    from lakehouse.models.inference import predict as forecast
 
-    # A back-fill trains, too.
-    turn = _alone(settings, "train") if as_of else nullcontext()
-    with turn:
-        report = forecast(settings, as_of=as_of, symbols=symbols, execute=execute)
+    if as_of:
+        first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
+        # A back-fill trains, too.
+        with _alone(settings, "train"):
+            report = backfill(settings, first, last, symbols=symbols, execute=execute)
+    else:
+        report = forecast(settings, symbols=symbols)
     if publish:
         transform(settings)
     return report
@@ -111,7 +115,7 @@ def predict(
 
 def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
     """Compare past forecasts with what happened, and measure the champion's feature drift."""
-    from lakehouse.forecasting.scoring import score as compare
+    from lakehouse.models.scoring import score as compare
 
     with _alone(settings, "score"):
         return compare(settings, strict=strict)
@@ -122,7 +126,7 @@ def maintain(settings: Settings) -> "list[MaintenanceReport]":
     from catalog.connect import ensure_tables, open_catalog
     from catalog.maintenance import maintain as clean
     from catalog.tables import TABLES
-    from lakehouse.forecasting.retention import release_snapshots
+    from lakehouse.models.retention import release_snapshots
 
     catalog = open_catalog(settings.catalog, settings.s3)
     ensure_tables(catalog)

@@ -32,7 +32,7 @@ def reproduce(version: str, machine: bool) -> int:
     else with code 1 and a list of what differs.
     """
     from flows.cli.context import services_up
-    from lakehouse.forecasting.reproduce import reproduce as again
+    from lakehouse.models.reproduce import reproduce as again
 
     with services_up() as settings:
         report = again(settings, version)
@@ -58,10 +58,10 @@ def rollback(version: str | None, machine: bool) -> None:
     """Let an earlier model version serve again; by default the one before the champion."""
     from deploy.local import LAKE, MODELS
     from flows.cli.context import services_up
-    from lakehouse.forecasting.registry import rollback as back
+    from lakehouse.models.registry import rollback as back
 
     with services_up(LAKE, MODELS) as settings:
-        report = back(settings, version, progress=show.progress)
+        report = back(settings, version)
     if machine:
         show.as_json(report.to_dict())
     else:

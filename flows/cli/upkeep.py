@@ -38,7 +38,7 @@ def rejects(
     from deploy.local import LAKE
     from flows.cli.context import services_up
     from lakehouse.landing.rejects import list_rejects
-    from lakehouse.landing.replay import replay_rejects
+    from lakehouse.landing.rejects_replay import replay_rejects
     from lakehouse.results import describe_ingest
 
     with services_up(LAKE) as settings:

@@ -1,6 +1,4 @@
-"""Forecasts a week ahead: dataset, validation, candidates, intervals, gate, ledger, scoring.
+"""Modelling: candidates, walk-forward, intervals, metrics, gate.
 
-The modelling modules (dataset, validation, candidates, forecaster, intervals, metrics, gate,
-development) are functions of frames and arrays alone; training, inference, scoring and reproduce
-connect them to ClickHouse, MLflow and the lake.
+Functions of frames and arrays alone; ``lakehouse.models`` connects them to the world.
 """

@@ -9,12 +9,12 @@ import pandas as pd
 
 from lakehouse.forecasting import metrics, walkforward
 from lakehouse.forecasting.candidates import CANDIDATES
-from lakehouse.forecasting.dataset import Dataset, Floats, unique_dates
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import loss
 from lakehouse.forecasting.intervals import scores
-from lakehouse.forecasting.validation import Fold, plan, scheme
 from lakehouse.forecasting.walkforward import Execute, OutOfSample
+from lakehouse.panel.dataset import Dataset, Floats, unique_dates
+from lakehouse.panel.validation import Fold, plan, scheme
 from lakehouse.settings.forecast import ForecastSettings
 
 log = logging.getLogger("weekahead")

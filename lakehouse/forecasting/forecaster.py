@@ -7,9 +7,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from lakehouse.forecasting.candidates import CANDIDATES
-from lakehouse.forecasting.candidates.base import Candidate
-from lakehouse.forecasting.dataset import AGES, GROWN, HORIZONS, Floats, ages
+from lakehouse.forecasting.candidates.candidate import Candidate
 from lakehouse.forecasting.intervals import COLUMNS, NORMAL, bounds_by_age
+from lakehouse.panel.dataset import AGES, GROWN, HORIZONS, Floats, ages
 
 OUTPUTS = ("point", *COLUMNS)
 FALLBACK = "drift"

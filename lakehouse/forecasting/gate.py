@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from lakehouse.forecasting.candidates import BASELINES
-from lakehouse.forecasting.dataset import HORIZONS, Dates, Floats
 from lakehouse.forecasting.metrics import diebold_mariano, per_date
+from lakehouse.panel.dataset import HORIZONS, Dates, Floats
 from lakehouse.settings.forecast import ForecastSettings
 
 DEFAULT = "drift"

@@ -16,7 +16,7 @@ and they are never narrower than those of grown symbols.
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.forecasting.dataset import AGES, GROWN, Floats
+from lakehouse.panel.dataset import AGES, GROWN, Floats
 
 LEVELS = (0.80, 0.95)
 # Tails in the order of the bounds' columns: lower 95, lower 80, upper 80, upper 95.

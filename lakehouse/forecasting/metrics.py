@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lakehouse.forecasting.candidates import BASELINES
-from lakehouse.forecasting.dataset import AGES, VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
 from lakehouse.forecasting.walkforward import OutOfSample
+from lakehouse.panel.dataset import AGES, VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
 
 # Of the intervals' bounds, in their order, and of the point.
 QUANTILES = (0.025, 0.1, 0.9, 0.975, 0.5)

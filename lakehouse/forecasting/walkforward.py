@@ -15,10 +15,10 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lakehouse.forecasting.dataset import Dataset, Floats, ages, split_arrow, to_arrow
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.intervals import bounds_by_age, scores
-from lakehouse.forecasting.validation import GATE, Fold
+from lakehouse.panel.dataset import Dataset, Floats, ages, split_arrow, to_arrow
+from lakehouse.panel.validation import GATE, Fold
 from lakehouse.settings.forecast import ForecastSettings
 
 DATASET = "dataset-"

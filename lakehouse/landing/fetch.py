@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 from catalog.tables import SPLITS
 from lakehouse.errors import HomeError, WeekaheadError
 from lakehouse.landing.frames import to_frame
+from lakehouse.landing.held import rows_of
 from lakehouse.landing.landing import Landing, read_quotes, read_splits
 from lakehouse.landing.quality import Expectation
-from lakehouse.landing.state import rows_of
 from lakehouse.settings import Settings
-from lakehouse.sources.base import SPLITS_SCHEMA, Batch, FetchLog, Reader
+from lakehouse.sources.reader import SPLITS_SCHEMA, Batch, FetchLog, Reader
 
 if TYPE_CHECKING:
     import dlt

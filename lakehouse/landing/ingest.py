@@ -16,7 +16,7 @@ from lakehouse.landing.plan import Planner
 from lakehouse.landing.request import IngestReport, IngestRequest
 from lakehouse.settings import Settings
 from lakehouse.sources import find_source
-from lakehouse.sources.base import Batch, FetchLog, Reader
+from lakehouse.sources.reader import Batch, FetchLog, Reader
 
 SYMBOL = re.compile(r"[A-Za-z0-9.^=_-]{1,32}")
 Progress = Callable[[str], None]

@@ -21,7 +21,7 @@ from lakehouse.landing.frames import to_frame
 from lakehouse.landing.quality import Expectation, Verdict, check_quotes
 from lakehouse.landing.rejects import REJECT_SCHEMA, record_rejects
 from lakehouse.landing.request import Counts
-from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
+from lakehouse.sources.reader import QUOTES_SCHEMA, SPLITS_SCHEMA
 
 REASONS_SHOWN = 3
 ROWS_AT_ONCE = 1_500_000

@@ -8,10 +8,10 @@ from typing import TypeVar
 from pyiceberg.catalog import Catalog
 
 from lakehouse.errors import UsageError
+from lakehouse.landing.held import known_symbols, last_board_date, last_dates, symbols_before
 from lakehouse.landing.request import IngestRequest
-from lakehouse.landing.state import known_symbols, last_board_date, last_dates, symbols_before
 from lakehouse.settings import Settings
-from lakehouse.sources.base import Batch, Reader, Window
+from lakehouse.sources.reader import Batch, Reader, Window
 
 T = TypeVar("T")
 CALENDAR_AHEAD = timedelta(days=31)

@@ -123,7 +123,7 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
     """Sort bars into accepted, rejected and flagged.
 
     Args:
-        rows: Columns of ``lakehouse.sources.base.QUOTES_SCHEMA``.
+        rows: Columns of ``lakehouse.sources.reader.QUOTES_SCHEMA``.
         expected: What was asked for, and what is known.
     """
     frame, in_order = _without_copies(rows)

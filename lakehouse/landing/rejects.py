@@ -16,8 +16,8 @@ from pyiceberg.catalog import Catalog
 from catalog.merge import merge
 from catalog.tables import QUOTES, REJECTS
 from lakehouse.landing.frames import to_frame
+from lakehouse.landing.held import rows_of
 from lakehouse.landing.quality import JUMP, KEY
-from lakehouse.landing.state import rows_of
 
 REJECT_SCHEMA = pa.schema(
     [

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.forecasting.dataset import HORIZONS
+from lakehouse.panel.dataset import HORIZONS
 from lakehouse.report.data import ReportData, Rows
 
 if TYPE_CHECKING:

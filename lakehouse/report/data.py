@@ -136,7 +136,7 @@ def _rows(client: "Client", statement: str, **parameters: int) -> Rows:
 
 def _training(settings: Settings) -> tuple[str, Rows]:
     """What serves, and every candidate's walk-forward figures, best first."""
-    from lakehouse.forecasting import registry, tracking, training_log
+    from lakehouse.models import registry, tracking, training_log
 
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)

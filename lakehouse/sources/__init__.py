@@ -1,7 +1,7 @@
 """Quote sources: one folder each, found by its name.
 
 A folder that holds a function ``open_source`` is a source; nothing has to be registered. See
-``lakehouse.sources.base`` for what it gives back.
+``lakehouse.sources.reader`` for what it gives back.
 """
 
 from importlib import import_module
@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from typing import cast
 
 from lakehouse.errors import UsageError
-from lakehouse.sources.base import Opener
+from lakehouse.sources.reader import Opener
 
 SOURCES: tuple[str, ...] = tuple(
     sorted(module.name for module in iter_modules(__path__) if module.ispkg)

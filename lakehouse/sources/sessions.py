@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 
 from lakehouse.errors import SettingsError
-from lakehouse.sources.base import CALENDAR_SCHEMA, rows_to_arrow
+from lakehouse.sources.reader import CALENDAR_SCHEMA, rows_to_arrow
 
 
 def exchange_calendar(name: str, source: str, start: date, end: date) -> pa.Table:

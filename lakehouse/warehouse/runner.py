@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.environment import temporary_environment
 from lakehouse.settings import Settings
+from lakehouse.warehouse.builds import Snapshots
 from lakehouse.warehouse.client import Role, account, server_address
-from lakehouse.warehouse.state import Snapshots
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult

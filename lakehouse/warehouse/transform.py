@@ -16,10 +16,10 @@ from lakehouse.errors import TransformError
 from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
 from lakehouse.warehouse.attachment import LAYERS
+from lakehouse.warehouse.builds import Build, Snapshots, last_build, record_build, wanted_build
 from lakehouse.warehouse.client import Role, attach_lake, connect
 from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
 from lakehouse.warehouse.runner import Invoke, dbt_state, log_path, run_dbt
-from lakehouse.warehouse.state import Build, Snapshots, last_build, record_build, wanted_build
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

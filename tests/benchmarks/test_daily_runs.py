@@ -15,7 +15,7 @@ from catalog.tables import CALENDAR, QUOTES, REJECTS
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation
 from lakehouse.settings import Settings
-from lakehouse.sources.base import CALENDAR_SCHEMA, QUOTES_SCHEMA, SPLITS_SCHEMA, rows_to_arrow
+from lakehouse.sources.reader import CALENDAR_SCHEMA, QUOTES_SCHEMA, SPLITS_SCHEMA, rows_to_arrow
 
 RUNS = 250
 WEEKLY = 5

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from lakehouse.forecasting.dataset import Dataset
+from lakehouse.panel.dataset import Dataset
 from lakehouse.settings.forecast import ForecastSettings
 
 FULL = os.environ.get("WEEKAHEAD_BENCH_FULL") == "1"

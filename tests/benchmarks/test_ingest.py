@@ -28,13 +28,13 @@ import pytest
 
 from catalog.connect import ensure_tables, open_catalog
 from deploy.local import LAKE, running
+from lakehouse.landing.held import last_dates
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation
-from lakehouse.landing.state import last_dates
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings
-from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
 from lakehouse.sources.http import HttpClient
+from lakehouse.sources.reader import QUOTES_SCHEMA, SPLITS_SCHEMA
 from lakehouse.sources.sample.exchange import PAGE_ROWS, Bar, Exchange
 from lakehouse.sources.sample.replay import serve
 

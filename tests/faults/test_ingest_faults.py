@@ -20,7 +20,7 @@ from catalog.connect import open_catalog
 from lakehouse.errors import BadPayload, SourceUnavailable, TooManyRejects, UnknownSymbol
 from lakehouse.landing.ingest import ingest
 from lakehouse.landing.rejects import list_rejects
-from lakehouse.landing.replay import replay_rejects
+from lakehouse.landing.rejects_replay import replay_rejects
 from lakehouse.landing.request import Counts, IngestReport, IngestRequest
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings

@@ -106,7 +106,7 @@ def test_adjusted_closes_show_no_jump_at_the_splits(up: Settings) -> None:
 def test_every_symbol_and_horizon_has_a_forecast_by_the_champion(
     up: Settings, first: dict[str, Any]
 ) -> None:
-    from lakehouse.forecasting import registry, tracking
+    from lakehouse.models import registry, tracking
 
     champion = registry.require_champion(tracking.connect(up), up)
     ledger = forecasts(up)
@@ -128,7 +128,7 @@ def test_every_symbol_and_horizon_has_a_forecast_by_the_champion(
 def test_the_model_is_in_the_object_store_with_its_snapshots(
     up: Settings, first: dict[str, Any]
 ) -> None:
-    from lakehouse.forecasting import registry, tracking
+    from lakehouse.models import registry, tracking
 
     client = tracking.connect(up)
     version = registry.require_champion(client, up)

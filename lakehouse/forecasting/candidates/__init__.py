@@ -6,7 +6,7 @@ To add one, add a file: it is found, validated, gated and served like the others
 from importlib import import_module
 from pkgutil import iter_modules
 
-from lakehouse.forecasting.candidates.base import Candidate
+from lakehouse.forecasting.candidates.candidate import Candidate
 
 BASELINES = ("last_price", "drift")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from lakehouse.forecasting.candidates.base import Candidate
-from lakehouse.forecasting.dataset import Floats
-from lakehouse.forecasting.validation import inner_split
+from lakehouse.forecasting.candidates.candidate import Candidate
+from lakehouse.panel.dataset import Floats
+from lakehouse.panel.validation import inner_split
 
 ITERATIONS = 30
 LEAST_ROWS = 50

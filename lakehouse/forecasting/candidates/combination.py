@@ -5,12 +5,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from lakehouse.forecasting.candidates.base import Candidate
 from lakehouse.forecasting.candidates.boosting import Boosting
+from lakehouse.forecasting.candidates.candidate import Candidate
 from lakehouse.forecasting.candidates.drift import Drift
 from lakehouse.forecasting.candidates.ridge import RidgeReturns
-from lakehouse.forecasting.dataset import Floats
-from lakehouse.forecasting.validation import inner_split
+from lakehouse.panel.dataset import Floats
+from lakehouse.panel.validation import inner_split
 
 LEAST_ROWS = 50
 

@@ -5,8 +5,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from lakehouse.forecasting.candidates.base import Candidate
-from lakehouse.forecasting.dataset import Floats, symbols_of
+from lakehouse.forecasting.candidates.candidate import Candidate
+from lakehouse.panel.dataset import Floats, symbols_of
 
 
 class Drift(Candidate):

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from lakehouse.forecasting.candidates.base import Candidate
-from lakehouse.forecasting.dataset import Floats
+from lakehouse.forecasting.candidates.candidate import Candidate
+from lakehouse.panel.dataset import Floats
 
 
 class LastPrice(Candidate):

@@ -5,9 +5,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from lakehouse.forecasting.candidates.base import Candidate
 from lakehouse.forecasting.candidates.boosting import booster, observed
-from lakehouse.forecasting.dataset import Floats
+from lakehouse.forecasting.candidates.candidate import Candidate
+from lakehouse.panel.dataset import Floats
 
 LEVELS = (0.1, 0.5, 0.9)
 # Distance of the 10 % and 90 % quantiles of a normal distribution, in standard deviations.

@@ -9,9 +9,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lakehouse.forecasting.candidates.base import Candidate
-from lakehouse.forecasting.dataset import Floats, Mask
-from lakehouse.forecasting.validation import inner_split
+from lakehouse.forecasting.candidates.candidate import Candidate
+from lakehouse.panel.dataset import Floats, Mask
+from lakehouse.panel.validation import inner_split
 
 # Penalties as multiples of the number of rows, so that they mean the same at any size.
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)

@@ -14,9 +14,8 @@ import pyarrow as pa
 from lakehouse.errors import BadPayload, SourceUnavailable, UnknownSymbol
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import MoexSettings
-from lakehouse.sources.base import Batch, FetchLog, Window
 from lakehouse.sources.http import HttpClient
-from lakehouse.sources.moex.client import Block, IssClient, NotOffered
+from lakehouse.sources.moex.iss import Block, IssClient, NotOffered
 from lakehouse.sources.moex.tables import (
     Rename,
     calendar_table,
@@ -26,6 +25,7 @@ from lakehouse.sources.moex.tables import (
     securities_table,
     splits_table,
 )
+from lakehouse.sources.reader import Batch, FetchLog, Window
 from lakehouse.sources.sessions import exchange_calendar
 
 if TYPE_CHECKING:

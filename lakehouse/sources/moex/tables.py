@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.errors import BadPayload
-from lakehouse.sources.base import (
+from lakehouse.sources.columns import typed_table
+from lakehouse.sources.moex.iss import Block
+from lakehouse.sources.reader import (
     CALENDAR_SCHEMA,
     DIVIDENDS_SCHEMA,
     QUOTES_SCHEMA,
@@ -17,8 +19,6 @@ from lakehouse.sources.base import (
     SPLITS_SCHEMA,
     rows_to_arrow,
 )
-from lakehouse.sources.columns import typed_table
-from lakehouse.sources.moex.client import Block
 
 # ISS still uses the rouble's code from before 1998.
 CURRENCIES = {"SUR": "RUB", "RUR": "RUB"}

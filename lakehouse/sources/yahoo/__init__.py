@@ -15,8 +15,8 @@ import pyarrow as pa
 from lakehouse.errors import BadPayload, SourceUnavailable, UnknownSymbol
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import YahooSettings
-from lakehouse.sources.base import Batch, FetchLog, Window
 from lakehouse.sources.http import HttpClient, Refused
+from lakehouse.sources.reader import Batch, FetchLog, Window
 from lakehouse.sources.sessions import exchange_calendar
 from lakehouse.sources.yahoo.chart import Chart, parse_chart
 

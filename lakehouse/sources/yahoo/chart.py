@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from lakehouse.errors import BadPayload, UnknownSymbol
-from lakehouse.sources.base import (
+from lakehouse.sources.columns import typed_table
+from lakehouse.sources.reader import (
     DIVIDENDS_SCHEMA,
     QUOTES_SCHEMA,
     SECURITIES_SCHEMA,
@@ -22,7 +23,6 @@ from lakehouse.sources.base import (
     Window,
     rows_to_arrow,
 )
-from lakehouse.sources.columns import typed_table
 
 SOURCE = "yahoo"
 PRICES = ("open", "high", "low", "close")

@@ -27,13 +27,15 @@ from catalog.tables import (
     SPLITS,
 )
 from lakehouse.errors import DataError, UnknownSymbol, UsageError
-from lakehouse.forecasting import registry, tracking, walkforward, warehouse_data
-from lakehouse.forecasting.inference import PredictionReport, predict
-from lakehouse.forecasting.ledger import Origin, price_rows, write
-from lakehouse.forecasting.reproduce import _require_snapshots, reproduce
-from lakehouse.forecasting.retention import release_snapshots
-from lakehouse.forecasting.scoring import ScoreReport, score
-from lakehouse.forecasting.training import TrainingReport, train
+from lakehouse.forecasting import walkforward
+from lakehouse.models import registry, tracking, warehouse_data
+from lakehouse.models.backfill import backfill
+from lakehouse.models.inference import PredictionReport, predict
+from lakehouse.models.ledger import Origin, price_rows, write
+from lakehouse.models.reproduce import _require_snapshots, reproduce
+from lakehouse.models.retention import release_snapshots
+from lakehouse.models.scoring import ScoreReport, score
+from lakehouse.models.training import TrainingReport, train
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 
@@ -94,8 +96,8 @@ def training(home: Settings, untrained: Untrained) -> TrainingReport:
 # Dies as by kill -9, with the runs and models written, before a version is registered.
 KILLED_TRAINING = """
 import os, signal, sys
-from lakehouse.forecasting import registry
-from lakehouse.forecasting.training import train
+from lakehouse.models import registry
+from lakehouse.models.training import train
 from deploy.local import running
 from lakehouse.settings import Settings
 registry.register = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
@@ -131,10 +133,10 @@ class Scored:
 
 @pytest.fixture(scope="module")
 def scored(home: Settings, prediction: PredictionReport) -> Scored:
-    backfill = predict(home, as_of=BACKFILLED)
+    simulated = backfill(home, *BACKFILLED)
     drift_forecasts_come_due(home)
     report = score(home)
-    return Scored(backfill, report, rows(home, FEATURE_DRIFT))
+    return Scored(simulated, report, rows(home, FEATURE_DRIFT))
 
 
 def drift_forecasts_come_due(home: Settings) -> None:
@@ -286,7 +288,7 @@ def test_unknown_symbol_is_named(home: Settings, prediction: PredictionReport) -
 def test_backfill_is_simulated_idempotent_and_scored(home: Settings, scored: Scored) -> None:
     first, report = scored.backfill, scored.report
     assert first.simulated and first.new == first.forecasts > 5 * 5 * 55
-    assert predict(home, as_of=BACKFILLED).new == 0
+    assert backfill(home, *BACKFILLED).new == 0
     for row in rows(home, FORECASTS):
         if row["simulated"]:
             trained = dt.date.fromisoformat(row["model_version"][-10:])

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lakehouse.forecasting.dataset import Dataset, from_arrow
+from lakehouse.panel.dataset import Dataset, from_arrow
 from lakehouse.settings.forecast import ForecastSettings
 
 Closes = pd.DataFrame

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lakehouse.errors import NotEnoughData
-from lakehouse.forecasting.backfill import simulate, simulated_version
+from lakehouse.models.backfill import simulate, simulated_version
 from lakehouse.settings import Settings
 
 

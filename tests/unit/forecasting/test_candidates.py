@@ -3,12 +3,13 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from lakehouse.forecasting import registry, walkforward
+from lakehouse.forecasting import walkforward
 from lakehouse.forecasting.candidates import BASELINES, CANDIDATES
 from lakehouse.forecasting.candidates.combination import shrunk_slope
 from lakehouse.forecasting.candidates.drift import Drift, random_effects
-from lakehouse.forecasting.dataset import Dataset
 from lakehouse.forecasting.forecaster import Forecaster, output_columns
+from lakehouse.models import registry
+from lakehouse.panel.dataset import Dataset
 
 
 def test_the_registry_holds_a_candidate_per_file() -> None:

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.errors import NotEnoughData
-from lakehouse.forecasting.dataset import Dataset, from_arrow, split_arrow, to_arrow
+from lakehouse.panel.dataset import Dataset, from_arrow, split_arrow, to_arrow
 
 from .conftest import make_tables
 

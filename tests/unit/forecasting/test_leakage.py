@@ -5,9 +5,9 @@ import pytest
 
 from lakehouse.forecasting import walkforward
 from lakehouse.forecasting.candidates import CANDIDATES
-from lakehouse.forecasting.dataset import Dataset, unique_dates
 from lakehouse.forecasting.development import develop
-from lakehouse.forecasting.validation import plan
+from lakehouse.panel.dataset import Dataset, unique_dates
+from lakehouse.panel.validation import plan
 
 
 def with_another_future(closes, day):

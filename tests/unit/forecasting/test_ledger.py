@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakehouse.forecasting.inference import fresh_rows
-from lakehouse.forecasting.ledger import Origin, price_rows
-from lakehouse.forecasting.trading_days import next_trading_days
+from lakehouse.models.inference import fresh_rows
+from lakehouse.models.ledger import Origin, price_rows
+from lakehouse.panel.trading_days import next_trading_days
 
 DAYS = np.array(["2024-05-06", "2024-05-07", "2024-05-10"], dtype="datetime64[D]")
 

@@ -4,8 +4,8 @@ from scipy import stats
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from lakehouse.forecasting import metrics
-from lakehouse.forecasting.dataset import Dataset
 from lakehouse.forecasting.development import develop
+from lakehouse.panel.dataset import Dataset
 
 
 def test_pinball_is_scikit_learns() -> None:

@@ -7,7 +7,7 @@ import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression
 
-from lakehouse.forecasting import registry
+from lakehouse.models import registry
 
 
 class Intruder:

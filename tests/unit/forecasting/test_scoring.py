@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakehouse.forecasting.feature_drift import measure
-from lakehouse.forecasting.reproduce import compare
-from lakehouse.forecasting.scoring import Performance, ScoreReport, outside_limits
+from lakehouse.models.feature_drift import measure
+from lakehouse.models.reproduce import compare
+from lakehouse.models.scoring import Performance, ScoreReport, outside_limits
 from lakehouse.settings.forecast import ForecastSettings
 
 SETTINGS = ForecastSettings()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import NotEnoughData
-from lakehouse.forecasting.dataset import Dataset, unique_dates
-from lakehouse.forecasting.validation import GATE, inner_split, plan, scheme
+from lakehouse.panel.dataset import Dataset, unique_dates
+from lakehouse.panel.validation import GATE, inner_split, plan, scheme
 from lakehouse.settings.forecast import ForecastSettings
 
 

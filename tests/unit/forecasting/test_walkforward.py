@@ -4,8 +4,8 @@ from multiprocessing import get_context
 import numpy as np
 
 from lakehouse.forecasting import walkforward
-from lakehouse.forecasting.dataset import Dataset, unique_dates
-from lakehouse.forecasting.validation import plan
+from lakehouse.panel.dataset import Dataset, unique_dates
+from lakehouse.panel.validation import plan
 
 
 def serially(function, items):

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from lakehouse.forecasting import metrics, walkforward
-from lakehouse.forecasting.dataset import AGES, GROWN, NEW, YOUNG, unique_dates
 from lakehouse.forecasting.intervals import NORMAL, bounds_by_age
-from lakehouse.forecasting.validation import plan
+from lakehouse.panel.dataset import AGES, GROWN, NEW, YOUNG, unique_dates
+from lakehouse.panel.validation import plan
 
 
 @pytest.fixture(scope="module")

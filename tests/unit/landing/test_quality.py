@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.landing.quality import Expectation, check_quotes
-from lakehouse.sources.base import QUOTES_SCHEMA, SPLITS_SCHEMA
+from lakehouse.sources.reader import QUOTES_SCHEMA, SPLITS_SCHEMA
 
 START, END, TODAY = date(2024, 1, 1), date(2024, 1, 31), date(2024, 1, 20)
 

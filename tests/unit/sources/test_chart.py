@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import BadPayload, UnknownSymbol
-from lakehouse.sources.base import Window
+from lakehouse.sources.reader import Window
 from lakehouse.sources.yahoo.chart import Split, as_traded, as_traded_volume, parse_chart
 
 WINDOW = Window("AAPL", date(2024, 1, 1), date(2024, 12, 31))

@@ -6,9 +6,9 @@ import pytest
 
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
+from lakehouse.warehouse.builds import wanted_build
 from lakehouse.warehouse.client import server_address
 from lakehouse.warehouse.runner import dbt_environment
-from lakehouse.warehouse.state import wanted_build
 from lakehouse.warehouse.transform import LEDGER, _covered
 
 SNAPSHOTS = {"raw.quotes": 1, "ml.forecasts": None}

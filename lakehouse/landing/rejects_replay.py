@@ -10,6 +10,7 @@ import pyarrow as pa
 from catalog.connect import open_catalog
 from catalog.tables import QUOTES, SPLITS
 from lakehouse.landing.frames import to_frame
+from lakehouse.landing.held import rows_of
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation, check_quotes
 from lakehouse.landing.rejects import (
@@ -19,10 +20,9 @@ from lakehouse.landing.rejects import (
     rejects_with_status,
 )
 from lakehouse.landing.request import Counts, IngestReport
-from lakehouse.landing.state import rows_of
 from lakehouse.settings import Settings
-from lakehouse.sources.base import QUOTES_SCHEMA
 from lakehouse.sources.columns import MALFORMED, typed_table
+from lakehouse.sources.reader import QUOTES_SCHEMA
 
 
 def replay_rejects(

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from catalog.connect import load_table, open_catalog
 from catalog.tables import BY_NAME
 from lakehouse.errors import DataError
-from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
-from lakehouse.forecasting.dataset import HORIZONS, Dataset
 from lakehouse.forecasting.development import develop
-from lakehouse.forecasting.retention import RELEASED
-from lakehouse.forecasting.tracking import TAG
-from lakehouse.forecasting.training import code_hash
+from lakehouse.models import registry, tracking, training_log, warehouse_data
+from lakehouse.models.retention import RELEASED
+from lakehouse.models.tracking import TAG
+from lakehouse.models.training import code_hash
+from lakehouse.panel.dataset import HORIZONS, Dataset
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
+from lakehouse.warehouse.builds import last_build
 from lakehouse.warehouse.client import connect
-from lakehouse.warehouse.state import last_build
 from lakehouse.warehouse.transform import transform
 
 if TYPE_CHECKING:

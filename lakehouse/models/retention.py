@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from catalog.connect import open_catalog
 from catalog.snapshots import untag_snapshot
 from catalog.tables import TABLES
-from lakehouse.forecasting import registry, tracking
-from lakehouse.forecasting.tracking import TAG
+from lakehouse.models import registry, tracking
+from lakehouse.models.tracking import TAG
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:

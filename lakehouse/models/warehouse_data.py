@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from lakehouse.errors import NotEnoughData, UnknownSymbol
-from lakehouse.forecasting.dataset import HORIZONS, Dataset, Dates, from_arrow
-from lakehouse.warehouse.state import Snapshots, last_build
+from lakehouse.panel.dataset import HORIZONS, Dataset, Dates, from_arrow
+from lakehouse.warehouse.builds import Snapshots, last_build
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lakehouse.errors import NotEnoughData
-from lakehouse.forecasting.dataset import HORIZONS, Dataset, Dates, Mask, as_date, unique_dates
+from lakehouse.panel.dataset import HORIZONS, Dataset, Dates, Mask, as_date, unique_dates
 from lakehouse.settings.forecast import ForecastSettings
 
 GATE = "gate"

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from lakehouse.forecasting.dataset import Dates
+from lakehouse.panel.dataset import Dates
 
 SATURDAY = 5
 

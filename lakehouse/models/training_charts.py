@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lakehouse.forecasting.dataset import AGES
+from lakehouse.panel.dataset import AGES
 
 TRAIN, GAP, TEST, GATE = "#7aa6c2", "#d9d9d9", "#e07b39", "#8c4a9e"
 

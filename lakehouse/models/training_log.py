@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakehouse.forecasting import registry
-from lakehouse.forecasting.dataset import Dataset
 from lakehouse.forecasting.development import Development
 from lakehouse.forecasting.forecaster import Forecaster, output_columns
-from lakehouse.forecasting.tracking import TAG, experiment_id
+from lakehouse.models import registry
+from lakehouse.models.tracking import TAG, experiment_id
+from lakehouse.panel.dataset import Dataset
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def log_training(
     Returns:
         The id of the training's run, and the candidates.
     """
-    from lakehouse.forecasting import charts
+    from lakehouse.models import training_charts as charts
 
     experiment = experiment_id(client, settings)
     dataset = _source(development.dataset, snapshots, digest)

@@ -5,6 +5,7 @@ here the list is fixed, and anything else, pickle first of all, is refused.
 """
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.errors import DataError, UsageError
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.progress import Progress
-from lakehouse.forecasting.tracking import TAG, connect
+from lakehouse.models.tracking import TAG, connect
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ PROMOTED = f"{TAG}promoted_at"
 MODEL = "model"
 TWIN_FILE = "gate_model.skops"
 REFERENCE_FILE = "feature_reference.parquet"
+log = logging.getLogger("weekahead")
 TRUSTED = (
     "lakehouse.forecasting.forecaster.Forecaster",
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in CANDIDATES.values()),
@@ -219,18 +220,12 @@ def version_sources(version: "ModelVersion") -> list[str]:
     return list(json.loads(version.tags.get(f"{TAG}sources", "[]")))
 
 
-def rollback(
-    settings: Settings,
-    version: str | None = None,
-    *,
-    progress: Progress | None = None,
-) -> RollbackReport:
+def rollback(settings: Settings, version: str | None = None) -> RollbackReport:
     """Let an earlier version serve again.
 
     Args:
         settings: Where the registry is.
         version: The version; by default the one that served before the present champion.
-        progress: Told what happened.
 
     Raises:
         UsageError: There is no champion, no such version, or nothing earlier.
@@ -248,8 +243,7 @@ def rollback(
     if PROMOTED not in target.tags:
         client.set_model_version_tag(name, target.version, PROMOTED, now())
     client.set_registered_model_alias(name, ALIAS, target.version)
-    if progress:
-        progress(f"{name}: v{target.version} serves instead of v{current.version}")
+    log.info(f"{name}: v{target.version} serves instead of v{current.version}")
     return RollbackReport(name, str(current.version), str(target.version))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from lakehouse.forecasting.dataset import VOLATILITY, Floats, feature_names
+from lakehouse.panel.dataset import VOLATILITY, Floats, feature_names
 
 # Standardised returns beyond this many volatilities are pulled in: one crash must not set a fit.
 CLIP = 5.0

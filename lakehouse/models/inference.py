@@ -12,10 +12,9 @@ import pyarrow as pa
 
 from catalog.connect import open_catalog
 from lakehouse.errors import DataError, UsageError
-from lakehouse.forecasting import ledger, registry, tracking, warehouse_data
-from lakehouse.forecasting.dataset import Floats
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.walkforward import Execute
+from lakehouse.models import ledger, registry, tracking, warehouse_data
+from lakehouse.panel.dataset import Floats
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 
@@ -68,30 +67,19 @@ class PredictionReport:
 def predict(
     settings: Settings,
     *,
-    as_of: date | tuple[date, date] | None = None,
     symbols: tuple[str, ...] | None = None,
-    execute: Execute | None = None,
 ) -> PredictionReport:
-    """Forecast five trading days for every symbol and keep the forecasts.
+    """Forecast five trading days after every symbol's latest bar and keep the forecasts.
 
     Args:
         settings: Where everything is.
-        as_of: Dates in the past, to be forecast as it would have been done then (see
-            ``backfill``); by default each symbol's latest bar, by the champion.
         symbols: Some symbols only.
-        execute: Runs the tasks of a back-fill's validations; see ``training.train``.
 
     Raises:
-        UsageError: Nothing serves yet, or not for these sources; or the dates are the wrong way
-            round.
+        UsageError: Nothing serves yet, or not for these sources.
         UnknownSymbol: A symbol has no features.
         NotEnoughData: There are no features.
     """
-    if as_of is not None:
-        from lakehouse.forecasting.backfill import backfill
-
-        first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
-        return backfill(settings, first, last, symbols=symbols, execute=execute)
     started = time.monotonic()
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)

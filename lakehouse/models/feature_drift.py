@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lakehouse.forecasting import registry
+from lakehouse.models import registry
 from lakehouse.settings.forecast import ForecastSettings
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from catalog.connect import open_catalog
 from catalog.merge import append
 from catalog.tables import FEATURE_DRIFT
-from lakehouse.forecasting import feature_drift, registry, tracking, warehouse_data
-from lakehouse.forecasting.dataset import feature_names
+from lakehouse.models import feature_drift, registry, tracking, warehouse_data
+from lakehouse.panel.dataset import feature_names
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.client import connect

@@ -11,7 +11,6 @@ import logging
 import time
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,17 +18,16 @@ import pyarrow as pa
 
 from catalog.connect import open_catalog
 from lakehouse.errors import NotEnoughData, UsageError
-from lakehouse.forecasting import ledger, walkforward, warehouse_data
-from lakehouse.forecasting.dataset import Dataset, as_date, unique_dates
+from lakehouse.forecasting import walkforward
 from lakehouse.forecasting.development import Development, develop
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import decide
 from lakehouse.forecasting.intervals import scores
+from lakehouse.models import ledger, warehouse_data
+from lakehouse.models.inference import PredictionReport, report
+from lakehouse.panel.dataset import Dataset, as_date, unique_dates
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
-
-if TYPE_CHECKING:
-    from lakehouse.forecasting.inference import PredictionReport
 
 log = logging.getLogger("weekahead")
 
@@ -41,7 +39,7 @@ def backfill(
     *,
     symbols: tuple[str, ...] | None = None,
     execute: walkforward.Execute | None = None,
-) -> "PredictionReport":
+) -> PredictionReport:
     """Forecast past dates as it would have been done then; marked as simulated.
 
     Raises:
@@ -49,8 +47,6 @@ def backfill(
         NotEnoughData: There are no bars in the range, or too little history before it.
         UnknownSymbol: A symbol has no features.
     """
-    from lakehouse.forecasting.inference import report
-
     if last < first:
         raise UsageError(f"--as-of ends ({last}) before it starts ({first}).")
     started = time.monotonic()

@@ -13,12 +13,12 @@ from catalog.connect import open_catalog
 from catalog.merge import append
 from catalog.tables import GATE_DECISIONS
 from lakehouse.errors import WeekaheadError
-from lakehouse.forecasting import registry
-from lakehouse.forecasting.dataset import Floats, unique_dates
 from lakehouse.forecasting.development import Development
 from lakehouse.forecasting.forecaster import OUTPUTS
 from lakehouse.forecasting.gate import Champion, Decision, decide, loss
-from lakehouse.forecasting.tracking import TAG
+from lakehouse.models import registry
+from lakehouse.models.tracking import TAG
+from lakehouse.panel.dataset import Floats, unique_dates
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 

@@ -13,13 +13,13 @@ import pandas as pd
 from catalog.connect import open_catalog
 from catalog.snapshots import tag_snapshot
 from catalog.tables import BY_NAME
-from lakehouse.forecasting import registry, tracking, training_log, warehouse_data
 from lakehouse.forecasting.development import Development, develop, serving_model
 from lakehouse.forecasting.gate import Decision
-from lakehouse.forecasting.promotion import gate_decision, present_champion, record_decision
-from lakehouse.forecasting.tracking import TAG
-from lakehouse.forecasting.training_log import Candidate
 from lakehouse.forecasting.walkforward import Execute
+from lakehouse.models import registry, tracking, training_log, warehouse_data
+from lakehouse.models.promotion import gate_decision, present_champion, record_decision
+from lakehouse.models.tracking import TAG
+from lakehouse.models.training_log import Candidate
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 

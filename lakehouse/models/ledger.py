@@ -15,9 +15,9 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from catalog.merge import merge
 from catalog.tables import FORECASTS
-from lakehouse.forecasting.dataset import Dates, Floats
 from lakehouse.forecasting.forecaster import OUTPUTS
-from lakehouse.forecasting.trading_days import next_trading_days
+from lakehouse.panel.dataset import Dates, Floats
+from lakehouse.panel.trading_days import next_trading_days
 
 
 @dataclass(frozen=True)

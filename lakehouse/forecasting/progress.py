@@ -1,5 +1,0 @@
-"""Telling somebody what happens."""
-
-from collections.abc import Callable
-
-Progress = Callable[[str], None]
