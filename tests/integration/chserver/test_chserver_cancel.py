@@ -97,7 +97,7 @@ def test_a_read_stops_when_its_client_leaves(server: Any, output: str) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(
             f"GET /?user=reader&password=reader-secret&query={sql} HTTP/1.1\r\n"
-            "Host: x\r\n\r\n".encode()
+            "Host: localhost\r\n\r\n".encode()
         )
         time.sleep(0.7)
         assert running(server) == 1
@@ -109,7 +109,7 @@ def test_a_stream_stops_when_its_client_stops_reading(server: Any) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(
             f"GET /?user=reader&password=reader-secret&query={sql} HTTP/1.1\r\n"
-            "Host: x\r\n\r\n".encode()
+            "Host: localhost\r\n\r\n".encode()
         )
         received = 0
         while received < 5_000_000:
