@@ -125,7 +125,7 @@ _WRITERS: Final = re.compile(
 # What makes a name of a family one of those that must not be changed.
 _RESERVED: Final = re.compile(
     "schema|path|files?(_|$)|url|uri|template|registry|disk_name|storage|collection|user|untracked"
-    "|parser|ast_|analyze_|pipeline|sleep|fault_injection|zookeeper|(for|on)_server|for_all|script|secret|password|credential|policy|interpret|deduce|dynamic_disk|distributed_cache"
+    "|parser|_ast_|analyze_|pipeline|sleep|fault_injection|zookeeper|(for|on)_server|for_all|script|secret|password|credential|policy|interpret|deduce|dynamic_disk|distributed_cache"
 )
 
 

@@ -50,7 +50,7 @@ _KEYWORDS: Final = frozenset(
     """ADD ALIAS ALL AND ANY APPLY AS ASSUME BY CHECK CODEC CUBE DEFAULT DELETE DISTINCT DROP ELSE
     EPHEMERAL EXCEPT FROM GRANULARITY HAVING IN INTERPOLATE INTERSECT JOIN KEY LIKE LIMIT
     MATERIALIZE MATERIALIZED MODIFY MOVE NOT OFFSET ON OR ORDER OVER PARTITION PREWHERE QUALIFY
-    RENAME REPLACE ROLLUP SAMPLE SELECT SETS SOME STEP THEN TO TTL TYPE UNION UPDATE USING WHEN WHERE
+    RENAME REPLACE ROLLUP SAMPLE SELECT SETS SOME STEP TABLE THEN TO TTL TYPE UNION UPDATE USING WHEN WHERE
     WITH ATTACH CLEAR COMMENT STATISTICS""".split()
 )
 # What is named after these is made or written by the statement, not called.
@@ -58,6 +58,7 @@ _OBJECTS: Final = frozenset(["INTO", "INDEX", "PROJECTION", "CONSTRAINT", "VIEW"
 _STRUCTURE: Final = re.compile(r"[\w ,().=+\-'`]*", re.ASCII)
 _WORD: Final = re.compile(r"'[\w.\-]*'", re.ASCII)
 _EVALUATED: Final = re.compile(r"\b(DEFAULT|ALIAS|MATERIALIZED|EPHEMERAL|CODEC|TTL)\b", re.I)
+_LIMITS: Final = frozenset(["max_execution_time", "max_memory_usage", "max_query_size"])
 _STATES: Final = re.compile("AggregateFunction", re.I)
 _IDENTIFIER: Final = re.compile(r'\s*[`"]?\w+[`"]?\s*(\.\s*[`"]?\w+[`"]?\s*)?')
 _END: Final = Token("other", b"", 0, 0)
@@ -114,8 +115,11 @@ class Guard:
             _check_states(stream, params or {})
             self._check_tables(stream, database)
         self._check_names(stream)
-        for name in _settings(stream):
+        for name, inner in _settings(stream):
             self.check_setting(role, name)
+            # In a subquery the engine holds limits by silently keeping to them, if it does.
+            if inner and name in _LIMITS:
+                raise ClickHouseError(452, f"Setting {name} should not be changed in a subquery")
 
     def check_setting(self, role: str, name: str) -> None:
         """Refuse a change of a setting that is not on the role's list.
@@ -226,13 +230,15 @@ def _check_files(stream: list[Token]) -> None:
 
 
 def _check_statement(role: str, stream: list[Token]) -> None:
-    words = [token.text.decode("ascii", "replace").upper() for token in stream]
+    start = next((i for i, token in enumerate(stream) if token.text != b"("), 0)
+    words = [token.text.decode("ascii", "replace").upper() for token in stream[start:]]
     first, second, third = (*words[:3], "", "", "")[:3]
     refused = first not in _STATEMENTS[role]
     # SET ROLE, SET DEFAULT ROLE, SET TRANSACTION SNAPSHOT
     refused |= first == "SET" and third != "="
     refused |= first == "SHOW" and second not in _SHOWN
     refused |= first in ("CREATE", "REPLACE") and second not in _CREATED
+    refused |= (first, second) == ("CHECK", "GRANT")
     refused |= first == "KILL" and second != "QUERY"
     refused |= first == "USE" and role == "reader" and "SYSTEM" in words
     refused |= first == "ALTER" and (second != "TABLE" or bool(_ALTERS.intersection(words)))
@@ -254,9 +260,10 @@ def _check_states(stream: list[Token], params: Mapping[str, str]) -> None:
         raise _denied("the type AggregateFunction")
 
 
-def _settings(stream: list[Token]) -> Iterator[str]:
-    """Yield the names of all settings that the statement changes."""
+def _settings(stream: list[Token]) -> Iterator[tuple[str, bool]]:
+    """Yield the names of all settings that the statement changes, and whether in a subquery."""
     shows = bool(stream) and stream[0].is_word(b"SHOW")
+    depth = 0
     for index, (before, token, after) in enumerate(
         zip([_END, *stream], stream, [*stream[1:], _END], strict=False)
     ):
@@ -264,27 +271,34 @@ def _settings(stream: list[Token]) -> Iterator[str]:
             token.is_word(b"SETTING") and before.is_word(b"MODIFY", b"RESET")
         )
         begins |= index == 0 and token.is_word(b"SET")
+        depth += (token.text == b"(") - (token.text == b")")
         if begins and after.name is not None:
-            yield from _assigned(stream, index + 1)
+            yield from ((name, depth > 0) for name in _assigned(stream, index + 1))
 
 
 def _assigned(stream: list[Token], index: int) -> Iterator[str]:
+    """Yield the names of ``name = value, name = value``, which a keyword or a bracket ends."""
     depth = 0
-    expects = True
+    place = "name"
     for token in stream[index:]:
-        if expects and depth == 0:
-            if token.name is None:
-                return
+        opens = token.text in (b"(", b"[", b"{")
+        closes = token.text in (b")", b"]", b"}")
+        depth += opens - closes
+        if depth < 0:
+            return
+        if depth or closes:
+            place = "behind"
+        elif token.text == b"," and place == "behind":
+            place = "name"
+        elif token.text == b"=" and place == "behind":
+            place = "value"
+        elif place == "name" and token.name is not None:
             yield token.name
-            expects = False
-        elif token.text in (b"(", b"[", b"{"):
-            depth += 1
-        elif token.text in (b")", b"]", b"}"):
-            depth -= 1
-            if depth < 0:
-                return
-        elif token.text == b"," and depth == 0:
-            expects = True
+            place = "behind"
+        elif place == "value":
+            place = "behind" if token.text != b"-" else "value"
+        elif token.kind == "word":
+            return
 
 
 def _is_object(stream: list[Token], index: int, first: bytes) -> bool:
