@@ -1,7 +1,7 @@
 """The lists of what writer and reader may name in SQL: functions, settings, tables, formats.
 
-Everything is allowed by being listed. A later engine's new function, table function, setting, format
-or system table is therefore refused until somebody has looked at it and added it here.
+Everything is allowed by being listed. Whatever a later engine brings, be it a function, a setting,
+a format or a system table, is therefore refused until somebody has looked at it and added it here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Final
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of ``text``, whatever white space parts them."""
+    return frozenset(text.split())
+
 
 _LINES: Final = Path(__file__).with_name("functions.txt").read_text("ascii").splitlines()
 _FUNCTIONS: Final = frozenset(
@@ -19,9 +25,11 @@ _COMBINATOR: Final = re.compile(
     "|null|tuple)$"
 )
 
-TABLE_FUNCTIONS: Final = frozenset(
-    ["generate_series", "generaterandom", "generateseries", "null", "numbers", "numbers_mt"]
-    + ["primes", "values", "view", "zeros", "zeros_mt"]
+TABLE_FUNCTIONS: Final = words(
+    """
+    generate_series generaterandom generateseries null numbers numbers_mt primes values view zeros
+    zeros_mt
+    """
 )
 # Functions whose first argument describes columns, as a string that is SQL.
 STRUCTURES: Final = frozenset(["generaterandom", "null", "values"])
@@ -35,30 +43,38 @@ TYPES_IN_STRINGS: Final = {
 }
 
 # What stands before a bracket in a definition without being a function.
-_TYPES: Final = frozenset(
-    """aggregatefunction array bfloat16 bool date date32 datetime datetime32 datetime64 decimal
-    decimal32 decimal64 decimal128 decimal256 dynamic enum enum8 enum16 fixedstring float32 float64
-    int8 int16 int32 int64 int128 int256 ipv4 ipv6 json lowcardinality map nested nullable qbit
-    simpleaggregatefunction string time time64 tuple uint8 uint16 uint32 uint64 uint128 uint256 uuid
-    variant varchar char numeric dec""".split()
+_TYPES: Final = words(
+    """
+    aggregatefunction array bfloat16 bool date date32 datetime datetime32 datetime64 decimal
+    decimal32 decimal64 decimal128 decimal256 dynamic enum enum8 enum16 fixedstring float32
+    float64 int8 int16 int32 int64 int128 int256 ipv4 ipv6 json lowcardinality map nested
+    nullable qbit simpleaggregatefunction string time time64 tuple uint8 uint16 uint32 uint64
+    uint128 uint256 uuid variant varchar char numeric dec
+    """
 )
-_DEFINITIONS: Final = frozenset(
-    """none default lz4 lz4hc zstd delta doubledelta gorilla fpc gcd t64 alp minmax set bloom_filter
-    ngrambf_v1 tokenbf_v1 text vector_similarity tdigest uniq countmin""".split()
+_DEFINITIONS: Final = words(
+    """
+    none default lz4 lz4hc zstd delta doubledelta gorilla fpc gcd t64 alp minmax set
+    bloom_filter ngrambf_v1 tokenbf_v1 text vector_similarity tdigest uniq countmin
+    """
 )
-ENGINES: Final = frozenset(
-    """mergetree replacingmergetree summingmergetree aggregatingmergetree collapsingmergetree
+ENGINES: Final = words(
+    """
+    mergetree replacingmergetree summingmergetree aggregatingmergetree collapsingmergetree
     versionedcollapsingmergetree coalescingmergetree memory log tinylog stripelog null set view
-    materializedview atomic""".split()
+    materializedview atomic
+    """
 )
 
-READER_SYSTEM: Final = frozenset(
-    """aggregate_function_combinators build_options clusters codecs collations columns completions
+READER_SYSTEM: Final = words(
+    """
+    aggregate_function_combinators build_options clusters codecs collations columns completions
     constraints contributors current_roles data_skipping_index_types data_skipping_indices
-    data_type_families database_engines databases dictionaries documentation enabled_roles formats
-    functions keywords licenses macros merge_tree_settings numbers numbers_mt one primes projections
-    settings table_engines table_functions tables time_zones tokenizers unicode zeros
-    zeros_mt""".split()
+    data_type_families database_engines databases dictionaries documentation enabled_roles
+    formats functions keywords licenses macros merge_tree_settings numbers numbers_mt one primes
+    projections settings table_engines table_functions tables time_zones tokenizers unicode
+    zeros zeros_mt
+    """
 )
 
 _FORMATS: Final = re.compile(
@@ -79,35 +95,37 @@ _FAMILIES: Final = re.compile(
     |format_(?:binary|csv|custom|json|tsv|pretty))_[a-z0-9_]+""",
     re.X,
 )
-_NAMED: Final = frozenset(
-    """aggregate_functions_null_for_empty aggregation_in_order_max_block_bytes
-    allow_aggregate_partitions_independently
-    allow_experimental_dynamic_type allow_experimental_join_condition
-    allow_experimental_json_type allow_experimental_object_type allow_experimental_variant_type
-    allow_execute_multiif_columnar
-    allow_reorder_prewhere_conditions allow_simdjson allow_suspicious_low_cardinality_types
-    allow_suspicious_types_in_group_by allow_suspicious_types_in_order_by
-    allow_suspicious_variant_types any_join_distinct_right_table_keys connect_timeout
-    connect_timeout_with_failover_ms convert_query_to_cnf count_distinct_implementation
-    count_distinct_optimization decimal_check_overflow distributed_product_mode
-    do_not_merge_across_partitions_select_final empty_result_for_aggregation_by_constant_keys_on_empty_set
-    empty_result_for_aggregation_by_empty_set
-    enable_global_with_statement enable_named_columns_in_function_tuple
-    enable_optimize_predicate_expression enable_positional_arguments
-    enable_scalar_subquery_optimization enable_time_time64_type enable_unaligned_array_join
-    exact_rows_before_limit extremes final flatten_nested
+_NAMED: Final = words(
+    """
+    aggregate_functions_null_for_empty aggregation_in_order_max_block_bytes
+    allow_aggregate_partitions_independently allow_experimental_dynamic_type
+    allow_experimental_join_condition allow_experimental_json_type
+    allow_experimental_object_type allow_experimental_variant_type
+    allow_execute_multiif_columnar allow_reorder_prewhere_conditions allow_simdjson
+    allow_suspicious_low_cardinality_types allow_suspicious_types_in_group_by
+    allow_suspicious_types_in_order_by allow_suspicious_variant_types
+    any_join_distinct_right_table_keys connect_timeout connect_timeout_with_failover_ms
+    convert_query_to_cnf count_distinct_implementation count_distinct_optimization
+    decimal_check_overflow distributed_product_mode do_not_merge_across_partitions_select_final
+    empty_result_for_aggregation_by_constant_keys_on_empty_set
+    empty_result_for_aggregation_by_empty_set enable_global_with_statement
+    enable_named_columns_in_function_tuple enable_optimize_predicate_expression
+    enable_positional_arguments enable_scalar_subquery_optimization enable_time_time64_type
+    enable_unaligned_array_join exact_rows_before_limit extremes final flatten_nested
     http_headers_progress_interval_ms ignore_data_skipping_indices insert_null_as_default
     interactive_delay intersect_default_mode joined_subquery_requires_alias
-    least_greatest_legacy_null_behavior legacy_column_name_of_tuple_literal limit
-    load_balancing lock_acquire_timeout low_cardinality_allow_in_native_format
-    network_compression_method network_zstd_compression_level normalize_function_names offset
-    poll_interval prefer_column_name_to_alias priority receive_timeout regexp_max_matches_per_row
+    least_greatest_legacy_null_behavior legacy_column_name_of_tuple_literal limit load_balancing
+    lock_acquire_timeout low_cardinality_allow_in_native_format network_compression_method
+    network_zstd_compression_level normalize_function_names offset poll_interval
+    prefer_column_name_to_alias priority receive_timeout regexp_max_matches_per_row
     rows_before_aggregation select_sequential_consistency send_timeout session_timezone
-    short_circuit_function_evaluation skip_unavailable_shards splitby_max_substrings_includes_remaining_string
-    timeout_before_checking_execution_speed timeout_overflow_mode totals_auto_threshold totals_mode
-    transform_null_in union_default_mode use_client_time_zone use_index_for_in_with_subqueries
-    use_legacy_to_time use_skip_indexes use_skip_indexes_if_final use_uncompressed_cache
-    use_variant_as_common_type validate_polygons wait_end_of_query""".split()
+    short_circuit_function_evaluation skip_unavailable_shards
+    splitby_max_substrings_includes_remaining_string timeout_before_checking_execution_speed
+    timeout_overflow_mode totals_auto_threshold totals_mode transform_null_in union_default_mode
+    use_client_time_zone use_index_for_in_with_subqueries use_legacy_to_time use_skip_indexes
+    use_skip_indexes_if_final use_uncompressed_cache use_variant_as_common_type
+    validate_polygons wait_end_of_query
+    """
 )
 _WRITERS: Final = re.compile(
     """((async_insert|insert|mutations|alter|lightweight|replication|database_replicated|materialized

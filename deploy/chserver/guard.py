@@ -11,7 +11,7 @@ case and comments, odd quoting and heredocs are gone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -23,35 +23,41 @@ from deploy.chserver.statements import Token, tokens
 # Names that no restricted statement may contain, whatever their place: a function can be named
 # without being called, as in APPLY(file).
 _FORBIDDEN: Final = frozenset({"file", "python", "executable", "executablepool", "definer"})
+_READING: Final = allowed.words("SELECT WITH SHOW DESCRIBE EXPLAIN EXISTS USE SET KILL")
 _STATEMENTS: Final = {
-    "reader": frozenset(
-        ["SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS", "USE", "SET", "KILL"]
-    ),
-    "writer": frozenset(
-        ["SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS", "USE", "SET", "KILL", "INSERT"]
-        + ["CREATE", "REPLACE", "DROP", "TRUNCATE", "RENAME", "EXCHANGE", "ALTER", "DELETE"]
-        + ["UPDATE", "OPTIMIZE", "CHECK"]
+    "reader": _READING,
+    "writer": _READING
+    | allowed.words(
+        """
+        INSERT CREATE REPLACE DROP TRUNCATE RENAME EXCHANGE ALTER DELETE UPDATE OPTIMIZE CHECK
+        """
     ),
 }
-_SHOWN: Final = frozenset(
-    ["DATABASES", "TABLES", "COLUMNS", "INDEXES", "CREATE", "FUNCTIONS", "SETTINGS", "SETTING"]
-    + ["ENGINES", "FULL", "EXTENDED", "DICTIONARIES", "PROCESSLIST", "CHANGED", "TEMPORARY"]
+_SHOWN: Final = allowed.words(
+    """
+    DATABASES TABLES COLUMNS INDEXES CREATE FUNCTIONS SETTINGS SETTING ENGINES FULL EXTENDED
+    DICTIONARIES PROCESSLIST CHANGED TEMPORARY
+    """
 )
-_CREATED: Final = frozenset(["TABLE", "VIEW", "MATERIALIZED", "TEMPORARY", "DATABASE", "OR"])
+_CREATED: Final = allowed.words("TABLE VIEW MATERIALIZED TEMPORARY DATABASE OR")
 # Pairs of words that lead to files, disks, other rights or a second statement.
 _PAIRS: Final = frozenset(
-    [("TO", "DISK"), ("TO", "VOLUME"), ("TO", "SHARD"), ("INTO", "FUNCTION"), ("PARALLEL", "WITH")]
-    + [("EXECUTE", "AS"), ("TABLE", "OVERRIDE"), ("FREEZE", "PARTITION"), ("FETCH", "PARTITION")]
-    + [("FETCH", "PART"), ("SECURITY", "NONE"), ("SECURITY", "DEFINER"), ("ON", "CLUSTER")]
+    {
+        *(("TO", "DISK"), ("TO", "VOLUME"), ("TO", "SHARD"), ("INTO", "FUNCTION")),
+        *(("EXECUTE", "AS"), ("TABLE", "OVERRIDE"), ("PARALLEL", "WITH"), ("ON", "CLUSTER")),
+        *(("FETCH", "PARTITION"), ("FETCH", "PART"), ("SECURITY", "NONE"), ("SECURITY", "DEFINER")),
+    }
 )
 _ALTERS: Final = frozenset(["FREEZE", "UNFREEZE"])
 # Keywords that stand before a bracket. None of them is the name of a function.
-_KEYWORDS: Final = frozenset(
-    """ADD ALIAS ALL AND ANY APPLY AS ASSUME BY CHECK CODEC CUBE DEFAULT DELETE DISTINCT DROP ELSE
+_KEYWORDS: Final = allowed.words(
+    """
+    ADD ALIAS ALL AND ANY APPLY AS ASSUME BY CHECK CODEC CUBE DEFAULT DELETE DISTINCT DROP ELSE
     EPHEMERAL EXCEPT FROM GRANULARITY HAVING IN INTERPOLATE INTERSECT JOIN KEY LIKE LIMIT
     MATERIALIZE MATERIALIZED MODIFY MOVE NOT OFFSET ON OR ORDER OVER PARTITION PREWHERE QUALIFY
-    RENAME REPLACE ROLLUP SAMPLE SELECT SETS SOME STEP TABLE THEN TO TTL TYPE UNION UPDATE USING WHEN WHERE
-    WITH ATTACH CLEAR COMMENT STATISTICS""".split()
+    RENAME REPLACE ROLLUP SAMPLE SELECT SETS SOME STEP TABLE THEN TO TTL TYPE UNION UPDATE USING
+    WHEN WHERE WITH ATTACH CLEAR COMMENT STATISTICS
+    """
 )
 # What is named after these is made or written by the statement, not called.
 _OBJECTS: Final = frozenset(["INTO", "INDEX", "PROJECTION", "CONSTRAINT", "VIEW"])

@@ -110,9 +110,9 @@ class QueryRegistry:
             self.stop(_left(queries), "the client closed the connection")
             self.stop(_overdue(queries), "it ignores its time limit")
             for query in queries:
-                if query.in_engine and query.stopped and query.free_early:
-                    if query.first_asked < time.monotonic() - _GRACE:
-                        query.free_early()
+                waited = query.stopped and query.first_asked < time.monotonic() - _GRACE
+                if waited and query.in_engine and query.free_early:
+                    query.free_early()
             # A kill that came before the engine knew the query went nowhere: ask again.
             late = time.monotonic() - _RETRY
             for query in queries:

@@ -1,4 +1,4 @@
-"""The kernel's part: what the engine cannot do although admin's SQL, which nobody judges, says so."""
+"""What the kernel refuses: admin's statements, which no guard judges, try to leave the cage."""
 
 import http.server
 import os
@@ -59,7 +59,7 @@ def test_files_outside_are_neither_read_nor_written(server: Any, outside: Path) 
         f"CREATE DATABASE evil ENGINE = SQLite('{outside}/evil.sqlite')",
     ):
         assert server.query(sql).status >= 400, sql
-    assert os.listdir(outside) == ["secret.txt"] and outside.joinpath("secret.txt").is_file()
+    assert [path.name for path in outside.iterdir()] == ["secret.txt"]
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def web() -> Iterator[int]:
             self.end_headers()
             self.wfile.write(CANARY.encode())
 
-        do_HEAD = do_GET  # noqa: N815 (the base class's naming)
+        do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

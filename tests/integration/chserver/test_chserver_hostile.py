@@ -3,23 +3,59 @@
 from __future__ import annotations
 
 import http.client
-import json
-import os
-import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-
-from tests.integration.chserver import hostile, honest
+import yaml
 
 CANARY = "canary-d41d8c"
+HERE = Path(__file__).parent
+HOSTILE: dict[str, list[str]] = yaml.safe_load(HERE.joinpath("hostile.yml").read_text())
+HONEST: dict[str, Any] = yaml.safe_load(HERE.joinpath("honest.yml").read_text())
+
+
+def put(places: list[str], mark: str, things: list[str]) -> list[str]:
+    """Put each thing into each place."""
+    return [place.replace(mark, thing) for thing, place in product(things, places)]
+
+
+def reader() -> list[str]:
+    """Statements that give a reader nothing."""
+    named = HOSTILE
+    hidden = [f"system.{name}" for name in named["system"]] + ["staging.secret", "lake.quotes"]
+    found = [
+        *put(named["from"][:6], "{t}", named["tables"]),
+        *put(named["from"][6:], "{t}", named["tables"][::12]),
+        *put(named["calls"], "{f}", named["functions"]),
+        *put(named["set"], "{s}", named["settings"]),
+        *put(named["others"], "{t}", hidden),
+        *(named["other_calls"] + named["statements"] + named["readers_own"]),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def writer() -> list[str]:
+    """Statements that give a writer nothing."""
+    named = HOSTILE
+    # What a writer may read as far as its own limits go.
+    free = ("staging.secret", "AggregateFunction")
+    tables = [table for table in named["tables"] if not any(word in table for word in free)]
+    found = [
+        *put(named["places"], "{e}", named["engines"]),
+        *put(named["from"][:2], "{t}", tables),
+        *put(named["calls"], "{f}", named["functions"][:2]),
+        *(sql for sql in named["statements"] if "SHOW " not in sql or "USER" in sql),
+        *named["writers_own"],
+    ]
+    return list(dict.fromkeys(found))
 
 
 @dataclass
@@ -45,7 +81,7 @@ class Trap:
 
     def sprung(self) -> list[str]:
         """What has happened that must not."""
-        found = [name for name in os.listdir(self.folder) if name != "canary.txt"]
+        found = [path.name for path in self.folder.iterdir() if path.name != "canary.txt"]
         if (self.folder / "canary.txt").read_text() != CANARY:
             found.append("the canary was changed")
         return found + self.calls
@@ -107,9 +143,12 @@ def state(server: Any) -> str:
     )
 
 
-@pytest.mark.parametrize(("user", "least"), [("reader", 300), ("writer", 150)])
-def test_hostile_statements_give_nothing(server: Any, trap: Trap, user: str, least: int) -> None:
-    statements = getattr(hostile, user)()
+@pytest.mark.parametrize(
+    ("user", "statements", "least"), [("reader", reader(), 900), ("writer", writer(), 300)]
+)
+def test_hostile_statements_give_nothing(
+    server: Any, trap: Trap, user: str, statements: list[str], least: int
+) -> None:
     assert len(statements) >= least
     before = state(server)
     wire = Wire(server, user)
@@ -121,14 +160,16 @@ def test_hostile_statements_give_nothing(server: Any, trap: Trap, user: str, lea
         if status == 200 or CANARY in text:
             passed.append((status, statement, text[:200]))
     assert passed == []
-    print(codes)
+    # It is the judgement that refuses them, not a slip of the pen in the list.
+    judged = sum(codes[f"Code: {code}."] for code in (497, 452, 164))
+    assert judged > 0.95 * len(statements), codes
     assert trap.sprung() == []
     assert state(server) == before
     assert wire.run("SELECT currentRoles()")[1] == f"['{user}']\n"
 
 
 def test_honest_statements_work(server: Any, trap: Trap) -> None:
-    statements = honest.READER
+    statements = HONEST["statements"]
     assert len(set(statements)) >= 100
     wire = Wire(server, "reader")
     refused = []
@@ -143,7 +184,7 @@ def test_system_as_the_database_shows_what_its_full_name_shows(server: Any) -> N
     wire = Wire(server, "reader")
     status, text = wire.run("SELECT name FROM tables WHERE database = 'marts'", database="system")
     assert (status, text) == (200, "prices\n")
-    for name in hostile.SYSTEM:
+    for name in HOSTILE["system"]:
         for sql in (f"SELECT * FROM {name}", f"SELECT count() FROM `{name}`"):
             assert wire.run(sql, database="system")[0] >= 400, sql
         asked = wire.run("SELECT * FROM {t:Identifier}", database="system", param_t=name)
@@ -154,7 +195,7 @@ def test_system_as_the_database_shows_what_its_full_name_shows(server: Any) -> N
 def test_honest_requests_work(server: Any) -> None:
     wire = Wire(server, "reader")
     refused = []
-    for params in honest.PARAMETERS:
+    for params in HONEST["parameters"]:
         status, text = wire.run("SELECT symbol, close FROM marts.prices ORDER BY symbol", **params)
         if status != 200 or "AAPL" not in text:
             refused.append((params, text))
