@@ -74,7 +74,6 @@ def test_other_protocols_are_answered_and_closed(
     server: Any, quiet: psutil.Process, head: bytes
 ) -> None:
     request = head.replace(b"%s", HOST + LOGIN)
-    threads = quiet.num_threads()
     for half_close in (True, False):
         before = time.monotonic()
         answer = send(server, request + b"GET /ping HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -87,7 +86,8 @@ def test_other_protocols_are_answered_and_closed(
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.sendall(request)
     time.sleep(0.3)
-    assert cpu(quiet, 0.5) < 0.5 and quiet.num_threads() <= threads + 2
+    assert cpu(quiet, 0.5) < 0.5
+    assert [c for c in quiet.net_connections("tcp") if c.status == "ESTABLISHED"] == []
 
 
 def status(server: Any, *headers: str, path: str = "/ping") -> int:
@@ -149,6 +149,7 @@ def test_get_changes_nothing(server: Any) -> None:
 
 def test_a_place_is_taken_only_when_the_body_is_there(start_server: Any) -> None:
     server = start_server("--max-queries", "4", "--queue-seconds", "1")
+    log_in(server)
     waiting = []
     for _ in range(12):
         sock = socket.create_connection(("127.0.0.1", server.port))
@@ -187,6 +188,12 @@ def test_idle_connections_make_room_for_new_ones(start_server: Any) -> None:
     assert server.stop() == 0
 
 
+def log_in(server: Any) -> None:
+    """Let everybody pay for the first login: the time of what follows is the statements'."""
+    for user in server.passwords:
+        server.ok("SELECT 1", user)
+
+
 @contextmanager
 def flood(server: Any, user: str, sql: str, count: int, **params: str) -> Iterator[list[Any]]:
     """Run a statement many times at once."""
@@ -218,6 +225,7 @@ def test_killing_everything_kills_neither_itself_nor_the_server(server: Any) -> 
 
 def test_statements_that_ignore_their_limit_leave_places_to_others(start_server: Any) -> None:
     server = start_server("--max-queries", "4", "--queue-seconds", "2")
+    log_in(server)
     distance = "levenshteinDistance(repeat('a', 30000 + number), repeat('b', 30000))"
     deaf = f"SELECT max({distance}) FROM numbers(3)"
     with flood(server, "reader", deaf, 8, max_execution_time="1") as answers:
