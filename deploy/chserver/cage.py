@@ -49,9 +49,10 @@ _SYSTEM: Final = [
     *("/run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/resolv.conf"),
     *("/dev/urandom", "/dev/random", "/sys/fs/cgroup", "/sys/devices/system/cpu"),
     *("/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/sys/vm/overcommit_memory"),
-    # The engine looks for its stack's bounds there. Nothing else of /proc, where every process of
-    # this user shows its environment.
-    "/proc/self/maps",
+    *("/sys/devices/system/node", "/sys/kernel/mm/transparent_hugepage/enabled"),
+    # The engine looks there for its stack's bounds and its program headers, and crashes without.
+    # Nothing else of /proc, where every process of this user shows its environment.
+    *("/proc/self/maps", "/proc/self/auxv"),
 ]
 _PACKAGES: Final = ["chdb", "h11", "lz4", "zstandard"]
 

@@ -236,7 +236,7 @@ def _memory(role: str, limits: EngineLimits) -> dict[str, str]:
     return {
         "max_memory_usage_for_user": str(limits.max_memory * 9 // 10),
         "memory_overcommit_ratio_denominator": "1" if role == "reader" else "0",
-        "memory_usage_overcommit_max_wait_microseconds": "5000000",
+        "memory_usage_overcommit_max_wait_microseconds": "15000000",
     }
 
 

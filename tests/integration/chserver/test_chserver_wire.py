@@ -244,7 +244,7 @@ def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
     server = start_server("--max-memory", str(700 * 1024**2))
     server.ok("CREATE DATABASE staging")
     hold = "SELECT length(groupArray(toString(number))), sleep(3) FROM numbers(5000000)"
-    with flood(server, "reader", hold, 3):
+    with flood(server, "reader", hold, 2):
         time.sleep(0.5)
         made = "SELECT length(groupArray(toString(number))) FROM numbers(5000000)"
         assert server.ok(made, "writer") == "5000000\n"
