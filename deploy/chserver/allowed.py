@@ -121,7 +121,7 @@ _NAMED: Final = words(
     rows_before_aggregation select_sequential_consistency send_timeout session_timezone
     short_circuit_function_evaluation skip_unavailable_shards
     splitby_max_substrings_includes_remaining_string timeout_before_checking_execution_speed
-    timeout_overflow_mode totals_auto_threshold totals_mode transform_null_in union_default_mode
+    totals_auto_threshold totals_mode transform_null_in union_default_mode
     use_client_time_zone use_index_for_in_with_subqueries use_legacy_to_time use_skip_indexes
     use_skip_indexes_if_final use_uncompressed_cache use_variant_as_common_type
     validate_polygons wait_end_of_query

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 from deploy.chserver import allowed
@@ -63,7 +63,9 @@ _KEYWORDS: Final = allowed.words(
 _OBJECTS: Final = frozenset(["INTO", "INDEX", "PROJECTION", "CONSTRAINT", "VIEW"])
 _STRUCTURE: Final = re.compile(r"[\w ,().=+\-'`]*", re.ASCII)
 _WORD: Final = re.compile(r"'[\w.\-]*'", re.ASCII)
-_EVALUATED: Final = re.compile(r"\b(DEFAULT|ALIAS|MATERIALIZED|EPHEMERAL|CODEC|TTL)\b", re.I)
+_EVALUATED: Final = re.compile(
+    r"\b(AS|SELECT|DEFAULT|ALIAS|MATERIALIZED|EPHEMERAL|CODEC|TTL)\b", re.I
+)
 _LIMITS: Final = frozenset(["max_execution_time", "max_memory_usage", "max_query_size"])
 _STATES: Final = re.compile("AggregateFunction", re.I)
 _IDENTIFIER: Final = re.compile(r'\s*[`"]?\w+[`"]?\s*(\.\s*[`"]?\w+[`"]?\s*)?')
@@ -206,10 +208,11 @@ def check_structure(structure: str) -> None:
     Raises:
         ClickHouseError: ACCESS_DENIED.
     """
-    plain = _STRUCTURE.fullmatch(structure) and not _EVALUATED.search(structure)
-    if not plain or "--" in structure or _STATES.search(structure):
-        raise _denied("columns that are not plainly names and types")
     stream = [*tokens(structure.encode()), _END]
+    depths = accumulate((token.text == b"(") - (token.text == b")") for token in stream)
+    plain = _STRUCTURE.fullmatch(structure) and not _EVALUATED.search(structure)
+    if not plain or "--" in structure or _STATES.search(structure) or min(depths) < 0:
+        raise _denied("columns that are not plainly names and types")
     for token, after in pairwise(stream):
         if token.name and after.text == b"(" and not allowed.data_type(token.name):
             raise _denied(f"{token.name!r} in a description of columns")
