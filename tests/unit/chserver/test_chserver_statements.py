@@ -4,7 +4,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deploy.chserver import allowed
 from deploy.chserver.errors import ClickHouseError
 from deploy.chserver.guard import Guard, Names, _settings, check_role, check_structure
 from deploy.chserver.request import HttpQuery, narrowed
@@ -20,9 +19,13 @@ GUARD = Guard(
     Names(
         functions=frozenset(["file", "format", "dictget", "count"]),
         settings=frozenset(
-            "mutations_sync format_schema log_queries storage_policy output_format_schema".split(
-                " "
-            )
+            [
+                "mutations_sync",
+                "format_schema",
+                "log_queries",
+                "storage_policy",
+                "output_format_schema",
+            ]
         ),
         system=frozenset(["tables", "processes"]),
     )
