@@ -82,5 +82,5 @@ def test_a_real_server_keeps_shares_and_paths() -> None:
     ratio = "profiles/{}/memory_overcommit_ratio_denominator"
     assert users.findtext(ratio.format("reader")) == "1"
     assert users.findtext(ratio.format("writer")) == users.findtext(ratio.format("admin")) == "0"
-    # Where file() may look is the server's default, which holds nothing but what somebody put there.
+    # Where file() may look is the server's default, a folder for just that.
     assert server.find("user_files_path") is None and server.find("format_schema_path") is None
