@@ -7,15 +7,20 @@ import fcntl
 import logging
 import logging.handlers
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
+from deploy.chserver import cage
 from deploy.chserver.auth import Users, UsersFileError
 from deploy.chserver.errors import ClickHouseError
+
+# All that the engine and Python need of the environment; the rest may hold somebody's secrets.
+_ENVIRONMENT: Final = ("PATH", "LANG", "LC_", "TZ", "PYTHON", "LD_LIBRARY_PATH", "HTTP", "NO_PROXY")
 
 
 class StartError(Exception):
@@ -50,6 +55,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--queue-seconds", type=float, default=10.0, help="how long a query may wait for its turn"
     )
+    parser.add_argument(
+        "--connect-port",
+        type=int,
+        action="append",
+        default=[],
+        metavar="PORT",
+        help="TCP port that the engine may connect to, such as the store's; repeat for more "
+        "(default: none)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name that clients use for this server besides localhost and --host; repeat for more",
+    )
     parser.add_argument("--drain-seconds", type=float, default=30.0, help="patience at the end")
     return parser
 
@@ -59,22 +80,23 @@ def _run(options: argparse.Namespace) -> int:
     listener = _listen(options.host, options.port)
     logs = options.log_dir or options.data / "logs"
     with _lock(options.data, logs):
+        confined = _enter_cage(options.data, logs, options.connect_port)
         _log_to(logs / "chserver.log")
+        if confined.missing:
+            logging.getLogger(__name__).warning("not fully confined: %s", confined.missing)
         # From here on it costs seconds: whatever can be wrong was checked before.
         from deploy.chserver.engine import Engine
         from deploy.chserver.engine_config import EngineLimits, write_config
         from deploy.chserver.handler import Handler
+        from deploy.chserver.hosts import Hosts
         from deploy.chserver.incoming import HandlerLimits
         from deploy.chserver.observe import AccessLog
         from deploy.chserver.server import Server
 
-        config = write_config(
-            options.data.resolve() / "config",
-            logs.resolve(),
-            EngineLimits(max_memory=options.max_memory),
-        )
+        limits = EngineLimits(max_memory=options.max_memory)
+        config = write_config(options.data.resolve() / "config", logs.resolve(), limits)
         try:
-            engine = Engine(options.data.resolve() / "engine", config)
+            engine = Engine(options.data.resolve() / "engine", config, limits)
         except ClickHouseError as error:
             raise StartError(f"the engine does not start in {options.data}: {error}") from error
         handler = Handler(
@@ -82,6 +104,8 @@ def _run(options: argparse.Namespace) -> int:
             users,
             AccessLog(logs / "access.log"),
             HandlerLimits(queries=options.max_queries, queue_seconds=options.queue_seconds),
+            Hosts([options.host, *options.allow_host]),
+            confined,
         )
         server = Server(listener, handler, drain_seconds=options.drain_seconds)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,8 +113,7 @@ def _run(options: argparse.Namespace) -> int:
         host, port = listener.getsockname()[:2]
         print(f"listening on http://{host}:{port}, ClickHouse {engine.version}", flush=True)
         server.serve()
-        handler.registry.close()
-        handler.sessions.expire(everything=True)
+        handler.close()
         engine.close()
     if threading.active_count() > 1:
         # A request outlived the drain; its thread must not keep the process.
@@ -138,6 +161,28 @@ def _lock(data: Path, logs: Path) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def _enter_cage(data: Path, logs: Path, ports: list[int]) -> cage.Cage:
+    """Confine this process to its own directories; users and passwords have been read by now."""
+    for name in [name for name in os.environ if not name.upper().startswith(_ENVIRONMENT)]:
+        del os.environ[name]
+    # The engine unpacks things into the directory for temporary files when it is imported.
+    temporary = data.resolve() / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(mode=0o700)
+        os.environ["TMPDIR"] = str(temporary)
+        confined = cage.enter((data.resolve(), logs.resolve()), ports)
+    except OSError as error:
+        raise StartError(f"cannot confine the engine to {data}: {error}") from error
+    if confined.missing:
+        print(
+            f"chserver: warning: {confined.missing}; only the look at each statement keeps SQL "
+            "away from this user's files and network",
+            file=sys.stderr,
+        )
+    return confined
 
 
 def _log_to(path: Path) -> None:

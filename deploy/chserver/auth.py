@@ -123,21 +123,26 @@ class Users:
         """
         user = self._users.get(name)
         proof = hmac.digest(self._key, password.encode("utf-8", "surrogateescape"), "sha256")
-        remembered = self._verified.get(name)
-        if user and remembered is not None and hmac.compare_digest(remembered, proof):
+        if user and self._remembers(name, proof):
             return user
         with self._lock:
+            if user and self._remembers(name, proof):
+                # Another request of the same client has paid meanwhile.
+                return user
             self._decoy = self._decoy or hash_password(secrets.token_hex(16))
             # An unknown name costs as much as a known one, so that names cannot be probed.
             right = verify_password(password, user.password_hash if user else self._decoy)
-        if not user or not right:
-            raise ClickHouseError(
-                516,
-                f"{name}: Authentication failed: password is incorrect, "
-                "or there is no user with such name",
-            )
-        self._verified[name] = proof
+            if not user or not right:
+                raise ClickHouseError(
+                    516,
+                    f"{name}: Authentication failed: password is incorrect, "
+                    "or there is no user with such name",
+                )
+            self._verified[name] = proof
         return user
+
+    def _remembers(self, name: str, proof: bytes) -> bool:
+        return hmac.compare_digest(self._verified.get(name, b""), proof)
 
 
 def _user(path: Path, name: str, entry: object) -> User:

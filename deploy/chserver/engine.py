@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-from deploy.chserver.engine_config import role_settings
+from deploy.chserver.engine_config import EngineLimits, role_settings
 from deploy.chserver.errors import ClickHouseError
+from deploy.chserver.guard import Names
 
 Progress = Mapping[str, int]
 
@@ -52,12 +53,14 @@ class QueryResult(Protocol):
 class Engine:
     """The ClickHouse engine of this process; a data directory belongs to one process."""
 
-    def __init__(self, data: Path, config: Path) -> None:
+    def __init__(self, data: Path, config: Path, limits: EngineLimits) -> None:
         from chdb import _chdb  # half a second and 250 MB: only when an engine is wanted
 
         self._connect: Any = _chdb.connect  # type: ignore[attr-defined]
         self._dsn = f"{data}?config-file={config}"
-        self._settings = role_settings()
+        self._settings = {
+            role: {**values, **_memory(role, limits)} for role, values in role_settings().items()
+        }
         try:
             self._root = self._connect(self._dsn)
         except Exception as error:
@@ -66,7 +69,14 @@ class Engine:
         self._control_lock = threading.Lock()
         self.version = self._scalar("SELECT version()")
         self.timezone = self._scalar("SELECT timezone()")
-        self.table_functions = self._scalar("SELECT name FROM system.table_functions").split()
+        self.names = Names(
+            functions=self._list("SELECT lower(name) FROM system.functions"),
+            settings=self._list(
+                "SELECT name FROM system.settings UNION DISTINCT "
+                "SELECT name FROM system.merge_tree_settings"
+            ),
+            system=self._list("SELECT name FROM system.tables WHERE database = 'system'"),
+        )
 
     def open_raw(self) -> Any:
         """Open a chDB connection; it has every role until one is set."""
@@ -98,6 +108,9 @@ class Engine:
         """Close the engine; its data is flushed."""
         self._control.close()
         self._root.close()
+
+    def _list(self, sql: str) -> frozenset[str]:
+        return frozenset(self._scalar(sql).split("\n"))
 
     def _scalar(self, sql: str) -> str:
         return self._control.run(sql, "TSVRaw").bytes().decode().strip()
@@ -197,21 +210,6 @@ class Connection:
         """Return the engine's own class of a statement: READ_ONLY, MUTATING, CONTROL, ..."""
         return str(self._conn.classify_query(sql)["query_class"].name)
 
-    def canonical(self, sql: str) -> str:
-        """Return a single statement as the engine's parser understands it, in one form.
-
-        Raises:
-            ClickHouseError: SYNTAX_ERROR, also for more than one statement.
-        """
-        try:
-            result = self.run(
-                "SELECT formatQuerySingleLine({sql:String})", "TSVRaw", {"sql": escape(sql)}
-            )
-        except ClickHouseError as error:
-            text = error.text.split(": In scope SELECT formatQuery")[0]
-            raise ClickHouseError(error.code, text, error.name) from error
-        return result.bytes().decode("utf-8", "surrogateescape").strip()
-
     def restore_role(self) -> None:
         """Go back to the connection's own role, or become useless."""
         try:
@@ -227,6 +225,19 @@ class Connection:
     def close(self) -> None:
         """Close the connection; its temporary tables go."""
         self._conn.close()
+
+
+def _memory(role: str, limits: EngineLimits) -> dict[str, str]:
+    """Whose query has to go when memory runs out: a reader's, while the others wait for it.
+
+    All connections are of one engine user, so its limit is the one that they share. Source:
+    ClickHouse documentation, "Memory overcommit"; a denominator of zero exempts a query.
+    """
+    return {
+        "max_memory_usage_for_user": str(limits.max_memory * 9 // 10),
+        "memory_overcommit_ratio_denominator": "1" if role == "reader" else "0",
+        "memory_usage_overcommit_max_wait_microseconds": "15000000",
+    }
 
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})

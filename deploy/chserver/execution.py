@@ -118,6 +118,7 @@ class Statement:
         output: Format of the result.
         reads: Whether it only reads.
         selects: Whether it is a SELECT, whose result can be streamed.
+        settings: What the request changes for it.
         input_format: Format of the data, of an INSERT that carries them.
         data: The data, piece by piece.
     """
@@ -127,6 +128,7 @@ class Statement:
     reads: bool
     selects: bool
     params: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
     input_format: str | None = None
     data: Iterator[bytes] = field(default_factory=lambda: iter(()))
 

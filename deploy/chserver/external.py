@@ -6,15 +6,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from deploy.chserver.engine import Connection, quote, quote_name
+from deploy.chserver.guard import Guard, check_structure
 from deploy.chserver.request import External
 
 
 @contextmanager
-def external_tables(connection: Connection, tables: Sequence[External]) -> Iterator[None]:
-    """Make the request's external tables temporary tables for as long as it runs."""
+def external_tables(
+    connection: Connection, tables: Sequence[External], guard: Guard
+) -> Iterator[None]:
+    """Make the request's external tables temporary tables for as long as it runs.
+
+    Raises:
+        ClickHouseError: ACCESS_DENIED, for a description of columns that is more than that.
+    """
     if not tables:
         yield
         return
+    for table in tables:
+        guard.check_format(connection.role, table.format)
+        if connection.role != "admin":
+            check_structure(table.structure)
     try:
         # A reader may not create tables; these are made for it, from quoted descriptions only.
         connection.run("SET ROLE admin")

@@ -1,151 +1,231 @@
-"""What the engine's grants cannot refuse, refused here before a statement runs.
+"""Judges statements: what writer and reader may say, by lists of what is allowed (allowed.py).
 
-Grants, row policies and setting constraints are the engine's (access.xml). chDB leaves a few doors
-open that a server closes, because it takes itself for a local tool: the scalar function ``file``
-reads any file, ``Python`` reads objects of this process, ``INTO OUTFILE`` and ``FROM INFILE`` are
-files on this machine, and any connection may change its role. The rules look at the statement as
-the engine's parser prints it, so comments, quoting and odd spacing hide nothing.
+Grants, row policies and limits are the engine's (access.xml), and the kernel confines the process
+(cage.py). Between the two, chDB takes itself for a local tool: any connection may change its role,
+functions read files, strings are parsed as SQL. So a statement runs only if every function, table
+function, setting, format and statement that it names is on a list. The rules look at it as the
+engine's own parser prints it, where a call is always a name before a bracket, keywords are in upper
+case and comments, odd quoting and heredocs are gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import pairwise
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Final
 
+from deploy.chserver import allowed
 from deploy.chserver.errors import ClickHouseError
 from deploy.chserver.statements import Token, tokens
 
 # Names that no restricted statement may contain, whatever their place: a function can be named
 # without being called, as in APPLY(file).
 _FORBIDDEN: Final = frozenset({"file", "python", "executable", "executablepool", "definer"})
-# Table functions that stay inside; of all others the engine is asked for the names, so that a new
-# one is refused until somebody has looked at it.
-_TABLE_FUNCTIONS: Final = frozenset(
-    [
-        "format",
-        "generate_series",
-        "generaterandom",
-        "generateseries",
-        "merge",
-        "null",
-        "numbers",
-        "numbers_mt",
-        "primes",
-        "sqlstandardvalues",
-        "values",
-        "view",
-        "zeros",
-        "zeros_mt",
-    ]
-)
-_READER_SYSTEM: Final = frozenset(
-    [
-        "columns",
-        "tables",
-        "databases",
-        "functions",
-        "settings",
-        "data_type_families",
-        "formats",
-        "one",
-        "numbers",
-        "numbers_mt",
-        "time_zones",
-        "table_functions",
-        "collations",
-        "keywords",
-        "contributors",
-        "licenses",
-        "build_options",
-        "aggregate_function_combinators",
-        "table_engines",
-        "clusters",
-        "macros",
-        "completions",
-        "documentation",
-    ]
-)
-# CONTROL in the engine's classification covers everything that changes the session.
-_CONTROL_ALLOWED: Final[dict[str, frozenset[str]]] = {
-    "reader": frozenset({"USE", "SET", "KILL"}),
-    # With a SETTINGS clause the engine files ALTER and DELETE under CONTROL.
-    "writer": frozenset({"USE", "SET", "KILL", "ALTER", "DELETE", "SYSTEM", "CREATE", "DROP"}),
+_READING: Final = allowed.words("SELECT WITH SHOW DESCRIBE EXPLAIN EXISTS USE SET KILL")
+_STATEMENTS: Final = {
+    "reader": _READING,
+    "writer": _READING
+    | allowed.words(
+        """
+        INSERT CREATE REPLACE DROP TRUNCATE RENAME EXCHANGE ALTER DELETE UPDATE OPTIMIZE CHECK
+        """
+    ),
 }
-_NEVER_SET: Final = frozenset({"profile", "readonly", "role"})
+_SHOWN: Final = allowed.words(
+    """
+    DATABASES TABLES COLUMNS INDEXES CREATE FUNCTIONS SETTINGS SETTING ENGINES FULL EXTENDED
+    DICTIONARIES PROCESSLIST CHANGED TEMPORARY
+    """
+)
+_CREATED: Final = allowed.words("TABLE VIEW MATERIALIZED TEMPORARY DATABASE OR")
+# Pairs of words that lead to files, disks, other rights or a second statement.
+_PAIRS: Final = frozenset(
+    {
+        *(("TO", "DISK"), ("TO", "VOLUME"), ("TO", "SHARD"), ("INTO", "FUNCTION")),
+        *(("EXECUTE", "AS"), ("TABLE", "OVERRIDE"), ("PARALLEL", "WITH"), ("ON", "CLUSTER")),
+        *(("FETCH", "PARTITION"), ("FETCH", "PART"), ("SECURITY", "NONE"), ("SECURITY", "DEFINER")),
+    }
+)
+_ALTERS: Final = frozenset(["FREEZE", "UNFREEZE"])
+# Keywords that stand before a bracket. None of them is the name of a function.
+_KEYWORDS: Final = allowed.words(
+    """
+    ADD ALIAS ALL AND ANY APPLY AS ASSUME BY CHECK CODEC CUBE DEFAULT DELETE DISTINCT DROP ELSE
+    EPHEMERAL EXCEPT FROM GRANULARITY HAVING IN INTERPOLATE INTERSECT JOIN KEY LIKE LIMIT
+    MATERIALIZE MATERIALIZED MODIFY MOVE NOT OFFSET ON OR ORDER OVER PARTITION PREWHERE QUALIFY
+    RENAME REPLACE ROLLUP SAMPLE SELECT SETS SOME STEP TABLE THEN TO TTL TYPE UNION UPDATE USING
+    WHEN WHERE WITH ATTACH CLEAR COMMENT STATISTICS
+    """
+)
+# What is named after these is made or written by the statement, not called.
+_OBJECTS: Final = frozenset(["INTO", "INDEX", "PROJECTION", "CONSTRAINT", "VIEW"])
+_STRUCTURE: Final = re.compile(r"[\w ,().=+\-'`]*", re.ASCII)
+_WORD: Final = re.compile(r"'[\w.\-]*'", re.ASCII)
+_EVALUATED: Final = re.compile(
+    r"\b(AS|SELECT|DEFAULT|ALIAS|MATERIALIZED|EPHEMERAL|CODEC|TTL)\b", re.I
+)
+_LIMITS: Final = frozenset(["max_execution_time", "max_memory_usage", "max_query_size"])
+_STATES: Final = re.compile("AggregateFunction", re.I)
+_IDENTIFIER: Final = re.compile(r'\s*[`"]?\w+[`"]?\s*(\.\s*[`"]?\w+[`"]?\s*)?')
 _END: Final = Token("other", b"", 0, 0)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the engine knows of each kind.
+
+    Attributes:
+        functions: Functions, but not table functions, in lower case.
+        settings: Settings, MergeTree's included.
+        system: Tables of the database ``system``.
+    """
+
+    functions: frozenset[str] = frozenset()
+    settings: frozenset[str] = frozenset()
+    system: frozenset[str] = frozenset()
 
 
 class Guard:
     """Judges statements and parameters by the role that wants to run them."""
 
-    def __init__(self, table_functions: Iterable[str]) -> None:
-        """Take the names of all table functions that the engine has."""
-        self._outside = frozenset(name.lower() for name in table_functions) - _TABLE_FUNCTIONS
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._refused = {name for name in names.functions if not allowed.function(name)}
+        self._hidden = names.system - allowed.READER_SYSTEM
 
     def check(
         self,
         role: str,
         canonical: str,
-        query_class: str,
         params: Mapping[str, str] | None = None,
+        database: str | None = None,
     ) -> None:
         """Refuse what ``role`` must not run.
 
         Args:
             role: The connection's role.
-            canonical: One statement, as ``Connection.canonical`` prints it.
-            query_class: The engine's class of the statement.
+            canonical: One statement, as ``Parser.canonical`` prints it.
             params: Query parameters; those used as identifiers count as part of the statement.
+            database: The database that the request chose for unqualified names.
 
         Raises:
-            ClickHouseError: ACCESS_DENIED or NOT_IMPLEMENTED.
+            ClickHouseError: ACCESS_DENIED, NOT_IMPLEMENTED or SETTING_CONSTRAINT_VIOLATION.
         """
         stream = list(tokens(canonical.encode("utf-8", "surrogateescape")))
-        stream = _with_identifiers(stream, params or {})
         _check_files(stream)
         if role == "admin":
             return
-        if query_class not in ("READ_ONLY", "MUTATING", "CONTROL"):
-            raise _denied(f"a {query_class} statement")
-        if query_class == "CONTROL":
-            _check_control(role, stream)
-        padded = [_END, *stream, _END, _END, _END]
-        changes_settings = False
-        for index, token in enumerate(padded[1:-3], 1):
-            before, after = padded[index - 1], padded[index + 1 : index + 4]
-            self._check_name(token, before, after)
-            changes_settings |= token.is_word(b"SETTINGS", b"SET")
-            if changes_settings and token.name in _NEVER_SET and after[0].text == b"=":
-                raise _denied(f"a change of {token.name!r}")
-            if role == "reader" and token.name == "system" and after[0].text == b".":
-                _check_system_table(after[1])
+        stream = _with_identifiers(stream, params or {})
+        _check_statement(role, stream)
+        if role == "reader":
+            _check_states(stream, params or {})
+            self._check_tables(stream, database)
+        self._check_names(stream)
+        for name, inner in _settings(stream):
+            self.check_setting(role, name)
+            # In a subquery the engine holds limits by silently keeping to them, if it does.
+            if inner and name in _LIMITS:
+                raise ClickHouseError(452, f"Setting {name} should not be changed in a subquery")
 
-    def _check_name(self, token: Token, before: Token, after: list[Token]) -> None:
-        name = token.name
-        if name is None:
+    def check_setting(self, role: str, name: str) -> None:
+        """Refuse a change of a setting that is not on the role's list.
+
+        Raises:
+            ClickHouseError: UNKNOWN_SETTING, READONLY or SETTING_CONSTRAINT_VIOLATION.
+        """
+        if role == "admin" or allowed.setting(name, role):
             return
-        if name in _FORBIDDEN:
-            raise _denied(f"the name {name!r}")
-        called = after[0].text == b"(" and before.text != b"."
-        if called and (name in self._outside or (name == "format" and not _is_pattern(after))):
-            raise _denied(f"the table function {name!r}")
-
-
-def check_parameters(
-    role: str, settings: Mapping[str, str], database: str | None, wanted_role: str | None
-) -> None:
-    """Refuse parameters of the request that would lead out of the role and its profile."""
-    if wanted_role and wanted_role != role:
-        raise ClickHouseError(512, f"Role {wanted_role} should be granted to set as current")
-    if role == "admin":
-        return
-    for name in settings:
-        if name.lower() in _NEVER_SET:
+        if name.lower() in ("profile", "readonly", "role"):
             raise ClickHouseError(164, f"Cannot modify '{name}' setting as {role}")
-    # The tables of system are told apart by their full names.
-    if role == "reader" and database and database.lower() == "system":
-        raise _denied("the database system")
+        if name in self._names.settings:
+            raise ClickHouseError(452, f"Setting {name} should not be changed by {role}")
+        raise ClickHouseError(115, f"Unknown setting '{name[:80]}'")
+
+    def check_format(self, role: str, name: str) -> None:
+        """Refuse a format that needs a schema, a template or a registry.
+
+        Raises:
+            ClickHouseError: ACCESS_DENIED.
+        """
+        if role != "admin" and not allowed.output(name):
+            raise _denied(f"the format {name[:80]!r}")
+
+    def _check_names(self, stream: list[Token]) -> None:
+        first = stream[0].text if stream else b""
+        padded = [_END, _END, *stream, _END, _END]
+        for index, token in enumerate(padded[2:-2], 2):
+            name = token.name
+            if name is None:
+                continue
+            before, after = padded[index - 1], padded[index + 1]
+            if before.text == b"=" and padded[index - 2].is_word(b"ENGINE"):
+                if name not in allowed.ENGINES:
+                    raise _denied(f"the engine {name!r}")
+            elif name in _FORBIDDEN or (name in self._refused and before.text != b"."):
+                raise _denied(f"the name {name!r}")
+            elif after.text == b"(" and not _is_object(padded, index, first):
+                _check_call(name, token, padded, index + 1)
+
+    def _check_tables(self, stream: list[Token], database: str | None) -> None:
+        inside = (database or "").lower() == "system"
+        for token, dot, table in zip(stream, stream[1:], stream[2:], strict=False):
+            qualified = token.name == "system" and dot.text == b"."
+            if qualified and table.name not in allowed.READER_SYSTEM:
+                raise _denied(f"system.{table.name}")
+        for token in stream if inside else ():
+            if token.name in self._hidden:
+                raise _denied(f"system.{token.name}")
+
+
+def _check_call(name: str, token: Token, stream: list[Token], bracket: int) -> None:
+    """Judge a name that stands before a bracket."""
+    if token.kind == "word" and token.text.decode("ascii", "replace") in _KEYWORDS:
+        return
+    if not allowed.function(name):
+        if _is_common_table(stream, bracket):
+            return
+        raise _denied(f"the function {name!r}")
+    wanted = allowed.TYPES_IN_STRINGS.get(name)
+    if name not in allowed.STRUCTURES and wanted is None and name != "format":
+        return
+    arguments = list(_arguments(stream, bracket))
+    first = arguments[0] if arguments else []
+    if name == "format" and not _is_pattern(first, arguments):
+        raise _denied("the table function 'format'")
+    if name in allowed.STRUCTURES and not _is_harmless(name, first):
+        raise _denied(f"{name}() with columns that are not plainly names and types")
+    if wanted is not None and len(arguments) > max(wanted, 0):
+        chosen = arguments[wanted]
+        if len(chosen) != 1 or chosen[0].kind != "string":
+            raise _denied(f"{name}() with a computed type")
+
+
+def check_structure(structure: str) -> None:
+    """Refuse a description of columns that could evaluate an expression.
+
+    Raises:
+        ClickHouseError: ACCESS_DENIED.
+    """
+    stream = [*tokens(structure.encode()), _END]
+    depths = accumulate((token.text == b"(") - (token.text == b")") for token in stream)
+    plain = _STRUCTURE.fullmatch(structure) and not _EVALUATED.search(structure)
+    if not plain or "--" in structure or _STATES.search(structure) or min(depths) < 0:
+        raise _denied("columns that are not plainly names and types")
+    for token, after in pairwise(stream):
+        if token.name and after.text == b"(" and not allowed.data_type(token.name):
+            raise _denied(f"{token.name!r} in a description of columns")
+
+
+def check_role(role: str, wanted: str | None) -> None:
+    """Refuse another role than the account's own.
+
+    Raises:
+        ClickHouseError: SET_NON_GRANTED_ROLE.
+    """
+    if wanted and wanted != role:
+        raise ClickHouseError(512, f"Role {wanted} should be granted to set as current")
 
 
 def _check_files(stream: list[Token]) -> None:
@@ -158,30 +238,149 @@ def _check_files(stream: list[Token]) -> None:
             )
 
 
-def _check_control(role: str, stream: list[Token]) -> None:
-    words = [token.text.decode("ascii", "replace").upper() for token in stream[:5]]
-    first = words[0] if words else ""
-    refused = first not in _CONTROL_ALLOWED[role]
+def _check_statement(role: str, stream: list[Token]) -> None:
+    start = next((i for i, token in enumerate(stream) if token.text != b"("), 0)
+    words = [token.text.decode("ascii", "replace").upper() for token in stream[start:]]
+    first, second, third = (*words[:3], "", "", "")[:3]
+    refused = first not in _STATEMENTS[role]
     # SET ROLE, SET DEFAULT ROLE, SET TRANSACTION SNAPSHOT
-    refused |= first == "SET" and words[2:3] != ["="]
-    refused |= first in ("CREATE", "DROP") and "TEMPORARY" not in words
+    refused |= first == "SET" and third != "="
+    refused |= first == "SHOW" and second not in _SHOWN
+    refused |= first in ("CREATE", "REPLACE") and second not in _CREATED
+    refused |= (first, second) == ("CHECK", "GRANT")
+    refused |= first == "KILL" and second != "QUERY"
     refused |= first == "USE" and role == "reader" and "SYSTEM" in words
+    refused |= first == "ALTER" and (second != "TABLE" or bool(_ALTERS.intersection(words)))
+    refused |= first == "EXPLAIN" and role == "reader" and not {"SELECT", "WITH"} & set(words)
+    refused |= first == "DROP" and second not in _CREATED
     if refused:
-        raise _denied(f"the statement {' '.join(words[:3])}")
+        raise _denied(f"the statement {' '.join(words[:3])[:80]}")
+    for pair in pairwise(token for token in stream if token.kind != "string"):
+        if pair[0].kind == pair[1].kind == "word" and (
+            (pair[0].text.decode(), pair[1].text.decode()) in _PAIRS
+        ):
+            raise _denied(f"{pair[0].text.decode()} {pair[1].text.decode()}")
 
 
-def _check_system_table(table: Token) -> None:
-    if table.name not in _READER_SYSTEM:
-        raise _denied(f"system.{table.name}")
+def _check_states(stream: list[Token], params: Mapping[str, str]) -> None:
+    """Keep the reader from making states of aggregate functions out of bytes of its own."""
+    texts = [token.text.decode("utf-8", "replace") for token in stream]
+    if any(_STATES.search(text) for text in (*texts, *params.values())):
+        raise _denied("the type AggregateFunction")
 
 
-def _is_pattern(after: list[Token]) -> bool:
+def _settings(stream: list[Token]) -> Iterator[tuple[str, bool]]:
+    """Yield the names of all settings that the statement changes, and whether in a subquery."""
+    shows = bool(stream) and stream[0].is_word(b"SHOW")
+    depth = 0
+    for index, (before, token, after) in enumerate(
+        zip([_END, *stream], stream, [*stream[1:], _END], strict=False)
+    ):
+        begins = (token.text == b"SETTINGS" and token.kind == "word" and not shows) or (
+            token.is_word(b"SETTING") and before.is_word(b"MODIFY", b"RESET")
+        )
+        begins |= index == 0 and token.is_word(b"SET")
+        depth += (token.text == b"(") - (token.text == b")")
+        if begins and after.name is not None:
+            yield from ((name, depth > 0) for name in _assigned(stream, index + 1))
+
+
+def _assigned(stream: list[Token], index: int) -> Iterator[str]:
+    """Yield the names of ``name = value, name = value``, which a keyword or a bracket ends."""
+    depth = 0
+    place = "name"
+    for token in stream[index:]:
+        opens = token.text in (b"(", b"[", b"{")
+        closes = token.text in (b")", b"]", b"}")
+        depth += opens - closes
+        if depth < 0:
+            return
+        if depth or closes:
+            place = "behind"
+        elif token.text == b"," and place == "behind":
+            place = "name"
+        elif token.text == b"=" and place == "behind":
+            place = "value"
+        elif place == "name" and token.name is not None:
+            yield token.name
+            place = "behind"
+        elif place == "value":
+            place = "behind" if token.text != b"-" else "value"
+        elif token.kind == "word":
+            return
+
+
+def _is_object(stream: list[Token], index: int, first: bytes) -> bool:
+    """Tell a table or an index that the statement makes or fills from a function."""
+    before = stream[index - 1]
+    if before.text == b"." or before.is_word(*(word.encode() for word in _OBJECTS)):
+        return True
+    makes = first in (b"CREATE", b"REPLACE", b"ALTER", b"TRUNCATE", b"OPTIMIZE", b"DELETE")
+    if before.is_word(b"TABLE"):
+        return makes
+    return makes and before.is_word(b"EXISTS") and stream[index - 2].is_word(b"NOT", b"IF")
+
+
+def _is_common_table(stream: list[Token], bracket: int) -> bool:
+    """Tell ``name(a, b) AS (SELECT ...`` of a WITH clause from a call."""
+    end = next((i for i in range(bracket, len(stream)) if stream[i].text == b")"), len(stream))
+    inside = stream[bracket + 1 : end]
+    plain = all(token.name is not None or token.text == b"," for token in inside)
+    texts = [token.text for token in stream[end + 1 : end + 4]]
+    return plain and texts[:2] == [b"AS", b"("] and texts[2:] in ([b"SELECT"], [b"WITH"])
+
+
+def _arguments(stream: list[Token], bracket: int) -> Iterator[list[Token]]:
+    """Yield the tokens of each argument of the call whose bracket opens at ``bracket``."""
+    depth = 0
+    argument: list[Token] = []
+    for token in stream[bracket + 1 :]:
+        if token.text in (b"(", b"[", b"{"):
+            depth += 1
+        elif token.text in (b")", b"]", b"}"):
+            depth -= 1
+        if depth < 0 or (depth == 0 and token.text == b","):
+            yield argument
+            argument = []
+            if depth < 0:
+                return
+        else:
+            argument.append(token)
+
+
+def _is_pattern(first: list[Token], arguments: list[list[Token]]) -> bool:
     """Tell the function ``format('{} {}', ...)`` from the table function.
 
-    The table function evaluates the defaults in its description of columns, which is a string and
-    so escapes the look at the statement. Its first argument is a format's name, never a pattern.
+    The table function's first argument is a format's name, never a pattern.
     """
-    return after[1].kind == "string" and b"{" in after[1].text and after[2].text == b","
+    return len(first) == 1 and first[0].kind == "string" and (
+        b"{" in first[0].text and len(arguments) > 1
+    )  # fmt: skip
+
+
+def _is_harmless(name: str, first: list[Token]) -> bool:
+    """Tell whether the first argument of ``values`` and the like describes plain columns."""
+    if len(first) == 1 and first[0].kind == "string":
+        text = first[0].text.decode("utf-8", "replace")
+        # A single word is a value: columns have a type.
+        if name != "values" or not _WORD.fullmatch(text):
+            check_structure(text[1:-1].replace("\\'", "'"))
+        return True
+    if name != "values" or not first:
+        return False
+    # Rows without a description; the engine takes only a literal string for one.
+    row = first[0].text == b"(" and first[-1].text == b")" and _is_closed(first)
+    return row or all(token.kind == "number" or token.text in b"-." for token in first)
+
+
+def _is_closed(row: list[Token]) -> bool:
+    """Tell whether the bracket that opens a row closes with its last token."""
+    depth = 0
+    for token in row[:-1]:
+        depth += (token.text in (b"(", b"[")) - (token.text in (b")", b"]"))
+        if depth == 0:
+            return False
+    return True
 
 
 def _with_identifiers(stream: list[Token], params: Mapping[str, str]) -> list[Token]:
@@ -196,6 +395,8 @@ def _with_identifiers(stream: list[Token], params: Mapping[str, str]) -> list[To
             b"}",
         ] and (window[3].name == "identifier"):
             value = params.get(window[1].text.decode("utf-8", "replace"), "")
+            if value and not _IDENTIFIER.fullmatch(value):
+                raise _denied(f"the identifier {value[:80]!r}")
             for part in value.split("."):
                 result.append(Token("quoted", part.strip(' `"').encode(), 0, 0))
                 result.append(Token("other", b".", 0, 0))

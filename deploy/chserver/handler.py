@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import threading
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import h11
 
-from deploy.chserver.auth import User, Users
+from deploy.chserver.auth import ROLES, User, Users
+from deploy.chserver.cage import Cage
 from deploy.chserver.engine import Engine
 from deploy.chserver.errors import ClickHouseError
 from deploy.chserver.execution import Response, Statement, execute
 from deploy.chserver.external import external_tables
-from deploy.chserver.guard import Guard, check_parameters
-from deploy.chserver.incoming import HandlerLimits, read_statement
+from deploy.chserver.guard import Guard, check_role
+from deploy.chserver.hosts import Hosts
+from deploy.chserver.incoming import HandlerLimits, read_statement, spooled
 from deploy.chserver.kill import kill_statement
 from deploy.chserver.observe import AccessLog, Metrics, Outcome
+from deploy.chserver.parser import Parser
 from deploy.chserver.queries import QueryRegistry, RunningQuery
-from deploy.chserver.request import HttpQuery
+from deploy.chserver.request import HttpQuery, is_read_only, narrowed
 from deploy.chserver.sessions import Session, Sessions
+from deploy.chserver.shares import Shares
 from deploy.chserver.statements import first_words, output_format
-from deploy.chserver.wire import HttpConnection
+from deploy.chserver.wire import Headers, HttpConnection
 
-_PIECE: Final = 256 * 1024
+_LIMIT: Final = re.compile(r"\bmax_execution_time = '?([0-9.]+)")
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 # What the log and the metrics may call a statement; anything else could be somebody's secret.
 _KINDS: Final = frozenset(
     [
@@ -62,31 +67,48 @@ class Handler:
     """Serves requests; one for the whole server."""
 
     def __init__(
-        self, engine: Engine, users: Users, access_log: AccessLog, limits: HandlerLimits
+        self,
+        engine: Engine,
+        users: Users,
+        access_log: AccessLog,
+        limits: HandlerLimits,
+        hosts: Hosts,
+        cage: Cage,
     ) -> None:
         self.registry = QueryRegistry(engine.kill)
         self.sessions = Sessions(engine)
         self.metrics = Metrics()
         self._engine = engine
-        self._guard = Guard(engine.table_functions)
+        self._guard = Guard(engine.names)
+        self._parsers = {role: Parser(engine, role) for role in ROLES}
         self._users = users
         self._log = access_log
         self._limits = limits
-        self._slots = threading.BoundedSemaphore(limits.queries)
+        self._hosts = hosts
+        self._cage = cage
+        self._shares = Shares(limits.queries, limits.queue_seconds)
+
+    def close(self) -> None:
+        """Close what the requests have shared."""
+        self.registry.close()
+        self.sessions.expire(everything=True)
+        for parser in self._parsers.values():
+            parser.close()
 
     def handle(self, http: HttpConnection, head: h11.Request) -> None:
         """Answer one request.
 
         Raises:
             ClientGone: There is nobody left to answer.
-            BadRequest: The request's address cannot be read.
+            BadRequest: The request's address cannot be read, or it is not meant for this server.
         """
         query = HttpQuery.parse(
             head.method.decode("ascii"), head.target, [(n, v) for n, v in head.headers]
         )
         with self._log.watch(http, query, self.metrics) as outcome:
+            self._hosts.check(query.headers)
             if query.path in ("/ping", "/replicas_status"):
-                _text(http, 200, b"Ok.\n")
+                _text(http, 200, b"Ok.\n", [("X-Confined", self._confined)])
             elif query.path == "/metrics":
                 _text(http, 200, self._metrics_page())
             elif query.path != "/":
@@ -98,11 +120,19 @@ class Handler:
             else:
                 self._answer_query(http, query, outcome)
 
+    @property
+    def _confined(self) -> str:
+        """What the kernel confines, for those who look after this server."""
+        parts = {"files": self._cage.files, "network": self._cage.network}
+        return ", ".join(name for name, confined in parts.items() if confined) or "nothing"
+
     def _metrics_page(self) -> bytes:
         return self.metrics.page(
             {
                 "queries_running": len(self.registry),
                 "sessions": len(self.sessions),
+                "confined_files": self._cage.files,
+                "confined_network": self._cage.network,
                 **{f"engine_{k}": v for k, v in self._engine.metrics().items()},
             }
         )
@@ -113,23 +143,11 @@ class Handler:
             outcome.user = query.credentials()[0]
             user = self._users.authenticate(*query.credentials())
             outcome.role = user.role
-            with self._slot():
-                self._query(http, query, user, response, outcome)
+            self._query(http, query, user, response, outcome)
             response.finish()
         except ClickHouseError as error:
             outcome.code = error.code
             response.fail(error)
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=self._limits.queue_seconds):
-            raise ClickHouseError(
-                202, f"Too many simultaneous queries. Maximum: {self._limits.queries}"
-            )
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     def _query(
         self,
@@ -146,39 +164,29 @@ class Handler:
         text, insert, data = read_statement(http, query, self._limits)
         kind = " ".join(first_words(text, 1))
         outcome.kind = kind if kind in _KINDS else "OTHER"
-        running = RunningQuery(query.query_id, user.name, text.decode("utf-8", "replace")[:4096])
-        self.registry.add(running)
+        statement, canonical = self._prepare(query, user, text, insert)
         name = query.params.get("session_id")
-        try:
-            timeout = query.number("session_timeout", 60)
-            with self.sessions.use(user, name, timeout, query.flag("session_check")) as session:
-                check_parameters(
-                    user.role, query.settings, query.database, query.params.get("role")
-                )
-                comment = query.settings.get("log_comment", "")
-                session.apply(
-                    {**query.settings, "log_comment": f"{comment} {running.token}".strip()},
-                    query.database,
-                )
-                with external_tables(session.connection, query.external):
-                    statement = self._prepare(session, query, user, text, insert, data)
-                    self._execute(http, query, session, statement, response, running)
-        finally:
-            self.registry.remove(running)
+        with spooled(data) as statement.data:
+            if first_words(text) == ("KILL", "QUERY"):
+                with self._shares.kill(user), self._session(query, user) as session:
+                    kill_statement(self.registry, session.connection, user, statement, response)
+            else:
+                with self._shares.place(user) as place:
+                    running = RunningQuery(
+                        query.query_id,
+                        user.name,
+                        text.decode("utf-8", "replace")[:4096],
+                        self._time_limit(query, user, canonical),
+                        place.free_early,
+                    )
+                    self._run(http, query, user, statement, response, running)
         if name and query.flag("close_session"):
             self.sessions.forget(user, name)
 
     def _prepare(
-        self,
-        session: Session,
-        query: HttpQuery,
-        user: User,
-        text: bytes,
-        input_format: str | None,
-        data: Iterator[bytes],
-    ) -> Statement:
-        """Let the engine parse the statement, and the guard judge it."""
-        connection = session.connection
+        self, query: HttpQuery, user: User, text: bytes, input_format: str | None
+    ) -> tuple[Statement, str]:
+        """Let the engine parse the statement, and the guard judge it and the request."""
         try:
             sql = text.decode("utf-8").rstrip("; \t\r\n")
         except UnicodeDecodeError as error:
@@ -186,30 +194,72 @@ class Handler:
         if not sql:
             raise ClickHouseError(62, "Syntax error: empty query")
         whole = f"{sql} FORMAT {input_format}" if input_format else sql
-        canonical = connection.canonical(whole)
-        kind = connection.classify(whole)
-        self._guard.check(user.role, canonical, kind, query.query_params)
-        words = first_words(canonical.encode())
-        reads = kind == "READ_ONLY" or words[:1] in (("USE",), ("SET",))
-        if query.method in ("GET", "HEAD") and not reads:
+        parsed = self._parsers[user.role].parse(whole)
+        check_role(user.role, query.params.get("role"))
+        changed = narrowed(query, user.role)
+        for name in changed:
+            self._guard.check_setting(user.role, name)
+        self._guard.check(user.role, parsed.canonical, query.query_params, query.database)
+        words = first_words(parsed.canonical.encode())
+        reads = parsed.kind == "READ_ONLY"
+        if (query.method in ("GET", "HEAD") or is_read_only(query)) and not reads:
             raise ClickHouseError(
-                164, "Cannot execute query in readonly mode: use POST for what changes data"
+                164, "Cannot execute query in readonly mode: use POST for what changes something"
             )
+        own = output_format(parsed.canonical.encode())
         wanted = (
-            output_format(canonical.encode())
+            own
             or query.headers.get("x-clickhouse-format")
             or query.params.get("default_format")
             or "TabSeparated"
         )
-        return Statement(
+        self._guard.check_format(user.role, wanted)
+        statement = Statement(
             sql,
             wanted,
-            reads=kind == "READ_ONLY",
+            reads=reads,
             selects=words[:1] in (("SELECT",), ("WITH",)),
             params=query.query_params,
             input_format=input_format,
-            data=data,
+            settings=changed,
         )
+        return statement, parsed.canonical
+
+    @contextmanager
+    def _session(self, query: HttpQuery, user: User) -> Iterator[Session]:
+        timeout = query.number("session_timeout", 60)
+        check = query.flag("session_check")
+        with self.sessions.use(user, query.params.get("session_id"), timeout, check) as session:
+            yield session
+
+    def _time_limit(self, query: HttpQuery, user: User, canonical: str) -> float:
+        """When the engine should have ended a statement, as far as is known from outside."""
+        given = [self._engine.profile(user.role).get("max_execution_time", "0")]
+        given += [query.params.get("max_execution_time", "0"), *_LIMIT.findall(canonical)]
+        limits = [float(text) for text in given if _NUMBER.fullmatch(text)]
+        return min((limit for limit in limits if limit > 0), default=float("inf"))
+
+    def _run(
+        self,
+        http: HttpConnection,
+        query: HttpQuery,
+        user: User,
+        statement: Statement,
+        response: Response,
+        running: RunningQuery,
+    ) -> None:
+        self.registry.add(running)
+        try:
+            with self._session(query, user) as session:
+                comment = query.params.get("log_comment", "")
+                session.apply(
+                    {**statement.settings, "log_comment": f"{comment} {running.token}".strip()},
+                    query.database,
+                )
+                with external_tables(session.connection, query.external, self._guard):
+                    self._execute(http, query, session, statement, response, running)
+        finally:
+            self.registry.remove(running)
 
     def _execute(
         self,
@@ -221,10 +271,6 @@ class Handler:
         running: RunningQuery,
     ) -> None:
         connection = session.connection
-        words = first_words(statement.sql.encode("utf-8", "replace"))
-        if words == ("KILL", "QUERY"):
-            kill_statement(self.registry, connection, session.user, statement, response)
-            return
         running.check()
         running.watched = http.sock if statement.reads else None
         running.in_engine = True
@@ -236,15 +282,13 @@ class Handler:
             running.in_engine = False
             running.watched = None
             connection.on_progress(None)
+        words = first_words(statement.sql.encode("utf-8", "replace"))
         if words[:1] == ("USE",):
             session.after_use()
         elif words[:1] == ("SET",):
             session.after_set()
 
 
-def _text(http: HttpConnection, status: int, body: bytes) -> None:
-    while http.read_body():
-        if http.bytes_in > _PIECE:
-            http.closing = True
-            break
-    http.respond(status, [("Content-Type", "text/plain; charset=UTF-8")], body)
+def _text(http: HttpConnection, status: int, body: bytes, headers: Headers | None = None) -> None:
+    # A body is not read: the connection ends instead, and nobody waits for it.
+    http.respond(status, [("Content-Type", "text/plain; charset=UTF-8"), *(headers or [])], body)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +15,7 @@ from deploy.chserver.statements import find_insert_data
 from deploy.chserver.wire import HttpConnection, RequestBody
 
 _PIECE: Final = 256 * 1024
+_IN_MEMORY: Final = 16 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ def read_statement(
         return text.strip(), None, iter(())
     rest = text[insert.data_start :]
     return insert.statement.strip(), insert.format, _pieces(rest, body)
+
+
+@contextmanager
+def spooled(data: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Receive all of an INSERT's data before it takes a place, on the disk if they are large."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        for piece in data:
+            file.write(piece)
+        file.seek(0)
+        yield iter(lambda: file.read(_PIECE), b"")
 
 
 def _read_up_to(body: BodyReader, limit: int) -> bytes:

@@ -16,6 +16,9 @@ from deploy.chserver.execution import Response, Statement, execute
 from deploy.chserver.queries import QueryRegistry
 from deploy.chserver.statements import tokens
 
+# The longest wait of SYNC, and the time limit of its condition.
+_SYNC_SECONDS: Final = 30.0
+_CONDITION_SECONDS: Final = 5
 _COLUMNS: Final = "query_id String, user String, query String, elapsed Float64"
 
 
@@ -28,7 +31,8 @@ def kill_statement(
 ) -> None:
     """Stop the queries that the statement's condition picks and answer with their list.
 
-    An admin may stop everybody's, others their own. ``SYNC`` waits until they have ended.
+    An admin may stop everybody's, others their own. The statement is not on the list itself, and
+    it holds no place that queries need. ``SYNC`` waits until they have ended, for half a minute.
 
     Raises:
         ClickHouseError: The statement is not ``KILL QUERY WHERE condition [SYNC|ASYNC|TEST]``.
@@ -43,7 +47,8 @@ def kill_statement(
     source = f"values({quote(_COLUMNS)}, {', '.join(rows)})" if rows else f"null({quote(_COLUMNS)})"
     picked = (
         connection.run(
-            f"SELECT query_id FROM {source} WHERE {condition}",  # noqa: S608 (the user's own)
+            f"SELECT query_id FROM {source} WHERE {condition} "  # noqa: S608 (the user's own)
+            f"SETTINGS max_execution_time = {_CONDITION_SECONDS}",
             "TabSeparated",
             statement.params,
         )
@@ -54,7 +59,10 @@ def kill_statement(
     chosen = [q for q in queries if escape(q.query_id) in picked]
     if mode != "TEST":
         registry.stop(chosen, f"killed by {user.name}")
-    while mode == "SYNC" and any(q in registry.running() for q in chosen):
+    last = time.monotonic() + _SYNC_SECONDS
+    while mode == "SYNC" and time.monotonic() < last:
+        if not any(q in registry.running() for q in chosen):
+            break
         time.sleep(0.05)
     ids = ", ".join(quote(q.query_id) for q in chosen) or "''"
     listed = f"FROM {source} WHERE query_id IN ({ids})"

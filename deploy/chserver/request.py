@@ -6,6 +6,7 @@ import base64
 import binascii
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
@@ -15,6 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 from deploy.chserver.errors import BadRequest, ClickHouseError
 
 _MAX_FIELDS: Final = 10_000
+# The reader's max_execution_time in access.xml.
+READER_SECONDS: Final = 60.0
 # Parameters of the interface itself; every other one is a setting of the engine.
 TRANSPORT: Final = frozenset(
     [
@@ -207,6 +210,29 @@ class HttpQuery:
                 36, f"External table {name} has neither {name}_structure nor {name}_types"
             )
         return External(name, structure, self.params.get(f"{name}_format", "TabSeparated"), data)
+
+
+def is_read_only(query: HttpQuery) -> bool:
+    """Tell whether the request asks to be kept from changing anything (``readonly``)."""
+    return query.params.get("readonly", "0") in ("1", "2")
+
+
+def narrowed(query: HttpQuery, role: str) -> dict[str, str]:
+    """Return the settings that the request changes.
+
+    What only repeats or narrows a role's own limits is taken as a server takes it: ``readonly`` is
+    kept by the caller, and a reader's time limit is not raised by one that is longer.
+    """
+    changed = {name: value for name, value in query.settings.items() if name != "log_comment"}
+    if role == "admin":
+        return changed
+    if is_read_only(query):
+        del changed["readonly"]
+    longest = READER_SECONDS if role == "reader" else float("inf")
+    with suppress(ValueError):
+        if float(changed.get("max_execution_time", "0")) > longest:
+            del changed["max_execution_time"]
+    return changed
 
 
 def _basic(header: str) -> tuple[str, str]:

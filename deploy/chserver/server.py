@@ -65,7 +65,7 @@ class Server:
     def _admit(self, sock: socket.socket) -> None:
         connection = HttpConnection(sock, self._wire)
         with self._lock:
-            full = len(self._open) >= self._max_connections
+            full = len(self._open) >= self._max_connections and not self._evict()
             if not full:
                 self._open[connection] = False
         if full:
@@ -119,23 +119,35 @@ class Server:
                     f"{error}\n".encode("utf-8", "replace"),
                 )
 
+    def _evict(self) -> bool:
+        """Close the oldest connection that waits for a request; false when all are at work."""
+        waiting = next((c for c, busy in self._open.items() if not busy), None)
+        if waiting is None:
+            return False
+        self._open[waiting] = True
+        _hang_up(waiting)
+        return True
+
     def _drain(self) -> None:
         deadline = time.monotonic() + self._drain_seconds
-        while self._waiting(closing_idle=True) and time.monotonic() < deadline:
+        while self._at_work() and time.monotonic() < deadline:
             time.sleep(0.05)
         registry = self._handler.registry
         registry.stop(registry.running(), "the server is shutting down")
         last = time.monotonic() + 5
-        while self._waiting(closing_idle=True) and time.monotonic() < last:
+        while self._at_work() and time.monotonic() < last:
             time.sleep(0.05)
 
-    def _waiting(self, closing_idle: bool) -> bool:
-        """Close the connections that wait for a request; tell whether any is at work."""
+    def _at_work(self) -> bool:
+        """Close the connections that wait for a request; tell whether any other is open."""
         with self._lock:
             idle = [connection for connection, busy in self._open.items() if not busy]
             working = len(self._open) > len(idle)
-        if closing_idle:
-            for connection in idle:
-                with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+        for connection in idle:
+            _hang_up(connection)
         return working
+
+
+def _hang_up(connection: HttpConnection) -> None:
+    with contextlib.suppress(OSError):
+        connection.sock.shutdown(socket.SHUT_RDWR)

@@ -50,8 +50,20 @@ class Session:
         if changed:
             self._override(changed)
         if (database or self._home) != self._current:
-            self.connection.run(f"USE {quote_name(database or self._home)}")
-            self._current = database or self._home
+            self._use(database or self._home)
+
+    def _use(self, database: str) -> None:
+        statement = f"USE {quote_name(database)}"
+        if database == "system" and self.user.role != "admin":
+            # Nobody may see this database, but everybody some tables in it: the guard knows which.
+            self.connection.run("SET ROLE admin")
+            try:
+                self.connection.run(statement)
+            finally:
+                self.connection.restore_role()
+        else:
+            self.connection.run(statement)
+        self._current = database
 
     def _override(self, changed: Mapping[str, str]) -> None:
         for name in changed:

@@ -33,6 +33,8 @@ class WireLimits:
     idle: float = 60.0
     head: float = 15.0
     body_silence: float = 120.0
+    # Beyond the first silence a body has to come at this rate, or a trickle would never end.
+    body_rate: float = 1024.0
     send: float = 120.0
     # ClickHouse's http_max_uri_size is 1 MiB; headers come on top.
     head_bytes: int = 1024 * 1024 + 64 * 1024
@@ -53,6 +55,7 @@ class HttpConnection:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
         self._early_head = b""
         self._head_only = False
+        self._asked_at = 0.0
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # ---- requests
@@ -81,6 +84,11 @@ class HttpConnection:
                 raise BadRequest(error.error_status_hint, str(error)) from error
             if isinstance(event, h11.Request):
                 self._head_only = event.method == b"HEAD"
+                self._asked_at = time.monotonic()
+                if event.method == b"CONNECT":
+                    raise BadRequest(501, "This server is not a proxy")
+                # Another protocol is not spoken here; the answer is HTTP's, and the last one.
+                self.closing = any(name == b"upgrade" for name, _ in event.headers)
                 return event
             if event is not h11.NEED_DATA:
                 return None
@@ -132,14 +140,24 @@ class HttpConnection:
             elif event is h11.NEED_DATA:
                 if self._h11.they_are_waiting_for_100_continue:
                     self._send(h11.InformationalResponse(status_code=100, headers=[]))
-                if not self._receive(self._limits.body_silence):
+                if not self._receive(self._body_patience()):
                     self.closing = True
                     raise ClickHouseError(209, "Timeout while reading the request body")
+            elif not isinstance(event, h11.EndOfMessage):
+                # Paused or closed: h11 has nothing more to say about this request.
+                self.closing = True
+                break
         return b""
+
+    def _body_patience(self) -> float:
+        """How long to wait for the next piece of the body."""
+        limits = self._limits
+        due = self._asked_at + limits.body_silence + self.bytes_in / limits.body_rate
+        return min(limits.body_silence, due - time.monotonic())
 
     def body_is_read(self) -> bool:
         """Tell whether the request was received to its end."""
-        return self._h11.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
+        return self._h11.their_state not in (h11.IDLE, h11.SEND_BODY, h11.ERROR)
 
     # ---- responses
 

@@ -5,11 +5,13 @@ import shutil
 import sys
 from hashlib import sha256
 from http.client import HTTPException
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 from xml.sax.saxutils import escape
 
 from deploy import FOLDER
 from deploy.local.service import HOST, Service
+from deploy.local.state import load_state
 from lakehouse.home import Home, write_private
 from lakehouse.settings import Settings
 
@@ -80,11 +82,14 @@ def _real_server(program: str, settings: Settings, home: Home, secrets: dict[str
 def _embedded_server(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
     data = home.data("clickhouse")
     users = home.config / "clickhouse-users.json"
+    # Its own: the server may read and write this folder, and others' logs are not its business.
+    logs = home.logs / "clickhouse"
 
     def prepare(_: dict[str, int]) -> None:
         from deploy.chserver.auth import hash_password
 
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         accounts = {
             role: {"password_hash": hash_password(secrets[f"clickhouse_{role}"]), "role": role}
             for role in ROLES
@@ -100,8 +105,9 @@ def _embedded_server(settings: Settings, home: Home, secrets: dict[str, str]) ->
             f"--host={HOST}",
             f"--port={port['http']}",
             f"--users={users}",
-            f"--log-dir={home.logs}",
+            f"--log-dir={logs}",
             f"--max-memory={int(settings.clickhouse.max_memory_gb * 2**30)}",
+            *(f"--connect-port={number}" for number in lake_ports(settings, home)),
         ]
 
     return Service(
@@ -111,6 +117,20 @@ def _embedded_server(settings: Settings, home: Home, secrets: dict[str, str]) ->
         ready=_answers,
         prepare=prepare,
     )
+
+
+def lake_ports(settings: Settings, home: Home) -> list[int]:
+    """The ports of the lake's store and catalog: all that the engine may connect to.
+
+    They belong to the command line, so that the engine starts again when they change.
+    """
+    store = load_state(home).ports.get("seaweedfs", {})
+    ports = {store[name] for name in ("s3", "catalog") if name in store}
+    for address in (settings.catalog.uri, settings.catalog.token_uri, settings.s3.endpoint):
+        url = urlsplit(address or "")
+        if url.hostname:
+            ports.add(url.port or (443 if url.scheme == "https" else 80))
+    return sorted(ports)
 
 
 def _answers(ports: dict[str, int]) -> bool:

@@ -140,7 +140,7 @@ def start(data: Path, users: Path, *options: str) -> ServerProcess:
     while not port and time.monotonic() < deadline:
         line = process.stdout.readline()
         if not line:
-            raise AssertionError(f"the server ended: {process.stderr.read()}")
+            raise AssertionError(f"the server ended with {process.wait()}: {process.stderr.read()}")
         if line.startswith("listening on"):
             port = int(line.split(",")[0].rsplit(":", 1)[1])
     passwords = {**PASSWORDS, "reader2": "reader2-secret"}

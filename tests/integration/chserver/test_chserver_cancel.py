@@ -85,9 +85,13 @@ def test_kill_of_a_write_and_of_nothing(server: Any) -> None:
 
 def test_an_id_that_runs_cannot_be_used_again(server: Any) -> None:
     with in_background(server, FOREVER, "reader", query_id="twice"):
-        assert server.query("SELECT 1", query_id="twice").code == 216
+        assert server.query("SELECT 1", "reader", query_id="twice").code == 216
+        # The ids of one user are nothing to another.
+        assert server.ok("SELECT 1", "reader2", query_id="twice") == "1\n"
+        assert server.ok("KILL QUERY WHERE query_id = 'twice' SYNC", "reader2") == ""
+        assert running(server) == 1
         server.ok("KILL QUERY WHERE query_id = 'twice'")
-    assert server.ok("SELECT 1", query_id="twice") == "1\n"
+    assert server.ok("SELECT 1", "reader", query_id="twice") == "1\n"
 
 
 @pytest.mark.parametrize("output", ["TSV", "JSON"])
@@ -97,7 +101,7 @@ def test_a_read_stops_when_its_client_leaves(server: Any, output: str) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(
             f"GET /?user=reader&password=reader-secret&query={sql} HTTP/1.1\r\n"
-            "Host: x\r\n\r\n".encode()
+            "Host: localhost\r\n\r\n".encode()
         )
         time.sleep(0.7)
         assert running(server) == 1
@@ -109,7 +113,7 @@ def test_a_stream_stops_when_its_client_stops_reading(server: Any) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(
             f"GET /?user=reader&password=reader-secret&query={sql} HTTP/1.1\r\n"
-            "Host: x\r\n\r\n".encode()
+            "Host: localhost\r\n\r\n".encode()
         )
         received = 0
         while received < 5_000_000:
@@ -141,9 +145,11 @@ def test_server_memory_limit(start_server: Any) -> None:
 def test_too_many_queries_are_told_so(start_server: Any) -> None:
     server = start_server("--max-queries", "1", "--queue-seconds", "0.3", "--drain-seconds", "0.2")
     with in_background(server, FOREVER, "reader") as answers:
-        refused = server.query("SELECT 1")
+        refused = server.query("SELECT 1", "reader")
         # clickhouse-connect tries again after 503.
         assert (refused.status, refused.code) == (503, 202)
+        for other in ("reader2", "writer", "admin"):
+            assert server.ok("SELECT 1", other) == "1\n"
         assert server.query(method="GET").body == b"Ok.\n"
         assert server.stop() == 0
     assert answers[0].code == 394

@@ -90,7 +90,7 @@ def test_no_disguise_gets_through(
                     b"GET /",
                     b"SELECT+1",
                     b" HTTP/1.1\r\n",
-                    b"Host: x\r\n",
+                    b"Host: localhost\r\n",
                     b"\r\n",
                 ),
                 *(

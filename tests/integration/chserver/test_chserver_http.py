@@ -182,7 +182,7 @@ def test_curl_streams_an_insert_of_any_size(server: Any) -> None:
 def test_an_insert_that_breaks_off_leaves_nothing(server: Any) -> None:
     server.ok("CREATE OR REPLACE TABLE staging.part (x UInt64) ENGINE MergeTree ORDER BY x")
     head = (
-        b"POST /?query=INSERT+INTO+staging.part+FORMAT+TSV HTTP/1.1\r\nHost: x\r\n"
+        b"POST /?query=INSERT+INTO+staging.part+FORMAT+TSV HTTP/1.1\r\nHost: localhost\r\n"
         b"X-ClickHouse-User: writer\r\nX-ClickHouse-Key: writer-secret\r\n"
         b"Content-Length: 1000\r\n\r\n"
     )
@@ -311,7 +311,7 @@ def test_query_ids_are_the_clients(server: Any) -> None:
 
 def test_keep_alive_and_pipelining(server: Any) -> None:
     request = (
-        b"POST / HTTP/1.1\r\nHost: x\r\nX-ClickHouse-User: reader\r\n"
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-User: reader\r\n"
         b"X-ClickHouse-Key: reader-secret\r\nContent-Length: 8\r\n\r\nSELECT %d"
     )
     answer = raw(server, b"".join(request % n for n in (1, 2, 3)))

@@ -152,7 +152,6 @@ def test_a_reader_reads_the_marts_and_nothing_else(server: Any, what: str) -> No
         ({"max_execution_time": "0"}, CONSTRAINT),
         ({"dialect": "kusto"}, CONSTRAINT),
         ({"default_format": "Template", "format_template_resultset": "/etc/hostname"}, CONSTRAINT),
-        ({"database": "system"}, DENIED),
         ({"database": "lake"}, DENIED),
         ({"max_threads = 1, readonly": "0"}, 115),
         ({"max_threads`": "0"}, 115),

@@ -140,8 +140,79 @@ REQUESTS = st.lists(
 @given(REQUESTS)
 def test_whatever_arrives_ends_in_order(sent: bytes) -> None:
     bodies, answers, ended = serve(sent)
-    assert answers.count(b"HTTP/1.1 200") >= len(bodies) - 1
+    # Each body that was read to its end is answered, and nothing else is.
+    assert answers.count(b"HTTP/1.1 200") == len(bodies)
     assert ended is None or str(ended)
+
+
+def framed(body: bytes, cuts: list[int]) -> bytes:
+    """A request with ``body`` in chunks of the given sizes, or with its length for none."""
+    if not cuts:
+        return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    chunks = b""
+    for cut in (*cuts, len(body)):
+        piece, body = body[:cut], body[cut:]
+        chunks += b"%x;a=b\r\n%s\r\n" % (len(piece), piece) if piece else b""
+    return (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunks
+        + b"0\r\nX-Trailer: y\r\n\r\n"
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=60), st.lists(st.integers(1, 20), max_size=4)), max_size=5
+    ),
+    st.sampled_from([b"", b"GET / HT", b"\x00", b"POST / HTTP/1.1\r\n\r\n", b"0\r\n\r\n"]),
+)
+def test_pipelined_requests_keep_their_bodies(
+    requests: list[tuple[bytes, list[int]]], rest: bytes
+) -> None:
+    sent = b"".join(framed(body, cuts) for body, cuts in requests) + rest
+    bodies, answers, ended = serve(sent)
+    assert bodies == [body for body, _ in requests]
+    assert answers.count(b"HTTP/1.1 200") == len(requests)
+    assert (ended is None) == (rest == b"")
+
+
+@pytest.mark.parametrize("name", ["GET", "POST", "CONNECT"])
+def test_an_upgrade_is_the_last_request(name: str) -> None:
+    head = f"{name} /ping HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n".encode()
+    before = time.monotonic()
+    bodies, answers, ended = serve(head + framed(b"abc", []), close=False)
+    assert time.monotonic() - before < 1
+    if name == "CONNECT":
+        assert bodies == [] and isinstance(ended, BadRequest) and ended.status == 501
+    else:
+        assert bodies == [b""] and ended is None
+        assert answers.count(b"HTTP/1.1 ") == 1 and b"connection: close" in answers.lower()
+
+
+def test_a_trickle_is_not_a_body() -> None:
+    client, server = socket.socketpair()
+    limits = WireLimits(idle=2, head=1, body_silence=0.3, body_rate=1e6, send=2)
+    connection = HttpConnection(server, limits)
+    client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    stop = threading.Event()
+
+    def drip() -> None:
+        while not stop.wait(0.05):
+            client.send(b"x")
+
+    thread = threading.Thread(target=drip)
+    assert connection.next_request() is not None
+    thread.start()
+    before = time.monotonic()
+    with pytest.raises(ClickHouseError, match="209"):
+        while connection.read_body():
+            pass
+    assert time.monotonic() - before < 2
+    stop.set()
+    thread.join()
+    client.close()
+    server.close()
 
 
 @settings(max_examples=300)
