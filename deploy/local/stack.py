@@ -21,7 +21,7 @@ from deploy.local.manager import Manager, Program
 from deploy.local.service import Service, choose_ports, is_free, tail
 from deploy.local.state import Ports, State, load_state
 from lakehouse.errors import ServiceError, SettingsError
-from lakehouse.home import load_secrets, open_home
+from lakehouse.home import load_secrets, open_home, remove_socket_folder
 from lakehouse.locks import only_holder
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import attach_lake
@@ -95,6 +95,9 @@ class Stack:
         """
         services = self.lake_and_warehouse(needs) + self.prefect_server(needs)
         started = self.ensure(services, lease)
+        if started:
+            # What starts on other ports may change how its neighbours are to run.
+            started += self.ensure(services, lease)
         filled = self.filled(services)
         if {"seaweedfs", "clickhouse"}.intersection(started) and needs >= {LAKE, WAREHOUSE}:
             # Addresses may have changed, and clients other than ours ask ClickHouse, too.
@@ -256,6 +259,8 @@ class Stack:
         """
         # First the manager: one that starts again what crashes must not outlive the state.
         found = self.manager.stop()
+        seaweedfs.remove_sockets(self.state.ports.get("seaweedfs", {}))
+        remove_socket_folder(self.home)
         self.save(up=False, parts=())
         return found
 
