@@ -1,18 +1,21 @@
-"""Errors of the Iceberg side.
-
-CatalogError
-├── CatalogUnavailable   the catalog or the object store does not answer
-│   └── TableMissing     it answers, and there is no such table
-├── CommitConflict       other writers kept winning; nothing was committed
-└── SchemaMismatch       the rows do not fit the table
-"""
+"""Errors of the Iceberg side, and the root of all others (``lakehouse.errors`` shows the tree)."""
 
 
-class CatalogError(Exception):
+class WeekaheadError(Exception):
+    """Base class; the message says what happened and what to do next."""
+
+    exit_code = 1
+
+
+class RetriableError(WeekaheadError):
+    """The same call may succeed later."""
+
+
+class CatalogError(WeekaheadError):
     """Base of everything that this package raises on purpose."""
 
 
-class CatalogUnavailable(CatalogError):
+class CatalogUnavailable(CatalogError, RetriableError):
     """The catalog or the object store does not answer."""
 
 
@@ -20,7 +23,7 @@ class TableMissing(CatalogUnavailable):
     """The catalog answers, and there is no such table."""
 
 
-class CommitConflict(CatalogError):
+class CommitConflict(CatalogError, RetriableError):
     """Other writers kept winning the race; nothing of this commit is in the table."""
 
 

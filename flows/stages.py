@@ -12,7 +12,6 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.events import emit_event
 from pydantic import Field
 
-from catalog.errors import CatalogUnavailable, CommitConflict
 from catalog.maintenance import MaintenanceReport
 from deploy.local import running
 from flows import artifacts, assets, dbt
@@ -53,7 +52,7 @@ def _leave(use_case: str, report: Any) -> None:
 def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
     """Retry only what a retry can mend: a source or a lake that is away, a race that was lost."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, (RetriableError, CatalogUnavailable, CommitConflict))
+    return isinstance(error, RetriableError)
 
 
 @materialize(

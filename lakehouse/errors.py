@@ -8,20 +8,23 @@ WeekaheadError
 │   ├── ServiceError      a service does not start or does not answer
 │   └── TransformError    dbt reports a failed model or test
 ├── RetriableError        the same call may succeed later
-│   └── SourceUnavailable the quote API does not answer, or refuses for now
+│   ├── SourceUnavailable the quote API does not answer, or refuses for now
+│   ├── CatalogUnavailable   the Iceberg catalog or the object store does not answer
+│   │   └── TableMissing     it answers, and there is no such table
+│   └── CommitConflict    other writers kept winning; nothing was committed
 ├── SkippableError        leave this symbol out and go on with the others
 │   └── UnknownSymbol     the source has never heard of the symbol
 └── DataError             the data itself is wrong, or there is none
     ├── BadPayload        an answer that does not follow the wire format
     ├── TooManyRejects    the quality gate stopped the load before any commit
     └── NotEnoughData     too little history for what was asked
+
+Those of the Iceberg side are ``CatalogError`` as well, with ``SchemaMismatch`` (rows that do not
+fit the table) beside them.
 """
 
-
-class WeekaheadError(Exception):
-    """Base class; the message says what happened and what to do next."""
-
-    exit_code = 1
+from catalog.errors import RetriableError as RetriableError
+from catalog.errors import WeekaheadError as WeekaheadError
 
 
 class UsageError(WeekaheadError):
@@ -48,10 +51,6 @@ class ServiceError(FatalError):
 
 class TransformError(FatalError):
     """A dbt model or test failed."""
-
-
-class RetriableError(WeekaheadError):
-    """The same call may succeed later."""
 
 
 class SourceUnavailable(RetriableError):

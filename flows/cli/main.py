@@ -68,14 +68,9 @@ def main() -> None:
 
 
 def _failed(error: Exception) -> int:
-    from catalog.errors import CatalogError
-
     if isinstance(error, WeekaheadError):
         show.error(str(error))
         return error.exit_code
-    if isinstance(error, CatalogError):
-        show.error(str(error))
-        return 1
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         show.error(
             "The disk is full; what was not committed is lost, the rest is safe. "
