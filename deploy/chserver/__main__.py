@@ -19,8 +19,11 @@ from deploy.chserver import cage
 from deploy.chserver.auth import Users, UsersFileError
 from deploy.chserver.errors import ClickHouseError
 
-# All that the engine and Python need of the environment; the rest may hold somebody's secrets.
-_ENVIRONMENT: Final = ("PATH", "LANG", "LC_", "TZ", "PYTHON", "LD_LIBRARY_PATH", "HTTP", "NO_PROXY")
+# All that the engine and Python need of the environment, and the mark by which the process manager
+# finds its processes; the rest may hold somebody's secrets.
+_ENVIRONMENT: Final = (
+    *("PATH", "LANG", "LC_", "TZ", "PYTHON", "LD_LIBRARY_PATH", "WEEKAHEAD_STACK_MARK"),
+)
 
 
 class StartError(Exception):
@@ -165,8 +168,6 @@ def _lock(data: Path, logs: Path) -> IO[str]:
 
 def _enter_cage(data: Path, logs: Path, ports: list[int]) -> cage.Cage:
     """Confine this process to its own directories; users and passwords have been read by now."""
-    for name in [name for name in os.environ if not name.upper().startswith(_ENVIRONMENT)]:
-        del os.environ[name]
     # The engine unpacks things into the directory for temporary files when it is imported.
     temporary = data.resolve() / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -193,5 +194,16 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
+def _forget_environment() -> None:
+    """Start again with what is needed of the environment, if there is more.
+
+    What a process was started with stays readable in /proc for as long as it runs.
+    """
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
+    if kept.keys() != os.environ.keys():
+        os.execve(sys.executable, sys.orig_argv, kept)  # noqa: S606 (this program itself)
+
+
 if __name__ == "__main__":
+    _forget_environment()
     sys.exit(main())

@@ -132,7 +132,7 @@ def start(data: Path, users: Path, *options: str) -> ServerProcess:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "SOME_PASSWORD": "canary-of-the-environment"},
     )
     assert process.stdout is not None and process.stderr is not None
     port = 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from deploy.chserver import cage
@@ -135,8 +136,12 @@ def test_a_kernel_without_landlock_is_said_so(tmp_path: Path, users_file: Path) 
 
 
 def test_the_environment_holds_no_secret(server: Any) -> None:
-    """Neither what the engine could read of itself, nor what its parent has exported."""
-    text = server.query("SELECT file('/proc/self/environ')").text
-    assert "Permission denied" in text
-    # Libraries of a virtual environment elsewhere stay readable: the interpreter loads them late.
+    """The server was started with one; neither its SQL nor a process of its user finds it."""
+    pid = server.process.pid
+    assert "Permission denied" in server.query("SELECT file('/proc/self/environ')").text
+    for place in ("self/task/*", f"self/task/{pid}", f"{pid}/task/*", "thread-self"):
+        sql = f"SELECT * FROM file('/proc/{place}/environ', 'RawBLOB', 'x String')"
+        assert "canary-of-the-environment" not in server.query(sql).text
+    assert "SOME_PASSWORD" not in psutil.Process(pid).environ()
+    # What the interpreter loads late stays readable, wherever its environment is.
     assert server.query("SELECT 1 AS x FORMAT Parquet", "reader").body.startswith(b"PAR1")
