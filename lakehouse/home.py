@@ -1,15 +1,18 @@
 """The home directory: state, logs and secrets, readable by its owner only."""
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lakehouse.errors import HomeError
+from lakehouse.ownership import make_private, private_folder, require_owner
 
 LAKE_SECRETS = (
     "s3_access_key",
@@ -36,6 +39,35 @@ SECRET_NAMES = (
     "superset_secret_key",
     "superset_admin",
 )
+# Paths of sockets are limited to 107 bytes; this leaves room for a name.
+MAX_SOCKET_FOLDER = 75
+
+
+class Secrets(dict[str, str]):
+    """Generated passwords and keys by name; printed without their values."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(sorted(self))})"
+
+    @classmethod
+    def load(
+        cls, path: Path, names: Collection[str], *, renew: Collection[str] = frozenset()
+    ) -> Self:
+        """Read a file of secrets; make those that are missing, or are to be renewed.
+
+        Raises:
+            HomeError: The file is damaged.
+        """
+        known = cls(read_json(path, default={}))
+        wanted = [name for name in names if name not in known or name in renew]
+        if wanted:
+            known.update({name: secrets.token_hex(24) for name in wanted})
+            known.save(path)
+        return known
+
+    def save(self, path: Path) -> None:
+        """Write them to a file that only its owner reads."""
+        write_private(path, json.dumps(self, indent=1))
 
 
 @dataclass(frozen=True)
@@ -65,15 +97,21 @@ class Home:
 
 
 def open_home(path: Path, *, min_free_mb: int = 0) -> Home:
-    """Create the home directory if needed, and check that it can be used.
+    """Create the home directory if needed, close it to others, and check that it can be used.
+
+    From here on, this process and those that it starts make files for their owner only.
 
     Raises:
-        HomeError: It cannot be created or written, or the disk is nearly full.
+        HomeError: It cannot be created or written, belongs to another account, or the disk is
+            nearly full.
     """
     home = Home(path.absolute())
+    os.umask(0o077)
     try:
+        require_owner(home.path)
         for directory in (home.path, home.run, home.logs, home.config, home.path / "data"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(home.path)
         with tempfile.TemporaryFile(dir=home.run) as probe:
             probe.write(b"writable?")
     except OSError as error:
@@ -90,19 +128,34 @@ def open_home(path: Path, *, min_free_mb: int = 0) -> Home:
     return home
 
 
-def load_secrets(home: Home) -> dict[str, str]:
+def socket_folder(home: Home) -> Path:
+    """The folder for the sockets of a home's services, always the same one.
+
+    It is ``run``, or a folder of ours in ``/tmp`` where the path of the home is too long.
+
+    Raises:
+        HomeError: Another account made that folder.
+    """
+    if len(os.fsencode(home.run)) <= MAX_SOCKET_FOLDER:
+        return home.run
+    digest = hashlib.sha256(os.fsencode(home.path)).hexdigest()[:24]
+    return private_folder(Path("/tmp") / f"weekahead-{os.geteuid()}-{digest}")  # noqa: S108
+
+
+def remove_socket_folder(home: Home) -> None:
+    """Remove what ``socket_folder`` made outside the home, once nothing listens there."""
+    folder = socket_folder(home)
+    if folder != home.run:
+        shutil.rmtree(folder)
+
+
+def load_secrets(home: Home) -> Secrets:
     """Read the generated secrets; make those that are missing.
 
     Raises:
         HomeError: The secrets file is damaged.
     """
-    path = home.config / "secrets.json"
-    known: dict[str, str] = read_json(path, default={})
-    missing = {name: secrets.token_hex(24) for name in SECRET_NAMES if name not in known}
-    if missing:
-        known |= missing
-        write_private(path, json.dumps(known, indent=1))
-    return known
+    return Secrets.load(home.config / "secrets.json", SECRET_NAMES)
 
 
 def read_json(path: Path, *, default: Any) -> Any:
@@ -117,7 +170,7 @@ def read_json(path: Path, *, default: Any) -> Any:
         return default
     except ValueError as error:
         raise HomeError(
-            f"{path} is damaged ({error}). Move it away; it is made anew. "
+            f"{path} is damaged ({error}). Move it away; a new one is made. "
             "Without the old secrets a new home directory is needed, too."
         ) from error
 

@@ -15,14 +15,17 @@ import hmac
 import json
 import os
 import re
-import secrets as random
 import sys
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from deploy.chserver.auth import hash_password
+from deploy.local import certificates
+from deploy.local.mlflow import accounts
 from deploy.local.seaweedfs import s3_identities
-from lakehouse.home import LAKE_SECRETS, read_json, write_private
+from lakehouse.home import LAKE_SECRETS, Secrets, write_private
 
 ROOT = Path("/var/lib/secrets")
 ROLES = ("admin", "writer", "reader")
@@ -43,6 +46,11 @@ NAMES = (
     "mlflow_session",
     "airflow_key",
 )
+# How SeaweedFS's parts know each other: made from no value, so it can only be renewed.
+CERTIFICATE = "weed_certificate"
+CERTIFIED = ("seaweedfs", "localhost", "127.0.0.1")
+# deploy/compose/seaweedfs.sh copies them there.
+CERTIFICATES_IN_USE = Path("/tmp/weed")  # noqa: S108 - a container has it to itself
 # Logins of services elsewhere: never made here, only taken over with `set`.
 FOREIGN = {
     "catalog_credential": "WEEKAHEAD_CATALOG__CREDENTIAL",
@@ -51,36 +59,41 @@ FOREIGN = {
 }
 
 
-def load(renew: frozenset[str] = frozenset()) -> dict[str, str]:
+def load(renew: Collection[str] = frozenset()) -> Secrets:
     """Every secret by its name; makes what is missing or to be renewed."""
-    path = ROOT / "all" / "secrets.json"
-    known: dict[str, str] = read_json(path, default={})
-    wanted = [name for name in NAMES if name not in known or name in renew]
-    if wanted:
-        known |= {name: random.token_hex(24) for name in wanted}
-        write_private(path, json.dumps(known, indent=1))
-    return known
+    return Secrets.load(ROOT / "all" / "secrets.json", NAMES, renew=renew)
 
 
-def keep(name: str, text: str) -> dict[str, str]:
+def keep(name: str, text: str) -> Secrets:
     """Take over one value from elsewhere; returns all of them."""
-    # Written into files that a shell and other programs read: nothing that would have to be quoted.
     if name not in (*NAMES, *FOREIGN) or not re.fullmatch(r"[\w+/=.:-]{16,200}", text, re.ASCII):
         sys.exit(
             f"Cannot set {name}: no such secret, or its value is not 16 to 200 plain characters."
         )
-    known = load() | {name: text}
-    write_private(ROOT / "all" / "secrets.json", json.dumps(known, indent=1))
+    known = load()
+    known[name] = text
+    known.save(ROOT / "all" / "secrets.json")
     return known
 
 
-def hand_out(value: dict[str, str]) -> None:
+def hand_out(value: Secrets) -> None:
     """Write the files of each service."""
-    for name in ("postgres", *DATABASES):
-        key = name if name == "postgres" else f"database_{name}"
-        write_private(ROOT / "postgres" / name, value[key])
+    for write in (
+        *(_postgres, _seaweedfs, _clickhouse, _prefect, _mlflow, _pipeline, _superset, _airflow),
+    ):
+        write(value)
 
+
+def _postgres(value: Secrets) -> None:
+    write_private(ROOT / "postgres" / "postgres", value["postgres"])
+    for name in DATABASES:
+        write_private(ROOT / "postgres" / name, value[f"database_{name}"])
+
+
+def _seaweedfs(value: Secrets) -> None:
     write_private(ROOT / "seaweedfs" / "s3.json", json.dumps(s3_identities(value)))
+    # The service copies them when it starts, so that those of a running one do not change.
+    certificates.ensure(ROOT / "seaweedfs", CERTIFIED, used_in=CERTIFICATES_IN_USE)
     _environment(
         "seaweedfs",
         WEED_JWT_SIGNING_KEY=value["weed_jwt"],
@@ -94,43 +107,39 @@ def hand_out(value: dict[str, str]) -> None:
         S3_READER_PASSWORD=value["s3_reader_secret_key"],
     )
 
-    accounts = {
+
+def _clickhouse(value: Secrets) -> None:
+    users = {
         role: {"password_hash": hash_password(value[f"clickhouse_{role}"]), "role": role}
         for role in ROLES
     }
-    write_private(ROOT / "clickhouse" / "users.json", json.dumps(accounts))
+    write_private(ROOT / "clickhouse" / "users.json", json.dumps(users))
+    hashes = {
+        f"CLICKHOUSE_{role.upper()}_PASSWORD_SHA256": sha256(
+            value[f"clickhouse_{role}"].encode()
+        ).hexdigest()
+        for role in ROLES
+    }
     _environment(
         "clickhouse",
-        **{
-            f"CLICKHOUSE_{role.upper()}_PASSWORD_SHA256": sha256(
-                value[f"clickhouse_{role}"].encode()
-            ).hexdigest()
-            for role in ROLES
-        },
+        **hashes,
         CLICKHOUSE_LAKE_ACCESS_KEY_ID=value["s3_reader_access_key"],
         CLICKHOUSE_LAKE_SECRET_ACCESS_KEY=value["s3_reader_secret_key"],
     )
 
-    login = f"weekahead:{value['prefect']}"
+
+def _prefect(value: Secrets) -> None:
     _environment(
         "prefect",
-        PREFECT_SERVER_API_AUTH_STRING=login,
-        PREFECT_API_AUTH_STRING=login,
+        PREFECT_SERVER_API_AUTH_STRING=_prefect_login(value),
+        PREFECT_API_AUTH_STRING=_prefect_login(value),
         PREFECT_SERVER_DATABASE_CONNECTION_URL=_database(value, "prefect", "postgresql+asyncpg"),
     )
 
-    accounts_database = _database(
-        value, "mlflow", "postgresql+psycopg2", database="mlflow_accounts"
-    )
-    lines = (
-        "[mlflow]",
-        "default_permission = READ",
-        f"database_uri = {accounts_database}",
-        "admin_username = admin",
-        f"admin_password = {value['mlflow_admin']}",
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth",
-    )
-    write_private(ROOT / "mlflow" / "accounts.ini", "\n".join(lines) + "\n")
+
+def _mlflow(value: Secrets) -> None:
+    database = _database(value, "mlflow", "postgresql+psycopg2", database="mlflow_accounts")
+    write_private(ROOT / "mlflow" / "accounts.ini", accounts(database, value["mlflow_admin"]))
     _environment(
         "mlflow",
         MLFLOW_BACKEND_STORE_URI=_database(value, "mlflow", "postgresql+psycopg2"),
@@ -140,23 +149,30 @@ def hand_out(value: dict[str, str]) -> None:
         AWS_SECRET_ACCESS_KEY=value["s3_reader_secret_key"],
     )
 
+
+def _pipeline(value: Secrets) -> None:
+    passwords = {
+        f"WEEKAHEAD_CLICKHOUSE__{role.upper()}_PASSWORD": value[f"clickhouse_{role}"]
+        for role in ROLES
+    }
+    elsewhere = {variable: value[name] for name, variable in FOREIGN.items() if name in value}
+    # Prefect's client would prefer a login to a key.
+    if "prefect_api_key" not in value:
+        elsewhere["PREFECT_API_AUTH_STRING"] = _prefect_login(value)
     _environment(
         "pipeline",
         WEEKAHEAD_S3__ACCESS_KEY=value["s3_access_key"],
         WEEKAHEAD_S3__SECRET_KEY=value["s3_secret_key"],
         WEEKAHEAD_S3__READER_ACCESS_KEY=value["s3_reader_access_key"],
         WEEKAHEAD_S3__READER_SECRET_KEY=value["s3_reader_secret_key"],
-        **{
-            f"WEEKAHEAD_CLICKHOUSE__{role.upper()}_PASSWORD": value[f"clickhouse_{role}"]
-            for role in ROLES
-        },
         WEEKAHEAD_MLFLOW__USERNAME="admin",
         WEEKAHEAD_MLFLOW__PASSWORD=value["mlflow_admin"],
-        # Prefect's client would prefer it to a key.
-        **({} if "prefect_api_key" in value else {"PREFECT_API_AUTH_STRING": login}),
-        **{variable: value[name] for name, variable in FOREIGN.items() if name in value},
+        **passwords,
+        **elsewhere,
     )
 
+
+def _superset(value: Secrets) -> None:
     _environment(
         "superset",
         SUPERSET_SECRET_KEY=value["superset_key"],
@@ -165,6 +181,8 @@ def hand_out(value: dict[str, str]) -> None:
         WAREHOUSE_PASSWORD=value["clickhouse_reader"],
     )
 
+
+def _airflow(value: Secrets) -> None:
     connection = {
         "conn_type": "prefect",
         "host": "http://prefect:4200/api",
@@ -185,16 +203,30 @@ def hand_out(value: dict[str, str]) -> None:
     write_private(ROOT / "airflow" / "admin", value["airflow_admin"])
 
 
-def show(value: dict[str, str]) -> None:
+def show(value: Secrets) -> None:
     """Print how people log in."""
-    print(f"Prefect   weekahead:{value['prefect']}")
+    print(f"Prefect   {_prefect_login(value)}")
     print(f"MLflow    admin / {value['mlflow_admin']} (as first set)")
     print(f"Superset  admin / {value['superset_admin']} (as first set)")
     print(f"Airflow   admin / {value['airflow_admin']} (as first set)")
 
 
-def _database(value: dict[str, str], user: str, scheme: str, *, database: str = "") -> str:
-    password = value[f"database_{user}"]
+def rotate(names: list[str]) -> None:
+    """Make new values, and hand them out."""
+    possible = [name for name in (*NAMES, CERTIFICATE) if name not in KEPT]
+    if wrong := [name for name in names if name not in possible]:
+        sys.exit(f"Cannot rotate {', '.join(wrong)}. These can be: {', '.join(possible)}.")
+    if CERTIFICATE in names:
+        certificates.make(ROOT / "seaweedfs", CERTIFIED)
+    hand_out(load(names))
+
+
+def _prefect_login(value: Secrets) -> str:
+    return f"weekahead:{value['prefect']}"
+
+
+def _database(value: Secrets, user: str, scheme: str, *, database: str = "") -> str:
+    password = quote(value[f"database_{user}"], safe="")
     return f"{scheme}://{user}:{password}@postgres:5432/{database or user}"
 
 
@@ -204,9 +236,13 @@ def _derived(key: str, purpose: str) -> str:
 
 
 def _environment(service: str, **variables: str) -> None:
-    # No value holds a single quote: they are hexadecimal, base64, or made of such.
-    text = "".join(f"{name}='{value}'\n" for name, value in variables.items())
-    write_private(ROOT / service / "env", text)
+    """Write the file that ``with-secrets.sh`` reads."""
+    lines = []
+    for name, value in variables.items():
+        # Between single quotes a shell takes everything as it stands but the quote itself.
+        quoted = value.replace("'", "'\\''")
+        lines.append(f"{name}='{quoted}'\n")
+    write_private(ROOT / service / "env", "".join(lines))
 
 
 def main(arguments: list[str]) -> None:
@@ -217,12 +253,7 @@ def main(arguments: list[str]) -> None:
         case ["show"]:
             show(load())
         case ["rotate", *names] if names:
-            if wrong := [name for name in names if name not in NAMES or name in KEPT]:
-                sys.exit(
-                    f"Cannot rotate {', '.join(wrong)}. These can be: "
-                    f"{', '.join(name for name in NAMES if name not in KEPT)}."
-                )
-            hand_out(load(frozenset(names)))
+            rotate(names)
             print("Done. Now: docker compose up -d --force-recreate --wait")
         case ["set", name]:
             hand_out(keep(name, sys.stdin.read().strip()))

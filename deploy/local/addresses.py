@@ -6,12 +6,11 @@ from pydantic import SecretStr
 
 from deploy.local import clickhouse, mlflow, prefect, seaweedfs
 from deploy.local.service import HOST
+from lakehouse.home import Secrets
 from lakehouse.settings import Settings
 
 
-def fill(
-    settings: Settings, ports: Mapping[str, dict[str, int]], secrets: Mapping[str, str]
-) -> Settings:
+def fill(settings: Settings, ports: Mapping[str, dict[str, int]], secrets: Secrets) -> Settings:
     """A copy of the settings that points to these services.
 
     Args:

@@ -24,7 +24,7 @@ from deploy import FOLDER
 from deploy.local import deployments, environments
 from deploy.local.service import HOST, Service, tail
 from lakehouse.errors import ServiceError
-from lakehouse.home import Home, read_json, write_private
+from lakehouse.home import Home, Secrets, read_json, write_private
 from lakehouse.settings import Settings
 
 NAME = "airflow"
@@ -55,7 +55,7 @@ def install(home: Home) -> Path:
     )
 
 
-def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
+def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
     """Write the configuration and the password, create or migrate the database.
 
     Args:
@@ -90,7 +90,7 @@ def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
     write_private(data / "prepared.json", json.dumps({"digest": digest}))
 
 
-def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
+def services(settings: Settings, home: Home, secrets: Secrets) -> list[Service]:
     """Describe Airflow's processes, in the order in which they are to be started."""
     program = str(environments.directory(home, NAME) / "bin" / "airflow")
     zone = deployments.TIME_ZONES.get(settings.ingest.source, deployments.OTHER_TIME_ZONE)
@@ -142,7 +142,7 @@ def dag_folder(home: Home) -> Path:
     return home.data(NAME) / "dags"
 
 
-def _configure(home: Home, secrets: dict[str, str], ports: dict[str, int]) -> None:
+def _configure(home: Home, secrets: Secrets, ports: dict[str, int]) -> None:
     """Write Airflow's configuration: in a file, so that its command works by hand, too."""
     data = home.data(NAME)
     url = f"http://{HOST}:{ports['api']}"
@@ -221,7 +221,7 @@ def _built_from(home: Home) -> str:
     return environments.built_from(environments.directory(home, NAME))
 
 
-def _derived(secrets: dict[str, str], purpose: str) -> bytes:
+def _derived(secrets: Secrets, purpose: str) -> bytes:
     """64 bytes for one purpose: a new one needs no new entry among the secrets."""
     return hmac.digest(secrets["airflow_key"].encode(), purpose.encode(), "sha512")
 

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from deploy import FOLDER
 from deploy.local.service import HOST, Service
 from deploy.local.state import load_state
-from lakehouse.home import Home, write_private
+from lakehouse.home import Home, Secrets, write_private
 from lakehouse.settings import Settings
 
 ROLES = ("admin", "writer", "reader")
@@ -33,7 +33,7 @@ SERVER_CONFIG = """<clickhouse>
 USERS_CONFIG = "<clickhouse><profiles/><users/><quotas><default/></quotas></clickhouse>\n"
 
 
-def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
     """Describe the ClickHouse server of this home.
 
     A ``clickhouse`` program on the path wins: it is the real thing. Each engine has a data
@@ -45,7 +45,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
     return _embedded_server(settings, home, secrets)
 
 
-def _real_server(program: str, settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+def _real_server(program: str, settings: Settings, home: Home, secrets: Secrets) -> Service:
     """A ClickHouse server with the accounts and roles of deploy/clickhouse."""
     config = home.config / "clickhouse"
     data = home.data("clickhouse-server")
@@ -79,7 +79,7 @@ def _real_server(program: str, settings: Settings, home: Home, secrets: dict[str
     )
 
 
-def _embedded_server(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Service:
     data = home.data("clickhouse")
     users = home.config / "clickhouse-users.json"
     # Its own: the server may read and write this folder, and others' logs are not its business.

@@ -12,10 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -28,13 +27,11 @@ import psutil
 from deploy.local.service import Service, tail
 from lakehouse import __version__
 from lakehouse.errors import ServiceError
-from lakehouse.home import Home, read_json, write_private
+from lakehouse.home import Home, Secrets, read_json, socket_folder, write_private
 
 MARK = "WEEKAHEAD_STACK_MARK"
 DAEMON, LAUNCH = (Path(__file__).with_name(name) for name in ("daemon.py", "launch.py"))
 USER = "weekahead"
-# Socket paths are limited to 107 bytes.
-MAX_SOCKET_PATH = 90
 LOG_LIMIT_BYTES = 20 * 2**20
 STOP_SECONDS = 20.0
 START_SECONDS = 30.0
@@ -104,7 +101,7 @@ class Program:
 class Manager:
     """The manager of one home."""
 
-    def __init__(self, home: Home, secrets: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, secrets: Secrets) -> None:
         self._home = home
         self._mark = secrets["stack_mark"]
         self._password = secrets["supervisor"]
@@ -281,11 +278,7 @@ class Manager:
 
     @property
     def _socket(self) -> Path:
-        path = self._home.run / "supervisor.sock"
-        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
-            return path
-        digest = hashlib.sha256(os.fsencode(self._home.path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"weekahead-{os.getuid()}-{digest}.sock"
+        return socket_folder(self._home) / "supervisor.sock"
 
     def _write_config(self, names: Sequence[str]) -> None:
         shared = {

@@ -8,35 +8,29 @@ from http.client import HTTPException
 from urllib.request import urlopen
 
 from deploy.local.service import HOST, Service
-from lakehouse.home import Home, write_private
+from lakehouse.home import Home, Secrets, write_private
 from lakehouse.settings import Settings
 
 ADMIN = "admin"
 PASSWORD = "mlflow_admin"  # noqa: S105 - the secret's name
 AUTH_CONFIG = """[mlflow]
 default_permission = READ
-database_uri = sqlite:///{database}
+database_uri = {database}
 admin_username = {user}
 admin_password = {password}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 
 
-def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
     """Describe the MLflow server; the settings know where the object store is."""
     data = home.data("mlflow")
-    accounts = home.config / "mlflow-auth.ini"
+    config = home.config / "mlflow-auth.ini"
     database = settings.mlflow.database_url
 
     def prepare(_: dict[str, int]) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = AUTH_CONFIG.format(
-            # The configuration's parser takes a percent sign for the start of a reference.
-            database=str(data / "accounts.db").replace("%", "%%"),
-            user=ADMIN,
-            password=secrets[PASSWORD],
-        )
-        write_private(accounts, text)
+        write_private(config, accounts(f"sqlite:///{data / 'accounts.db'}", secrets[PASSWORD]))
 
     def command(port: dict[str, int]) -> list[str]:
         return [
@@ -47,6 +41,8 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
             "--app-name=basic-auth",
             f"--host={HOST}",
             f"--port={port['http']}",
+            # By itself it takes any name that begins like an address of a private network.
+            f"--allowed-hosts={HOST}:{port['http']},localhost:{port['http']}",
             "--workers=1",
             "--uvicorn-opts=--log-level warning",
         ]
@@ -63,7 +59,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
             if database
             else f"sqlite:///{home.path / 'mlflow.db'}",
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"s3://{settings.s3.artifacts_bucket}/mlflow",
-            "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
+            "MLFLOW_AUTH_CONFIG_PATH": str(config),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets["mlflow_session"],
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -77,6 +73,14 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
         page=lambda port: f"http://{HOST}:{port['http']}/",
         login=(ADMIN, PASSWORD),
         patience=3,
+    )
+
+
+def accounts(database: str, password: str) -> str:
+    """The configuration of MLflow's accounts: where they are, and the first one."""
+    # Its parser takes a percent sign for the start of a reference.
+    return AUTH_CONFIG.format(
+        database=database.replace("%", "%%"), user=ADMIN, password=password.replace("%", "%%")
     )
 
 

@@ -6,7 +6,7 @@ client: twice the time. Ours starts beside the other services and is shared like
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from urllib.request import urlopen
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from deploy.local.service import HOST, Service
 from lakehouse.environment import temporary_environment
-from lakehouse.home import Home
+from lakehouse.home import Home, Secrets
 from lakehouse.settings import Settings
 
 USER = "weekahead"
@@ -31,13 +31,13 @@ CLIENT_SETTINGS = SETTINGS | {
 }
 
 
-def short_lived(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+def short_lived(settings: Settings, home: Home, secrets: Secrets) -> Service:
     """Describe the server that lives as long as the commands that use it."""
     # Without the scheduler and its companions: a command triggers its own flow.
     return _server(settings, home, secrets, ["--no-services"], {})
 
 
-def server(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+def server(settings: Settings, home: Home, secrets: Secrets) -> Service:
     """Describe the local stack's server: with scheduler, triggers and the UI."""
     environment = {
         # In memory, a restart of the server would forget who holds a slot and never free it.
@@ -52,7 +52,7 @@ def server(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
 def _server(
     settings: Settings,
     home: Home,
-    secrets: dict[str, str],
+    secrets: Secrets,
     options: list[str],
     environment: dict[str, str],
 ) -> Service:
@@ -62,7 +62,7 @@ def _server(
 
     def command(port: dict[str, int]) -> list[str]:
         address = [f"--host={HOST}", f"--port={port['api']}"]
-        return [sys.executable, "-m", "prefect", "server", "start", *options, *address]
+        return [sys.executable, "-m", "deploy.local.prefect_server", *options, *address]
 
     return Service(
         name="prefect",
@@ -140,7 +140,7 @@ def client_environment(settings: Settings) -> dict[str, str]:
     return found
 
 
-def auth_string(secrets: Mapping[str, str]) -> str:
+def auth_string(secrets: Secrets) -> str:
     """User and password of the server's API."""
     return f"{USER}:{secrets['prefect']}"
 
@@ -150,7 +150,7 @@ def configured(settings: Settings) -> bool:
     return bool(settings.prefect.api_url or os.environ.get("PREFECT_API_URL"))
 
 
-def fill(settings: Settings, ports: dict[str, int] | None, secrets: Mapping[str, str]) -> None:
+def fill(settings: Settings, ports: dict[str, int] | None, secrets: Secrets) -> None:
     """Write the server's address and login into the settings.
 
     Args:
@@ -179,11 +179,15 @@ def pointed_to(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _server_environment(home: Home, secrets: dict[str, str]) -> dict[str, str]:
+def _server_environment(home: Home, secrets: Secrets) -> dict[str, str]:
     return SETTINGS | {
         "PREFECT_HOME": str(home.data("prefect")),
         "PREFECT_SERVER_API_AUTH_STRING": auth_string(secrets),
         "PREFECT_API_AUTH_STRING": auth_string(secrets),
+        # The pages talk, with the password, to the server that they came from, whatever its port.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
 
 

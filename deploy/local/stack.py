@@ -21,7 +21,7 @@ from deploy.local.manager import Manager, Program
 from deploy.local.service import Service, choose_ports, is_free, tail
 from deploy.local.state import Ports, State, load_state
 from lakehouse.errors import ServiceError, SettingsError
-from lakehouse.home import load_secrets, open_home
+from lakehouse.home import load_secrets, open_home, remove_socket_folder
 from lakehouse.locks import only_holder
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import attach_lake
@@ -256,6 +256,8 @@ class Stack:
         """
         # First the manager: one that starts again what crashes must not outlive the state.
         found = self.manager.stop()
+        seaweedfs.remove_sockets(self.state.ports.get("seaweedfs", {}))
+        remove_socket_folder(self.home)
         self.save(up=False, parts=())
         return found
 

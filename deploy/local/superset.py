@@ -18,7 +18,7 @@ from deploy import FOLDER
 from deploy.local import environments
 from deploy.local.service import HOST, Service, tail
 from lakehouse.errors import ServiceError
-from lakehouse.home import Home
+from lakehouse.home import Home, Secrets
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import account, server_address
 
@@ -51,7 +51,7 @@ def install(home: Home) -> Path:
     )
 
 
-def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
+def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
     """Bring Superset's state up to date: schema, roles, administrator and assets.
 
     The warehouse's address is needed, so ClickHouse comes first. The first time takes about 20 s,
@@ -68,7 +68,7 @@ def prepare(settings: Settings, home: Home, secrets: dict[str, str]) -> None:
     )
 
 
-def export(settings: Settings, home: Home, secrets: dict[str, str], options: Sequence[str]) -> int:
+def export(settings: Settings, home: Home, secrets: Secrets, options: Sequence[str]) -> int:
     """Bring what was changed in Superset back into the repository's files.
 
     Args:
@@ -90,7 +90,7 @@ def export(settings: Settings, home: Home, secrets: dict[str, str], options: Seq
     return subprocess.run(command, env=environ, check=False).returncode
 
 
-def services(settings: Settings, home: Home, secrets: dict[str, str]) -> list[Service]:
+def services(settings: Settings, home: Home, secrets: Secrets) -> list[Service]:
     """Describe Superset's web server."""
 
     def command(port: dict[str, int]) -> list[str]:
@@ -123,7 +123,7 @@ def _interpreter(home: Home) -> str:
     return str(environment(home) / "bin" / "python")
 
 
-def _state(settings: Settings, home: Home, secrets: dict[str, str]) -> dict[str, str]:
+def _state(settings: Settings, home: Home, secrets: Secrets) -> dict[str, str]:
     """Environment of Superset's processes; secrets travel in it and nowhere else."""
     own_state = home.data("superset") / "superset.db"
     uri = settings.superset.database_uri
