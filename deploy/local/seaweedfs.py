@@ -107,7 +107,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
         name="seaweedfs",
         ports=ports,
         command=command,
-        ready=lambda port: _answers(port, secrets, home.config),
+        ready=lambda port: answers(port, secrets, home.config),
         environment={
             # Without these four keys the filer's port takes writes from anybody on the machine.
             "WEED_JWT_SIGNING_KEY": secrets["weed_jwt"],
@@ -230,7 +230,7 @@ def s3_identities(secrets: Secrets) -> dict[str, object]:
     }
 
 
-def _answers(ports: dict[str, int], secrets: Secrets, certified: Path) -> bool:
+def answers(ports: dict[str, int], secrets: Secrets, certified: Path) -> bool:
     """Whether the catalog gives a token and knows the table bucket, and objects can be read.
 
     The S3 port answers some seconds before the volume server has reported its volumes to the
