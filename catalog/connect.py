@@ -15,7 +15,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import Table
 from thrift.Thrift import TException
 
-from catalog.errors import CatalogUnavailable
+from catalog.errors import CatalogUnavailable, TableMissing
 from catalog.settings import CatalogSettings, S3Settings, client_credential
 from catalog.tables import TABLES, TableDefinition
 
@@ -150,12 +150,13 @@ def load_table(catalog: Catalog, definition: TableDefinition) -> Table:
     """Load a table as it is now.
 
     Raises:
-        CatalogUnavailable: The table is missing, or the catalog does not answer.
+        TableMissing: There is no such table.
+        CatalogUnavailable: The catalog does not answer.
     """
     try:
         return catalog.load_table(definition.name)
     except NoSuchTableError as error:
-        raise CatalogUnavailable(
+        raise TableMissing(
             f"The lake has no table {definition.name} yet: run 'weekahead ingest' first."
         ) from error
     except UNAVAILABLE as error:

@@ -2,6 +2,7 @@
 
 CatalogError
 ├── CatalogUnavailable   the catalog or the object store does not answer
+│   └── TableMissing     it answers, and there is no such table
 ├── CommitConflict       other writers kept winning; nothing was committed
 └── SchemaMismatch       the rows do not fit the table
 """
@@ -13,6 +14,10 @@ class CatalogError(Exception):
 
 class CatalogUnavailable(CatalogError):
     """The catalog or the object store does not answer."""
+
+
+class TableMissing(CatalogUnavailable):
+    """The catalog answers, and there is no such table."""
 
 
 class CommitConflict(CatalogError):

@@ -3,14 +3,16 @@
 import platform
 import shutil
 import socket
-import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
-from deploy.local import LAKE, running, status
+from deploy.local import LAKE, certificates, running, status
 from deploy.local.prefect import auth_string
 from deploy.local.reaper import Server
 from deploy.local.service import HOST
@@ -19,6 +21,9 @@ from lakehouse.errors import WeekaheadError
 from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.landing.freshness import Freshness, freshness
 from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
 
 Level = Literal["ok", "note", "warning", "problem"]
 PACKAGES = (
@@ -38,6 +43,7 @@ KNOWN_PASSWORDS = frozenset(
     {"", "admin", "password", "password1234", "minioadmin", "changeme", "secret", "default", "test"}
 )
 LOW_DISK_GB = 5
+LOW_CERTIFICATE_DAYS = 60
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,11 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything; what needs services uses those that are up, or starts the lake."""
+    # Before the home is opened, which closes it to others.
+    exposed = list(_private(Home(settings.home.absolute())))
     home = open_home(settings.home)
-    findings = [*_versions(), *_disk(settings, home), *_private(home), *_passwords(settings, home)]
+    findings = [*_versions(), *_disk(settings, home), *exposed, *_passwords(settings, home)]
+    findings += _certificate(home)
     findings += [*_stack(settings), *_ports(settings)]
     for check in (_lake, _runs):
         try:
@@ -98,14 +107,21 @@ def _disk(settings: Settings, home: Home) -> Iterator[Finding]:
 
 
 def _private(home: Home) -> Iterator[Finding]:
-    secret = [home.path, home.config, home.run, *home.config.iterdir(), *_specs(home)]
-    public = [path for path in secret if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    secret = [home.path, home.config, home.run, *home.config.glob("*"), *_specs(home)]
+    public = [path for path in secret if path.exists() and path.stat().st_mode & 0o077]
     if public:
         names = " ".join(str(path) for path in public)
         what = f"Others may read {len(public)} private files: {names}"
         yield Finding("credentials", "problem", what, f"chmod go= {names}")
     else:
         yield Finding("credentials", "ok", f"Only their owner reads {home.config} and {home.run}.")
+
+
+def _certificate(home: Home) -> Iterator[Finding]:
+    end = certificates.expires(home.config)
+    if end and (left := (end - datetime.now(UTC)).days) < LOW_CERTIFICATE_DAYS:
+        what = f"The certificate of SeaweedFS's inner ports ends in {left} days."
+        yield Finding("credentials", "warning", what, "weekahead down; weekahead up renews it.")
 
 
 def _specs(home: Home) -> list[Path]:
@@ -176,21 +192,23 @@ def _listens(port: int) -> bool:
 
 
 def _lake(settings: Settings) -> Iterator[Finding]:
-    from pyiceberg.exceptions import NoSuchTableError
-
     from catalog.connect import load_table, open_catalog
-    from catalog.errors import CatalogError
+    from catalog.errors import CatalogError, TableMissing
     from catalog.tables import QUOTES, TABLES
 
     with running(settings, needs=frozenset({LAKE})) as filled:
         try:
             catalog = open_catalog(filled.catalog, filled.s3, read_only=True)
             missing = []
-            for table in TABLES:
+            for definition in TABLES:
                 try:
-                    load_table(catalog, table)
-                except (NoSuchTableError, CatalogError):
-                    missing.append(table.name)
+                    table = load_table(catalog, definition)
+                except TableMissing:
+                    missing.append(definition.name)
+                    continue
+                if unreadable := _unreadable(table):
+                    yield _store_fails(filled, definition.name, unreadable)
+                    return
             if missing:
                 what = f"The catalog answers; there are no tables {', '.join(missing)} yet."
                 yield Finding("catalog", "note", what, "weekahead run")
@@ -200,6 +218,40 @@ def _lake(settings: Settings) -> Iterator[Finding]:
                 yield from _freshness(freshness(catalog))
         except CatalogError as error:
             yield Finding("catalog", "problem", str(error), "weekahead status")
+
+
+def _unreadable(table: "Table") -> str:
+    """Why the table's newest file cannot be read; empty when it can, or there is none."""
+    snapshot = table.current_snapshot()
+    try:
+        for manifest in snapshot.manifests(table.io) if snapshot else ():
+            for entry in manifest.fetch_manifest_entry(table.io):
+                with table.io.new_input(entry.data_file.file_path).open() as stream:
+                    stream.read(1)
+                return ""
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def _store_fails(settings: Settings, table: str, error: str) -> Finding:
+    """Whether the data is gone, or only does not come."""
+    endpoint = str(settings.s3.endpoint)
+    try:
+        with urlopen(endpoint, timeout=5):  # noqa: S310 - the address of the settings
+            pass
+    except HTTPError:
+        pass  # It answers that it wants a login.
+    except OSError as silent:
+        what = f"The object store at {endpoint} does not answer: {silent}"
+        return Finding("lake", "problem", what, "weekahead status")
+    return Finding(
+        "lake",
+        "problem",
+        f"Data is missing: the catalog and the object store answer, but files of {table} cannot be "
+        f"read ({error}).",
+        "Restore a backup; or start again in another home (WEEKAHEAD_HOME).",
+    )
 
 
 def _freshness(found: list[Freshness]) -> Iterator[Finding]:
