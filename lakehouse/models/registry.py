@@ -7,6 +7,7 @@ here the list is fixed, and anything else, pickle first of all, is refused.
 import json
 import logging
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,10 @@ ALIAS = "champion"
 # When a version began to serve for the first time.
 PROMOTED = f"{TAG}promoted_at"
 MODEL = "model"
+DESCRIPTION_FILE = "MLmodel"
+MODEL_FILE = "model.skops"
+MAX_BYTES = 2**30
+MAX_DESCRIPTION_BYTES = 2**20
 TWIN_FILE = "gate_model.skops"
 REFERENCE_FILE = "feature_reference.parquet"
 log = logging.getLogger("weekahead")
@@ -159,44 +164,65 @@ def load_file(path: Path) -> Forecaster:
     """Load a model from a file that ``dump`` wrote.
 
     Raises:
-        UntrustedModel: It holds types that are not ours, or is not a skops file.
+        UntrustedModel: It holds types that are not ours, is too large, or is not a skops file.
     """
-    import zipfile
-
     import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            # What a small archive unpacks to may not fit the memory.
+            _require_size(path.name, sum(member.file_size for member in archive.infolist()))
         model = skops.io.load(path, trusted=list(TRUSTED))
-    except (UntrustedTypesFoundException, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except UntrustedModel:
+        raise
+    # A file that was made to do harm may make the library raise anything.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
         raise UntrustedModel(
-            f"{path.name} is refused: {error}. Only models that weekahead stored are loaded; "
+            f"{path.name} is refused: {reason}. Only models that weekahead stored are loaded; "
             "train again or roll back."
         ) from error
     if not isinstance(model, Forecaster):
-        raise UntrustedModel(f"{path.name} holds a {type(model).__name__}, not a forecaster.")
+        raise UntrustedModel(
+            f"{path.name} is refused: it holds a {type(model).__name__}, not a forecaster. "
+            "Train again or roll back."
+        )
     return model
 
 
 def load(version: "ModelVersion") -> Forecaster:
     """Load a version's model.
 
+    Only its two files are fetched, each by its name: the artifact's own list of files, and the
+    names in it, are of whoever stored it.
+
     Raises:
         UntrustedModel: It is stored in another way than ours.
     """
-    import mlflow
-    from mlflow.models import Model
+    import yaml
+    from mlflow.artifacts import download_artifacts, list_artifacts
 
+    label = f"{version.name} v{version.version}"
+    uri = f"models:/{version.name}/{version.version}"
+    sizes = {found.path: found.file_size or 0 for found in list_artifacts(artifact_uri=uri)}
     with tempfile.TemporaryDirectory() as folder:
-        uri = f"models:/{version.name}/{version.version}"
-        local = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
-        flavor = Model.load(str(local / "MLmodel")).flavors.get("sklearn", {})
-        if flavor.get("serialization_format") != "skops":
+        fetched = {}
+        for name, most in ((DESCRIPTION_FILE, MAX_DESCRIPTION_BYTES), (MODEL_FILE, MAX_BYTES)):
+            if name in sizes:
+                _require_size(f"{name} of {label}", sizes[name], most)
+                local = download_artifacts(artifact_uri=f"{uri}/{name}", dst_path=folder)
+                fetched[name] = Path(local)
+        try:
+            description = yaml.safe_load(fetched[DESCRIPTION_FILE].read_text())
+            format_ = description["flavors"]["sklearn"]["serialization_format"]
+        except (KeyError, TypeError, ValueError, yaml.YAMLError):
+            format_ = "an unknown format"
+        if format_ != "skops" or MODEL_FILE not in fetched:
             raise UntrustedModel(
-                f"{version.name} v{version.version} is stored as "
-                f"{flavor.get('serialization_format', 'an unknown format')}; only skops is loaded."
+                f"{label} is refused: it is stored as {format_!s:.80}, and only skops is loaded. "
+                "Train again or roll back."
             )
-        return load_file(local / "model.skops")
+        return load_file(fetched[MODEL_FILE])
 
 
 def load_twin(client: "MlflowClient", version: "ModelVersion") -> Forecaster:
@@ -206,8 +232,24 @@ def load_twin(client: "MlflowClient", version: "ModelVersion") -> Forecaster:
 
 
 def artifact(client: "MlflowClient", version: "ModelVersion", path: str, folder: str) -> Path:
-    """Fetch one of the files of the run that made a version."""
-    return Path(client.download_artifacts(str(version.run_id), path, folder))
+    """Fetch one of the files of the run that made a version.
+
+    Raises:
+        UntrustedModel: It is too large to be ours.
+    """
+    run = str(version.run_id)
+    for found in client.list_artifacts(run):
+        if found.path == path:
+            _require_size(f"{path} of {version.name} v{version.version}", found.file_size or 0)
+    return Path(client.download_artifacts(run, path, folder))
+
+
+def _require_size(name: str, size: int, most: int = MAX_BYTES) -> None:
+    if size > most:
+        raise UntrustedModel(
+            f"{name} is refused: {size / 2**20:,.0f} MiB is more than the {most / 2**20:,.0f} MiB "
+            "that a model of ours may have. Train again or roll back."
+        )
 
 
 def version_kind(version: "ModelVersion") -> str:
