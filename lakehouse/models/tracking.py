@@ -82,7 +82,8 @@ def close_dead_runs(client: "MlflowClient", settings: Settings) -> None:
 
 def home_name(settings: Settings) -> str:
     """Names this home among those that may share a server."""
-    return f"{platform.node()}:{settings.home.absolute()}"
+    # It stands between quotes where runs are searched for.
+    return f"{platform.node()}:{settings.home.absolute()}".replace("'", "_")
 
 
 def last_run(client: "MlflowClient", settings: Settings, training_key: str) -> str | None:

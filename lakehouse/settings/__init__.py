@@ -4,17 +4,23 @@ Environment names are ``WEEKAHEAD_<SECTION>__<KEY>``, for example
 ``WEEKAHEAD_MOEX__BASE_URL``; ``WEEKAHEAD_HOME`` says where state and secrets live.
 """
 
+import os
+import stat
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.sources.utils import parse_env_vars
 
 from catalog.settings import CatalogSettings, S3Settings
 from lakehouse.errors import SettingsError
@@ -27,11 +33,28 @@ from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSetting
 from lakehouse.settings.superset import SupersetSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
+ENV_FILE = Path(".env")
 # Settings of earlier versions, and what to do about them.
 REMOVED = {
     "forecast.horizons": "forecasts are always for 1 to 5 trading days ahead; remove this setting",
 }
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class _DotEnv(DotEnvSettingsSource):
+    """A ``.env`` file whose values stand as they are: a password may hold ``${``."""
+
+    @staticmethod
+    def _static_read_env_file(
+        file_path: Path,
+        *,
+        encoding: str | None = None,
+        case_sensitive: bool = False,
+        ignore_empty: bool = False,
+        parse_none_str: str | None = None,
+    ) -> Mapping[str, str | None]:
+        values = dotenv_values(file_path, encoding=encoding or "utf-8", interpolate=False)
+        return parse_env_vars(values, case_sensitive, ignore_empty, parse_none_str)
 
 
 class Settings(BaseSettings):
@@ -40,7 +63,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="WEEKAHEAD_",
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
         # A .env file often holds other programs' variables, too.
         dotenv_filtering="match_prefix",
         toml_file=SETTINGS_FILE,
@@ -74,7 +97,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence, strongest first."""
         toml = TomlConfigSettingsSource(settings_cls)
-        return init_settings, env_settings, dotenv_settings, toml
+        file = getattr(dotenv_settings, "env_file", None)
+        return init_settings, env_settings, _DotEnv(settings_cls, env_file=file), toml
 
     @property
     def dbt_dir(self) -> Path:
@@ -103,6 +127,8 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingsError: A value, a name or the settings file itself is wrong; the message names it.
     """
+    for path in (SETTINGS_FILE, ENV_FILE):
+        _require_ours(path)
     try:
         return Settings(**overrides)
     except tomllib.TOMLDecodeError as error:
@@ -113,6 +139,19 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(_explain(error)) from error
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"The settings cannot be read: {error}.") from error
+
+
+def _require_ours(path: Path) -> None:
+    """Refuse a file of another account in a shared folder: it would say where passwords go."""
+    try:
+        found = path.stat()
+    except OSError:
+        return  # There is none; one that cannot be read is named by who reads it.
+    if found.st_uid not in (os.geteuid(), 0) or stat.S_IMODE(found.st_mode) & stat.S_IWOTH:
+        raise SettingsError(
+            f"{path.absolute()} can be written by another account, and is not used. Run the "
+            "command in another folder, or correct the file's owner and rights."
+        )
 
 
 def _explain(error: ValidationError) -> str:

@@ -4,6 +4,9 @@ from pydantic import Field, SecretStr
 
 from catalog.settings import Section
 
+# They stand in addresses, and between quotes where runs are searched for.
+_NAME = r"^[\w .@+-]{1,100}$"
+
 
 class MlflowSettings(Section):
     """MLflow; without an address a database file under the home directory is used."""
@@ -17,5 +20,7 @@ class MlflowSettings(Section):
         None,
         description="Database of the local stack's MLflow server; default: sqlite under the home.",
     )
-    experiment: str = Field("weekahead", description="Experiment that holds the training runs.")
-    model_name: str = Field("weekahead", description="Name in the model registry.")
+    experiment: str = Field(
+        "weekahead", pattern=_NAME, description="Experiment that holds the training runs."
+    )
+    model_name: str = Field("weekahead", pattern=_NAME, description="Name in the model registry.")

@@ -1,16 +1,20 @@
 """The compose files and Dockerfiles keep the rules of docs/containers.md."""
 
+import configparser
 import io
+import json
 import re
 import stat
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import make_url
 
 from lakehouse.settings import Settings
 
@@ -325,3 +329,71 @@ def test_rotation_changes_what_is_named_and_refuses_what_lives_elsewhere(
     with pytest.raises(SystemExit, match="Cannot rotate postgres, nonsense"):
         module.main(["rotate", "postgres", "nonsense"])
     assert module.load() == after
+
+
+HARD = "a b'; id >/dev/null; x='$HOME `id` \\ \"q\" %s\nNEXT='1"
+
+
+def test_a_value_reaches_its_program_as_it_is_and_sets_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _secrets_module(tmp_path)
+    monkeypatch.setenv("PREFECT_PAGES", HARD)
+    module.main([])
+    wrapper = (ROOT / "deploy" / "compose" / "with-secrets.sh").read_text()
+    program = "import json, os; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(
+        [
+            *("sh", "-c", wrapper.replace("/secrets/env", str(tmp_path / "airflow" / "env"))),
+            *("with-secrets.sh", sys.executable, "-c", program),
+        ],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=True,
+    )
+    seen = json.loads(done.stdout)
+    connection = json.loads(seen["AIRFLOW_CONN_PREFECT_DEFAULT"])
+    assert connection["extra"]["ui_url"] == HARD
+    assert "NEXT" not in seen
+
+
+def test_a_password_cannot_change_the_address_that_it_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _secrets_module(tmp_path)
+    password = "elsewhere:5432/x+y=z.w"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(password))
+    module.main(["set", "database_mlflow"])
+    accounts = configparser.ConfigParser()
+    accounts.read(tmp_path / "mlflow" / "accounts.ini")
+    address = make_url(accounts["mlflow"]["database_uri"])
+    assert (address.host, address.database) == ("postgres", "mlflow_accounts")
+    assert address.password == password
+
+
+def test_the_stores_certificates_are_rotated_by_name_and_live_with_the_store_only(
+    tmp_path: Path,
+) -> None:
+    module = _secrets_module(tmp_path)
+    module.main([])
+    store = tmp_path / "seaweedfs"
+    key = (store / "weed.key").read_text()
+    module.main([])
+    assert (store / "weed.key").read_text() == key
+    module.main(["rotate", "weed_certificate"])
+    assert (store / "weed.key").read_text() != key
+    assert list(tmp_path.rglob("weed.key")) == [store / "weed.key"]
+    assert stat.S_IMODE((store / "weed.key").stat().st_mode) == 0o600
+    # The script copies what the configuration names.
+    security = tomllib.loads((store / "security.toml").read_text())
+    script = (ROOT / "deploy" / "compose" / "seaweedfs.sh").read_text()
+    for part in ("master", "volume", "filer"):
+        folder = Path(security["grpc"][part]["key"]).parent
+        assert security["https"][part]["ca"] == str(folder / "weed-ca.pem")
+        assert f"tls={folder}\n" in script
+
+
+def test_secrets_are_not_printed_by_accident(tmp_path: Path) -> None:
+    secrets = _secrets_module(tmp_path).load()
+    assert not [value for value in secrets.values() if value in f"{secrets} {secrets!r}"]
+    assert "weed_jwt" in repr(secrets)

@@ -1,5 +1,7 @@
 """Settings: where they come from, which one wins, and what a mistake looks like."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,44 @@ def test_an_installed_wheel_finds_its_own_dbt_project(
     assert load_settings().dbt_dir == tmp_path / "lakehouse" / "_dbt"
     (tmp_path / "dbt" / "dbt_project.yml").touch()
     assert load_settings().dbt_dir == tmp_path / "dbt"
+
+
+HARD = ["a${HOME}b", "a$HOME", "quote'quote", "back\\slash", "a#b", "tick`x`", "$(id)"]
+
+
+@pytest.mark.parametrize("value", HARD)
+def test_a_secret_in_a_dotenv_file_stands_as_it_is(value: str) -> None:
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    Path(".env").write_text(f"WEEKAHEAD_S3__SECRET_KEY='{quoted}'\n")
+    assert load_settings().s3.secret_key.get_secret_value() == value
+
+
+@pytest.mark.parametrize("value", [*HARD, 'double"quote', "line\nWEEKAHEAD_HTTP__ATTEMPTS=9"])
+def test_a_value_cannot_set_another(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load_settings()
+    Path("weekahead.toml").write_text(f"[s3]\nsecret_key = {json.dumps(value)}\n")
+    assert load_settings().s3.secret_key.get_secret_value() == value
+    monkeypatch.setenv("WEEKAHEAD_S3__SECRET_KEY", value)
+    changed = load_settings()
+    assert changed.s3.secret_key.get_secret_value() == value
+    assert changed.http == plain.http
+
+
+@pytest.mark.parametrize("name", ["weekahead.toml", ".env"])
+def test_a_settings_file_that_another_account_can_write_is_refused(name: str) -> None:
+    Path(name).touch()
+    Path(name).chmod(0o666)
+    with pytest.raises(SettingsError, match=rf"{name} can be written by another account"):
+        load_settings()
+    Path(name).chmod(0o644)
+    load_settings()
+    if os.geteuid() == 0:
+        os.chown(name, 65534, 65534)
+        with pytest.raises(SettingsError, match=rf"{name} can be written by another account"):
+            load_settings()
+
+
+@pytest.mark.parametrize("name", ["a' OR '1'='1", "a/b", "models:/x", "a\nb", ""])
+def test_names_in_mlflow_are_plain(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"mlflow\.model_name"):
+        load_settings(mlflow={"model_name": name})
