@@ -5,11 +5,12 @@ import os
 import pickle
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 import psutil
@@ -257,3 +258,39 @@ def unix_doors_that_open(found: list[Door]) -> list[str]:
                     continue
                 opened.append(address)
     return opened
+
+
+@contextmanager
+def outside() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that lets nothing through.
+
+    Yields:
+        Its address, and the first line of each request that would have left this machine.
+    """
+    seen: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client, suppress(OSError):
+                    client.settimeout(SECONDS)
+                    seen.append(client.recv(4096).decode("latin-1").partition("\r\n")[0])
+
+        Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", seen
+
+
+def files_with(secrets: Mapping[str, str], paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """Names of secrets, and the files in which they stand."""
+    values = {name: value.encode() for name, value in secrets.items()}
+    found = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                content = path.read_bytes()
+                found += [(name, str(path)) for name, value in values.items() if value in content]
+    return found
