@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +88,46 @@ def shared_environment(home: Path, name: str, templates: Path) -> None:
 def make_run(home: Path) -> None:
     """What ``weekahead run`` leaves on a fresh home, and its result in ``result.json``."""
     home.parent.mkdir(parents=True, exist_ok=True)
-    (result := home.parent / "result.json").write_text(call(home, "run", "--json").stdout)
+    with outside(log := home.parent / f"{home.name}.outside") as environment:
+        (result := home.parent / "result.json").write_text(
+            call(home, "run", "--json", **environment).stdout
+        )
     result.replace(home / "result.json")
+    log.replace(home / "outside.log")
+
+
+@contextmanager
+def outside(log: Path) -> Iterator[dict[str, str]]:
+    """Notes every attempt to reach another machine: by Python, or through a proxy by the others.
+
+    Args:
+        log: Gets a line for each; it stays empty when there is none.
+
+    Yields:
+        The environment of the commands to be watched.
+    """
+    log.touch()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client, suppress(OSError), log.open("a") as file:
+                    client.settimeout(2)
+                    file.write(client.recv(4096).decode("latin-1").partition("\r\n")[0] + "\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        here = "127.0.0.1,localhost"
+        yield {
+            **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), here),
+            "PYTHONPATH": str(Path(__file__).with_name("watch")),
+            "WATCH_CONNECTIONS": str(log),
+        }
 
 
 def result_of(home: Path) -> dict[str, Any]:

@@ -7,17 +7,16 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import TypeVar
 
 import psutil
 
-from deploy.local.manager import MARK
 from deploy.local.state import load_state
-from lakehouse.home import Home, load_secrets
+from lakehouse.home import Home
+from tests.homes import marked
 
 T = TypeVar("T")
 NOBODY = 65534
@@ -78,15 +77,13 @@ class Answer:
 
 
 def processes(home: Home) -> list[psutil.Process]:
-    """Every process that runs for a home."""
-    mark = load_secrets(home)["stack_mark"]
+    """Every process that runs for a home; copies of a home have the same mark."""
+    path = str(home.path)
     found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == mark:
+    for process in marked(home.path):
+        with suppress(psutil.Error):
+            if path in " ".join((*process.cmdline(), *process.environ().values())):
                 found.append(process)
-        except (psutil.Error, OSError):
-            continue
     return found
 
 
@@ -258,30 +255,6 @@ def unix_doors_that_open(found: list[Door]) -> list[str]:
                     continue
                 opened.append(address)
     return opened
-
-
-@contextmanager
-def outside() -> Iterator[tuple[str, list[str]]]:
-    """A proxy that lets nothing through.
-
-    Yields:
-        Its address, and the first line of each request that would have left this machine.
-    """
-    seen: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = server.accept()
-                except OSError:
-                    return
-                with client, suppress(OSError):
-                    client.settimeout(SECONDS)
-                    seen.append(client.recv(4096).decode("latin-1").partition("\r\n")[0])
-
-        Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}", seen
 
 
 def files_with(secrets: Mapping[str, str], paths: Iterable[Path]) -> list[tuple[str, str]]:

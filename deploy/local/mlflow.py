@@ -65,8 +65,9 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "1",
             "MLFLOW_S3_ENDPOINT_URL": settings.s3.endpoint or "",
-            "AWS_ACCESS_KEY_ID": settings.s3.access_key,
-            "AWS_SECRET_ACCESS_KEY": settings.s3.secret_key.get_secret_value(),
+            # The pages show artifacts; who trains writes them to the object store directly.
+            "AWS_ACCESS_KEY_ID": settings.s3.reader_access_key,
+            "AWS_SECRET_ACCESS_KEY": settings.s3.reader_secret_key.get_secret_value(),
             "AWS_DEFAULT_REGION": settings.s3.region,
         },
         prepare=prepare,

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ from deploy.local import running
 from deploy.local.reaper import Server
 from flows.alerts import STALE
 from lakehouse.home import load_secrets, open_home
-from tests.homes import call, copied, eventually, marked, settings_of, start
+from tests.homes import call, copied, eventually, marked, outside, settings_of, start
+from tests.stranger import EVIL, SIGNS_OF_LIFE, files_with, intrude
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 BASE = {"seaweedfs", "clickhouse", "prefect", "mlflow", "worker", "reaper"}
@@ -36,8 +39,14 @@ def up(home: Path) -> dict[str, dict[str, Any]]:
 def home(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Path]:
     """What ``weekahead run`` has left: the newcomer's second command is ``up``."""
     path = copied(run_home, tmp_path_factory.mktemp("local") / "home")
-    yield path
-    call(path, "down")
+    with (
+        outside(path / "outside.log") as environment,
+        pytest.MonkeyPatch.context() as variables,
+    ):
+        for name, value in environment.items():
+            variables.setenv(name, value)
+        yield path
+        call(path, "down")
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +256,11 @@ def test_pages_open_in_a_browser(home: Path, first: dict[str, Any]) -> None:
     images = Path(os.environ.get("STACK_SCREENSHOTS") or home)
     secrets = load_secrets(open_home(home))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        proxy = {"server": os.environ["HTTP_PROXY"], "bypass": "127.0.0.1"}
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            proxy=proxy,  # type: ignore[arg-type]
+        )
         size = {"width": 1280, "height": 800}
         page = browser.new_page(viewport=size)  # type: ignore[arg-type]
         page.goto(first["prefect"]["page"])
@@ -267,13 +280,65 @@ def test_pages_open_in_a_browser(home: Path, first: dict[str, Any]) -> None:
         browser.close()
 
 
-def test_no_secret_reaches_prefects_database_or_the_logs(home: Path, first: dict[str, Any]) -> None:
-    secrets = [value.encode() for value in load_secrets(open_home(home)).values()]
-    files = [*(home / "logs").iterdir(), *(home / "data" / "prefect").glob("prefect.db*")]
-    assert any(path.name == "prefect.db" for path in files)
-    for path in files:
-        content = path.read_bytes()
-        assert not any(secret in content for secret in secrets), path
+def test_secrets_are_where_they_belong_and_nowhere_else(home: Path, first: dict[str, Any]) -> None:
+    """Not in logs, databases, reports, parameters of runs, what dbt made, or arguments."""
+    call(home, "report", "--output", str(home / "report.html"))
+    secrets = dict(load_secrets(open_home(home)))
+    secrets["weed_key"] = "".join((home / "config" / "weed.key").read_text().splitlines()[1:-1])
+    kept = (home / "config", home / "run")
+    files = [path for path in home.rglob("*") if not path.is_relative_to(kept[0])]
+    described = [path for path in files if path.is_relative_to(kept[1])]
+    found = files_with(secrets, (path for path in files if path not in described))
+    # The engines keep, closed to others, what they log in with.
+    own = {
+        "seaweedfs": {name for name in secrets if name.startswith("s3_")},
+        "clickhouse": {"s3_reader_access_key", "s3_reader_secret_key"},
+    }
+    assert [
+        (name, path) for name, path in found
+        if not any(name in own[e] and path.startswith(f"{home}/data/{e}/") for e in own)
+    ] == []  # fmt: skip
+    names = {path.name for path in files}
+    assert names >= {"prefect.db", "mlflow.db", "manifest.json", "report.html", "worker.log"}
+    # How services are started, secrets included, is for their owner.
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in described} == {0}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            assert [name for name, value in secrets.items() if value in words] == []
+
+
+def test_services_know_only_the_secrets_that_they_need(home: Path, first: dict[str, Any]) -> None:
+    secrets = dict(load_secrets(open_home(home)))
+    # It tells this home's processes from others.
+    del secrets["stack_mark"]
+    needed = {
+        "seaweedfs": {"weed_jwt", "weed_jwt_read", "weed_jwt_filer", "weed_jwt_filer_read"},
+        "prefect": {"prefect"},
+        "mlflow": {"mlflow_session", "s3_reader_access_key", "s3_reader_secret_key"},
+        "worker": {"prefect"},
+        "reaper": {"prefect"},
+    }
+    for name, service in up(home).items():
+        variables = "\n".join(psutil.Process(service["pid"]).environ().values())
+        known = {secret for secret, value in secrets.items() if value in variables}
+        assert known == needed.get(name, set()), name
+
+
+def test_strangers_and_web_pages_get_nothing(home: Path, first: dict[str, Any]) -> None:
+    opened = open_home(home)
+    assert intrude(opened) == []
+    assert intrude(opened, SIGNS_OF_LIFE, host=EVIL, origin=f"http://{EVIL}") == []
+    query = "select count(*) as n from raw.quotes"
+    table = json.loads(call(home, "sql", query, "--format", "json").stdout)
+    assert table[0]["n"] > 0
+
+
+def test_nothing_tried_to_reach_another_machine(home: Path, first: dict[str, Any]) -> None:
+    """Neither the whole pipeline, nor the services, nor their pages."""
+    lines = (home / "outside.log").read_text().splitlines()
+    # Chromium has news of its own to ask for.
+    assert [line for line in lines if not re.search(r"\.(google|googleapis|gvt1)\.com", line)] == []
 
 
 def test_doctor_finds_nothing_wrong_and_names_what_is(home: Path, first: dict[str, Any]) -> None:
