@@ -12,15 +12,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.request import urlopen
 
+import pyarrow as pa
 import pytest
 from pyarrow.fs import S3FileSystem
 
+from catalog.connect import ensure_tables, open_catalog
+from catalog.tables import CALENDAR
 from deploy.local import LAKE, certificates, running, seaweedfs
 from deploy.local.service import choose_ports
 from deploy.local.state import load_state
+from flows import doctor
 from lakehouse.errors import HomeError
 from lakehouse.home import Home, load_secrets, open_home, socket_folder
 from lakehouse.settings import Settings
+from tests.homes import settings_of
 from tests.stranger import EVIL, SIGNS_OF_LIFE, as_stranger, intrude, processes
 
 WEED = Path(sys.executable).with_name("weed")
@@ -213,7 +218,7 @@ def test_what_another_account_prepared_is_refused(tmp_path: Path, theirs: str) -
 
 def test_a_deep_home_has_private_sockets_that_go_with_it(tmp_path: Path) -> None:
     deep = tmp_path / ("deep" * 40)
-    with running(Settings(home=deep, _env_file=None), needs=frozenset({LAKE})):  # type: ignore[call-arg]
+    with running(settings_of(deep), needs=frozenset({LAKE})):
         folder = socket_folder(Home(deep))
         assert len(os.fsencode(folder)) < 80
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -252,7 +257,7 @@ def test_certificates_are_private_and_renewed_before_they_expire(
 def test_a_home_whose_certificate_has_expired_starts_with_its_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(home=tmp_path / "home", _env_file=None)  # type: ignore[call-arg]
+    settings = settings_of(tmp_path / "home")
     home = open_home(settings.home)
     with monkeypatch.context() as past:
         past.setattr(certificates, "VALID", timedelta(minutes=-1))
@@ -321,3 +326,32 @@ def test_the_containers_store_runs_with_its_certificates(tmp_path: Path) -> None
         weed.terminate()
         weed.wait(30)
         seaweedfs.remove_sockets(numbers)
+
+
+def test_doctor_tells_missing_data_from_a_store_that_does_not_answer(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "home")
+    with running(settings, needs=frozenset({LAKE})) as filled:
+        catalog = open_catalog(filled.catalog, filled.s3)
+        ensure_tables(catalog)
+        table = catalog.load_table(CALENDAR.name)
+        now = datetime.now(UTC)
+        day = {"source": "test", "trade_date": now.date(), "is_open": True, "reason": ""}
+        row = day | {"load_id": "1", "ingested_at": now}
+        table.append(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
+        assert found(settings, "catalog").startswith("The catalog answers")
+        silent = settings_of(
+            tmp_path / "other",
+            catalog=filled.catalog.model_dump() | {"uri": filled.catalog.uri},
+            s3=filled.s3.model_dump() | {"endpoint": "http://127.0.0.1:9"},
+        )
+        assert "does not answer" in found(silent, "lake")
+        # What any account could do once: now it takes the certificate.
+        port = load_state(Home(settings.home)).ports["seaweedfs"]["master"]
+        context = certificates.client_context(settings.home / "config")
+        urlopen(f"https://127.0.0.1:{port}/col/delete?collection=lake", context=context).close()
+        assert found(settings, "lake").startswith("Data is missing")
+
+
+def found(settings: Settings, area: str) -> str:
+    """What ``weekahead doctor`` says about the lake or its catalog."""
+    return next(finding.what for finding in doctor.examine(settings) if finding.area == area)
