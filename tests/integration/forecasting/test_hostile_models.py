@@ -14,9 +14,9 @@ import mlflow
 import pytest
 import skops.io
 
-from lakehouse.forecasting import registry
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.tracking import connect, experiment_id
+from lakehouse.models import registry
+from lakehouse.models.tracking import connect, experiment_id
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
