@@ -33,6 +33,7 @@ from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSetting
 from lakehouse.settings.superset import SupersetSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
+ENV_FILE = Path(".env")
 # Settings of earlier versions, and what to do about them.
 REMOVED = {
     "forecast.horizons": "forecasts are always for 1 to 5 trading days ahead; remove this setting",
