@@ -9,6 +9,7 @@ WeekaheadError
 │   └── TransformError    dbt reports a failed model or test
 ├── RetriableError        the same call may succeed later
 │   └── SourceUnavailable the quote API does not answer, or refuses for now
+│       └── Unreachable   there is no connection to it at all
 ├── SkippableError        leave this symbol out and go on with the others
 │   └── UnknownSymbol     the source has never heard of the symbol
 └── DataError             the data itself is wrong, or there is none
@@ -56,6 +57,10 @@ class RetriableError(WeekaheadError):
 
 class SourceUnavailable(RetriableError):
     """The quote API does not answer, or refuses for now."""
+
+
+class Unreachable(SourceUnavailable):
+    """No connection to the host at all: every further request would fail, too."""
 
 
 class SkippableError(WeekaheadError):
