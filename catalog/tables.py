@@ -167,6 +167,31 @@ SECURITIES = TableDefinition(
     ),
     key=("source", "symbol"),
 )
+# Symbols whose exchange keeps other days than their source's own calendar; ``calendar`` is the
+# value of ``raw.calendar.source`` under which those days are kept.
+SYMBOL_CALENDARS = TableDefinition(
+    "raw.symbol_calendars",
+    _schema({"source": TEXT, "symbol": TEXT}, calendar=TEXT, load_id=TEXT, ingested_at=TIME),
+    key=("source", "symbol"),
+)
+FINDINGS = TableDefinition(
+    "raw.findings",
+    _schema(
+        {"source": TEXT, "symbol": TEXT, "rule": TEXT, "first_date": DATE},
+        last_date=DATE,
+        severity=TEXT,
+        seen=TEXT,
+        proposal=TEXT,
+        state=TEXT,
+        acknowledged_by=TEXT,
+        acknowledged_why=TEXT,
+        acknowledged_at=TIME,
+        load_id=TEXT,
+        found_at=TIME,
+    ),
+    key=("source", "symbol", "rule", "first_date"),
+    audit=("load_id", "found_at"),
+)
 REJECTS = TableDefinition("raw.rejects", _REJECTS, audit=("load_id", "rejected_at"))
 FORECASTS = TableDefinition(
     "ml.forecasts",
@@ -222,6 +247,8 @@ TABLES: tuple[TableDefinition, ...] = (
     DIVIDENDS,
     CALENDAR,
     SECURITIES,
+    SYMBOL_CALENDARS,
+    FINDINGS,
     REJECTS,
     FORECASTS,
     GATE_DECISIONS,

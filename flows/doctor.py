@@ -18,6 +18,8 @@ from deploy.local.reaper import Server
 from deploy.local.service import HOST
 from deploy.local.stack import Stack
 from lakehouse.errors import WeekaheadError
+from lakehouse.findings import DIVIDENDS_NOT_OFFERED, OPEN, list_findings, open_counts
+from lakehouse.findings import Finding as DataFinding
 from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.landing.freshness import Freshness, freshness
 from lakehouse.settings import Settings
@@ -194,7 +196,7 @@ def _listens(port: int) -> bool:
 def _lake(settings: Settings) -> Iterator[Finding]:
     from catalog.connect import load_table, open_catalog
     from catalog.errors import CatalogError, TableMissing
-    from catalog.tables import QUOTES, TABLES
+    from catalog.tables import FINDINGS, QUOTES, TABLES
 
     with running(settings, needs=frozenset({LAKE})) as filled:
         try:
@@ -216,6 +218,8 @@ def _lake(settings: Settings) -> Iterator[Finding]:
                 yield Finding("catalog", "ok", f"The catalog answers; {len(TABLES)} tables.")
             if QUOTES.name not in missing:
                 yield from _freshness(freshness(catalog))
+            if FINDINGS.name not in missing:
+                yield from _findings(list_findings(catalog, state=OPEN))
         except CatalogError as error:
             yield Finding("catalog", "problem", str(error), "weekahead status")
 
@@ -252,6 +256,20 @@ def _store_fails(settings: Settings, table: str, error: str) -> Finding:
         f"read ({error}).",
         "Restore a backup; or start again in another home (WEEKAHEAD_HOME).",
     )
+
+
+def _findings(found: list[DataFinding]) -> Iterator[Finding]:
+    """How many findings about the data are open, and which of them concern a whole source."""
+    if not found:
+        yield Finding("findings", "ok", "No finding about the data is open.")
+        return
+    counts = open_counts(found)
+    what = "Open findings: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    level: Level = "warning" if "severe" in counts else "note"
+    yield Finding("findings", level, what, "weekahead findings list")
+    for finding in found:
+        if finding.rule == DIVIDENDS_NOT_OFFERED:
+            yield Finding("findings", "warning", f"{finding.source}: {finding.seen}")
 
 
 def _freshness(found: list[Freshness]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from lakehouse.landing.request import SYMBOL_CHARACTERS
 from lakehouse.sources import SOURCES, find_source
 
 
@@ -20,7 +21,7 @@ Source = Annotated[
 ]
 # The server checks patterns, but not formats.
 Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-\d{2}-\d{2}$"})]
-Symbol = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Z0-9.^=_-]+$")]
+Symbol = Annotated[str, Field(min_length=1, max_length=40, pattern=rf"^[{SYMBOL_CHARACTERS}]+$")]
 
 SourceParameter = Annotated[
     Source | None,

@@ -9,6 +9,7 @@ WeekaheadError
 │   └── TransformError    dbt reports a failed model or test
 ├── RetriableError        the same call may succeed later
 │   ├── SourceUnavailable the quote API does not answer, or refuses for now
+│   │   └── Unreachable   there is no connection to it at all
 │   ├── CatalogUnavailable   the Iceberg catalog or the object store does not answer
 │   │   └── TableMissing     it answers, and there is no such table
 │   └── CommitConflict    other writers kept winning; nothing was committed
@@ -55,6 +56,10 @@ class TransformError(FatalError):
 
 class SourceUnavailable(RetriableError):
     """The quote API does not answer, or refuses for now."""
+
+
+class Unreachable(SourceUnavailable):
+    """No connection to the host at all: every further request would fail, too."""
 
 
 class SkippableError(WeekaheadError):

@@ -1,9 +1,12 @@
 """What each use case reports to people, described once: terminal, Prefect and JSON render it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from lakehouse.prices import price
 
 if TYPE_CHECKING:
     from catalog.maintenance import MaintenanceReport
@@ -14,13 +17,14 @@ if TYPE_CHECKING:
     from lakehouse.warehouse.transform import TransformReport
 
 COUNTS = ("new", "corrected", "unchanged", "rejected", "flagged")
+MAX_FINDINGS = 10
 UP_TO_DATE = "Nothing changed in the lake since the last build; the marts are up to date."
 LOOK_FURTHER = """
 Look further
   weekahead sql "select * from ml.forecasts"          the ledger, in the lake (DuckDB)
   weekahead sql --engine clickhouse "show tables from marts"
   weekahead report                                    one HTML file with charts
-  weekahead predict --as-of 2012-06-01..2012-12-31    forecasts as made back then"""
+  weekahead predict --as-of {}    forecasts as made back then"""
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,10 @@ def describe_run(report: PipelineReport) -> Result:
     forecasts = describe_forecasts(report.predicted)
     parts = (
         *_landed_line(report.ingested),
+        *_open_findings(report.ingested),
         *_champion(report.trained),
         *forecasts.parts,
-        LOOK_FURTHER,
+        LOOK_FURTHER.format(_half_year(report.predicted.as_of_last)),
     )
     warnings = (*landed.warnings, *forecasts.warnings, *report.scored.warnings)
     return Result(report.to_dict(), parts, warnings, landed.errors, report.exit_code)
@@ -123,8 +128,8 @@ def describe_ingest(report: "IngestReport") -> Result:
     )
     return Result(
         report.to_dict(),
-        (by_table, by_symbol),
-        report.warnings,
+        (by_table, by_symbol, *_open_findings(report)),
+        [*report.warnings, *_new_findings(report)],
         [f"{name}: {reason}" for name, reason in report.failed.items()]
         + ["What failed is read again by the next ingest."] * bool(report.failed),
         report.exit_code,
@@ -201,17 +206,28 @@ def describe_forecasts(report: "PredictionReport") -> Result:
     by_symbol: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for forecast in report.latest:
         by_symbol[str(forecast["source"]), str(forecast["symbol"])].append(forecast)
+    alike = Counter(symbol for _, symbol in by_symbol)
     horizons = max((len(forecasts) for forecasts in by_symbol.values()), default=0)
     days = [f"+{ahead}" for ahead in range(1, horizons + 1)]
     forecasts = Table(
         "forecasts",
         f"Forecast closes by {report.model_kind} (version {report.model_version}), days ahead",
         ["symbol", "as of", "last", *days, f"80 % at +{horizons}", f"95 % at +{horizons}"],
-        [_forecast_row(forecasts) for _, forecasts in sorted(by_symbol.items())],
+        [
+            # A symbol that several sources have is named with its source.
+            _forecast_row(f"{symbol} ({source})" if alike[symbol] > 1 else symbol, forecasts)
+            for (source, symbol), forecasts in sorted(by_symbol.items())
+        ],
         left=2,
         more="… and {} more symbols; they are in ml.forecasts.",
     )
     warnings = []
+    if report.left_out:
+        warnings.append(
+            "Not forecast, because of severe open findings:\n  "
+            + "\n  ".join(report.left_out)
+            + "\nPut the data right, or 'weekahead findings acknowledge' says that it is."
+        )
     if report.unseen:
         warnings.append(
             f"Not forecast, because version {report.model_version} was not trained on it: "
@@ -290,12 +306,39 @@ def _counts(counts: Any) -> tuple[str, ...]:
     return tuple(f"{getattr(counts, name):,}" for name in COUNTS)
 
 
+def _half_year(last: date | None) -> str:
+    """Dates that have come due by a last bar."""
+    last = last or datetime.now(UTC).date()
+    return f"{last - timedelta(days=182)}..{last - timedelta(days=10)}"
+
+
 def _landed_line(report: "IngestReport") -> tuple[str, ...]:
     counts = report.tables.get("raw.quotes")
     if not counts:
         return ()
     told = [f"{getattr(counts, name):,} {name}" for name in COUNTS if getattr(counts, name)]
     return (f"Quotes from {report.source}: {', '.join(told)}.",)
+
+
+def _open_findings(report: "IngestReport") -> tuple[str, ...]:
+    if not report.open_findings:
+        return ()
+    counts = ", ".join(f"{count:,} {severity}" for severity, count in report.open_findings.items())
+    return (f"Open findings of {report.source}: {counts}; see 'weekahead findings list'.",)
+
+
+def _new_findings(report: "IngestReport") -> list[str]:
+    """What is new among the findings, and what would put it right."""
+    serious = [finding for finding in report.findings if finding.severity != "note"]
+    lines = []
+    for finding in serious[:MAX_FINDINGS]:
+        lines.append(f"severe: {finding}" if finding.severity == "severe" else str(finding))
+        if finding.proposal:
+            proposed = "\n    ".join(finding.proposal.splitlines())
+            lines[-1] += f"\n  If so, add to dbt/seeds/split_overrides.csv:\n    {proposed}"
+    if len(serious) > MAX_FINDINGS:
+        lines.append(f"{len(serious) - MAX_FINDINGS} more new findings: 'weekahead findings list'.")
+    return lines
 
 
 def _champion(report: "TrainingReport") -> tuple[str, ...]:
@@ -307,13 +350,13 @@ def _champion(report: "TrainingReport") -> tuple[str, ...]:
     )
 
 
-def _forecast_row(forecasts: list[Mapping[str, Any]]) -> list[str]:
+def _forecast_row(name: str, forecasts: list[Mapping[str, Any]]) -> list[str]:
     ordered = sorted(forecasts, key=lambda forecast: int(forecast["horizon"]))
     last = ordered[-1]
     return [
-        str(last["symbol"]),
+        name,
         str(last["as_of_date"]),
-        f"{last['last_close']:.2f}",
-        *(f"{forecast['point']:.2f}" for forecast in ordered),
-        *(f"{last[f'lower_{level}']:.2f}–{last[f'upper_{level}']:.2f}" for level in (80, 95)),
+        price(last["last_close"]),
+        *(price(forecast["point"]) for forecast in ordered),
+        *(f"{price(last[f'lower_{level}'])}–{price(last[f'upper_{level}'])}" for level in (80, 95)),
     ]

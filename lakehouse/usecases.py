@@ -32,7 +32,7 @@ def ingest(settings: Settings, request: "IngestRequest") -> "IngestReport":
     """Bring quotes and corporate actions from a source into the lake."""
     from lakehouse.landing.ingest import ingest as land
 
-    return land(settings, request, progress=log.info)
+    return land(settings, request)
 
 
 def transform(

@@ -73,11 +73,10 @@ def run_home(templates: Path) -> Path:
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """SeaweedFS alone (S3 and Iceberg REST catalog), with empty tables."""
     from catalog.connect import ensure_tables, open_catalog
-    from deploy.local import running
+    from deploy.local import LAKE, running
 
-    # An address for the warehouse, so that no warehouse is started.
     home = tmp_path_factory.mktemp("lake")
-    with running(settings_of(home, clickhouse={"url": "http://127.0.0.1:9"})) as settings:
+    with running(settings_of(home), needs=frozenset({LAKE})) as settings:
         ensure_tables(open_catalog(settings.catalog, settings.s3))
         yield settings
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from flows.cli import models, report, run, show, sql, stack, upkeep
+from flows.cli import findings, models, report, run, show, sql, stack, upkeep
 from lakehouse import __version__
 from lakehouse.errors import WeekaheadError
 
@@ -42,7 +42,7 @@ def cli() -> None:
     """Hold the commands together."""
 
 
-for module in (run, stack, models, sql, report, upkeep):
+for module in (run, stack, models, findings, sql, report, upkeep):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -14,12 +14,21 @@ from uuid import uuid4
 import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from catalog.tables import SPLITS
-from lakehouse.errors import HomeError, WeekaheadError
+from lakehouse.errors import HomeError, SettingsError, WeekaheadError
+from lakehouse.landing.calendars import Calendars
 from lakehouse.landing.frames import to_frame
 from lakehouse.landing.held import rows_of
-from lakehouse.landing.landing import Landing, read_quotes, read_splits
+from lakehouse.landing.judgement import Judgement, bars_around
+from lakehouse.landing.landing import (
+    Landing,
+    read_calendar,
+    read_dividends,
+    read_quotes,
+    read_splits,
+)
 from lakehouse.landing.quality import Expectation
 from lakehouse.settings import Settings
 from lakehouse.sources.reader import SPLITS_SCHEMA, Batch, FetchLog, Reader
@@ -36,18 +45,18 @@ def fetch_and_load(
     batch: Batch,
     landing: Landing,
     log: FetchLog,
+    calendars: Calendars,
     today: date,
 ) -> bool:
     """Fetch, check and commit one batch.
 
-    Nothing is committed when the gate stops the load, when all of the batch failed, or when it
-    brought no quotes although it should have.
+    Nothing is committed when all of the batch failed, or when it brought no quotes although it
+    should have.
 
     Returns:
         False when the batch had to be cut short, so that later ones must not be landed.
 
     Raises:
-        TooManyRejects: The quality gate stopped the load.
         HomeError: The working directory cannot be written.
         CatalogError: A commit failed.
     """
@@ -60,6 +69,7 @@ def fetch_and_load(
         pipeline.normalize()
         failed = [name for name in batch.names if name in log.failed]
         if len(failed) == len(batch.names):
+            log.drain()
             return False
         files = _files(pipeline)
         quotes = read_quotes(files["quotes"])
@@ -68,27 +78,53 @@ def fetch_and_load(
             day = date.fromisoformat(min(failed))
             quotes = quotes.filter(pc.less(quotes.column("trade_date"), day))
         if batch.expects_quotes and not quotes.num_rows:
+            log.drain()
             return complete
-        splits = _known_splits(landing, read_splits(files["splits"]))
+        calendars.add_days(read_calendar(files["calendar"]))
         expected = Expectation(
             start=batch.start,
             end=batch.end,
             today=today,
             symbols=batch.symbols,
-            splits=splits,
+            splits=_known_splits(settings, landing, read_splits(files["splits"])),
             jump_limit=settings.ingest.jump_limit,
+            around=bars_around(landing.catalog, landing.source, batch, quotes),
+            without_volume=frozenset(log.without_volume),
         )
         landing.load_id = uuid4().hex
-        landing.judge(quotes, expected, settings.ingest.max_reject_share)
-        pipeline.load()
+        verdict = landing.judge(quotes, expected, settings.ingest.max_reject_share)
+        dividends = read_dividends(files["dividends"])
+        Judgement(batch, quotes, dividends, expected, verdict).record(landing, log, calendars)
+        if verdict.accepted.num_rows or not verdict.refused:
+            pipeline.load()
     return complete
 
 
-def _known_splits(landing: Landing, arriving: pa.Table) -> pa.Table:
-    """The splits of the load and of the lake, one for each symbol and date."""
+def _known_splits(settings: Settings, landing: Landing, arriving: pa.Table) -> pa.Table:
+    """The splits of overrides, load and lake, one for each symbol and date."""
     here = rows_of(landing.catalog, SPLITS, landing.source).select(SPLITS_SCHEMA.names)
-    both = to_frame(pa.concat_tables([arriving, here.cast(SPLITS_SCHEMA)]))
+    tables = [split_overrides(settings, landing.source), arriving, here.cast(SPLITS_SCHEMA)]
+    both = to_frame(pa.concat_tables(tables))
     return both.unique(SPLITS.key, keep="first", maintain_order=True).to_arrow()
+
+
+def split_overrides(settings: Settings, source: str) -> pa.Table:
+    """Splits that somebody has put right in the dbt project; one for one takes a split away.
+
+    Raises:
+        SettingsError: The file cannot be read.
+    """
+    path = settings.dbt_dir / "seeds" / "split_overrides.csv"
+    try:
+        rows = csv.read_csv(
+            path, convert_options=csv.ConvertOptions(column_types=SPLITS_SCHEMA)
+        ).select(SPLITS_SCHEMA.names)
+    except (OSError, pa.ArrowException) as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error}): it needs the columns "
+            f"{','.join(SPLITS_SCHEMA.names)} and dates such as 2020-08-26."
+        ) from error
+    return rows.filter(pc.equal(rows.column("source"), source)).cast(SPLITS_SCHEMA)
 
 
 def _pipeline(folder: Path, landing: Landing) -> "dlt.Pipeline":

@@ -23,7 +23,7 @@ from pyiceberg.expressions import (
 from pyiceberg.table import Table
 
 from catalog.connect import load_table
-from catalog.tables import QUOTES, TableDefinition
+from catalog.tables import CALENDAR, QUOTES, TableDefinition
 
 EPOCH_YEAR = 1970
 FEW_SYMBOLS = 100
@@ -42,6 +42,47 @@ def last_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[
         found |= _latest_by_symbol(_of(rows, missing))
         missing -= found.keys()
     return found
+
+
+def first_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[str, date]:
+    """The earliest trade date of a few symbols."""
+    wanted = And(EqualTo("source", source), In("symbol", set(symbols)))
+    names = ("symbol", "trade_date")
+    rows = load_table(catalog, QUOTES).scan(wanted, selected_fields=names).to_arrow()
+    first = rows.group_by("symbol").aggregate([("trade_date", "min")])
+    return dict(
+        zip(
+            first.column("symbol").to_pylist(),
+            first.column("trade_date_min").to_pylist(),
+            strict=True,
+        )
+    )
+
+
+def closes_between(
+    catalog: Catalog, source: str, symbols: Collection[str], first: date, last: date
+) -> pa.Table:
+    """Symbol, date and close of the bars between two dates."""
+    names = ("symbol", "trade_date", "close")
+    table = load_table(catalog, QUOTES)
+    if not symbols or table.current_snapshot() is None:
+        schema = [("symbol", pa.string()), ("trade_date", pa.date32()), ("close", pa.float64())]
+        return pa.schema(schema).empty_table()
+    wanted = And(
+        EqualTo("source", source),
+        GreaterThanOrEqual("trade_date", first.isoformat()),
+        LessThanOrEqual("trade_date", last.isoformat()),
+        _near(symbols),
+    )
+    rows = table.scan(wanted, selected_fields=names).to_arrow()
+    return _of(rows, symbols).select(names)
+
+
+def open_days(catalog: Catalog, source: str) -> list[date]:
+    """Trading days by the source's own calendar, sorted."""
+    rows = rows_of(catalog, CALENDAR, source, columns=("trade_date", "is_open"))
+    days: list[date] = rows.filter(rows.column("is_open")).column("trade_date").to_pylist()
+    return sorted(days)
 
 
 def last_board_date(catalog: Catalog, source: str, board: str) -> date | None:

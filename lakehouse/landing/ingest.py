@@ -1,8 +1,7 @@
 """The ingest: plan from the lake's state, fetch, check, merge, report."""
 
-import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -10,37 +9,35 @@ from catalog.connect import ensure_tables, load_table, open_catalog
 from catalog.merge import current_snapshot
 from catalog.tables import REJECTS
 from lakehouse.errors import NotEnoughData, UnknownSymbol, UsageError
+from lakehouse.findings import list_findings, open_counts
+from lakehouse.landing.aftermath import look_back
+from lakehouse.landing.calendars import Calendars
 from lakehouse.landing.fetch import fetch_and_load
 from lakehouse.landing.landing import Landing
-from lakehouse.landing.plan import Planner
-from lakehouse.landing.request import IngestReport, IngestRequest
+from lakehouse.landing.plan import CALENDAR_AHEAD, Planner
+from lakehouse.landing.request import SYMBOL, IngestReport, IngestRequest
 from lakehouse.settings import Settings
 from lakehouse.sources import find_source
 from lakehouse.sources.reader import Batch, FetchLog, Reader
 
-SYMBOL = re.compile(r"[A-Za-z0-9.^=_-]{1,32}")
-Progress = Callable[[str], None]
 
-
-def ingest(
-    settings: Settings, request: IngestRequest, progress: Progress | None = None
-) -> IngestReport:
+def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
     """Fetch quotes and what belongs to them, and merge them into the lake.
 
-    A symbol that fails does not lose the others' work: it is in the report's ``failed`` and is read
-    again next time. When nothing at all could be read, the first failure is raised.
+    A symbol that fails does not lose the others' work: it is tried once more before the run ends,
+    then it is in the report's ``failed`` and is read again next time. When nothing at all could
+    be read, the first failure is raised.
 
     Args:
         settings: Addresses of the running services, sources and limits.
         request: What to fetch.
-        progress: Called with a line for each symbol or day, possibly from several threads.
 
     Raises:
         UsageError: The request contradicts itself or names an unknown source.
         UnknownSymbol: The source knows none of the symbols.
         NotEnoughData: There are no quotes in the dates that were asked for.
         SourceUnavailable: The quote API does not answer or refuses.
-        TooManyRejects: The quality gate stopped a load before it was committed.
+        TooManyRejects: Too many bars of each symbol break a rule.
     """
     started = time.monotonic()
     today = datetime.now(UTC).date()
@@ -51,14 +48,23 @@ def ingest(
     catalog = open_catalog(settings.catalog, settings.s3)
     ensure_tables(catalog)
     landing = Landing(catalog, request.source)
-    log = FetchLog(progress=progress or _say_nothing)
+    log = FetchLog()
     if request.board:
         moex = settings.moex.model_copy(update={"board": request.board})
         settings = settings.model_copy(update={"moex": moex})
     with opener(settings) as reader:
-        planner = Planner(catalog, reader, request, settings, today)
-        expected = _land_all(settings, reader, planner.batches(), landing, log, today)
-        _land_all(settings, reader, planner.newcomers(landing.symbols), landing, log, today)
+        first = min(settings.ingest.start, request.start or today)
+        calendars = Calendars(catalog, request.source, first, today + CALENDAR_AHEAD)
+        planner = Planner(catalog, reader, request, settings, calendars, today)
+        run = _Run(settings, reader, landing, log, calendars, today)
+        expected = run.land_all(planner.batches())
+        run.land_all(planner.newcomers(landing.symbols))
+        run.land_all(planner.rescaled(landing.rescaled))
+        if passing := log.passing():
+            log.try_again(passing)
+            run.land_all(planner.second_pass(passing))
+        calendars.land(landing, first, planner.calendar_end)
+        look_back(landing, log, planner, calendars, explicit=request.end is not None)
         requests = reader.requests
     if not landing.symbols:
         _explain_nothing(request, log, expected)
@@ -69,32 +75,59 @@ def ingest(
         symbols=dict(sorted(landing.symbols.items())),
         failed=dict(sorted(log.failed.items())),
         warnings=tuple(log.warnings),
+        findings=tuple(landing.findings),
+        open_findings=open_counts(list_findings(catalog, source=request.source)),
         snapshots=dict(sorted(landing.snapshots.items())),
         requests=requests,
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-def _say_nothing(_: str) -> None:
-    """Progress that nobody wants to see."""
+class _Run:
+    """What every batch of a run has in common."""
 
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Reader,
+        landing: Landing,
+        log: FetchLog,
+        calendars: Calendars,
+        today: date,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._landing = landing
+        self._log = log
+        self._calendars = calendars
+        self._today = today
 
-def _land_all(
-    settings: Settings,
-    reader: Reader,
-    batches: Iterable[Batch],
-    landing: Landing,
-    log: FetchLog,
-    today: date,
-) -> bool:
-    """Land the batches until the source refuses; tell whether any had to bring quotes."""
-    expected = False
-    for batch in batches:
-        expected |= batch.expects_quotes
-        complete = fetch_and_load(settings, reader, batch, landing, log, today)
-        if log.gave_up or not complete:
-            break
-    return expected
+    def land_all(self, batches: Iterable[Batch]) -> bool:
+        """Land the batches until the source refuses; tell whether any had to bring quotes."""
+        expected = False
+        for batch in batches:
+            if self._log.gave_up:
+                break
+            expected |= batch.expects_quotes
+            if self._land(batch) or not batch.stop_before_failure:
+                continue
+            # An older day is missing, and nothing after it may land: it gets a second chance now.
+            passing = self._log.passing()
+            self._log.try_again(passing)
+            if not passing or not self._land(batch):
+                break
+        return expected
+
+    def _land(self, batch: Batch) -> bool:
+        return fetch_and_load(
+            self._settings,
+            self._reader,
+            batch,
+            self._landing,
+            self._log,
+            self._calendars,
+            self._today,
+        )
 
 
 def _check(request: IngestRequest, today: date) -> None:
@@ -114,10 +147,11 @@ def _check(request: IngestRequest, today: date) -> None:
 
 def _explain_nothing(request: IngestRequest, log: FetchLog, expected: bool) -> None:
     """Raise when not one quote was read although there should have been some."""
-    unknown = [error for error in log.errors if isinstance(error, UnknownSymbol)]
-    if log.errors and len(unknown) == len(log.errors):
+    errors = list(log.errors.values())
+    unknown = [error for error in errors if isinstance(error, UnknownSymbol)]
+    if errors and len(unknown) == len(errors):
         raise UnknownSymbol("\n".join(sorted(map(str, unknown))))
-    for error in log.errors:
+    for error in errors:
         if not isinstance(error, UnknownSymbol):
             raise error
     if expected:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,15 +16,23 @@ from pyiceberg.catalog import Catalog
 
 from catalog.merge import MergeReport, between, merge
 from catalog.tables import BY_NAME, QUOTES, TableDefinition
-from lakehouse.errors import TooManyRejects
+from lakehouse.findings import Finding
 from lakehouse.landing.frames import to_frame
 from lakehouse.landing.quality import Expectation, Verdict, check_quotes
-from lakehouse.landing.rejects import REJECT_SCHEMA, record_rejects
+from lakehouse.landing.rejects import record_rejects
 from lakehouse.landing.request import Counts
-from lakehouse.sources.reader import QUOTES_SCHEMA, SPLITS_SCHEMA
+from lakehouse.sources.reader import (
+    CALENDAR_SCHEMA,
+    DIVIDENDS_SCHEMA,
+    QUOTES_SCHEMA,
+    REJECT_SCHEMA,
+    SPLITS_SCHEMA,
+)
 
 REASONS_SHOWN = 3
 ROWS_AT_ONCE = 1_500_000
+# So many bad bars are put aside without a look at their share: a short look-back has few bars.
+FEW_REJECTS = 3
 
 
 @dataclass
@@ -38,6 +46,10 @@ class Landing:
         tables: Counts by table, so far.
         symbols: Counts of quotes by symbol, so far.
         snapshots: Snapshot ids of the tables that were merged into.
+        findings: What is new or open again among the findings.
+        newest: Last date that was landed, by symbol.
+        rescaled: Symbols whose bars in the lake differ from those of the load so that older ones
+            will, too.
         error: What stopped the landing of a file.
     """
 
@@ -47,6 +59,9 @@ class Landing:
     tables: dict[str, Counts] = field(default_factory=dict)
     symbols: dict[str, Counts] = field(default_factory=dict)
     snapshots: dict[str, int | None] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    newest: dict[str, date] = field(default_factory=dict)
+    rescaled: set[str] = field(default_factory=set)
     error: Exception | None = None
     _verdict: Verdict | None = None
     _lock: Lock = field(default_factory=Lock)
@@ -54,12 +69,11 @@ class Landing:
     def judge(self, quotes: pa.Table, expected: Expectation, max_reject_share: float) -> Verdict:
         """Check a load's bars before anything of it is committed.
 
-        Raises:
-            TooManyRejects: More than the given share of the bars breaks a rule.
+        A symbol of which more than the given share of bars breaks a rule is refused as a whole,
+        whoever else is in the load.
         """
         verdict = check_quotes(quotes, expected)
-        if verdict.reject_share > max_reject_share:
-            raise TooManyRejects(_too_many(verdict, max_reject_share))
+        verdict = verdict.without(_refused(verdict, quotes, expected, max_reject_share))
         self._verdict = verdict
         return verdict
 
@@ -81,9 +95,21 @@ class Landing:
         self._count(QUOTES, rejected=verdict.rejected.num_rows, flagged=verdict.flagged.num_rows)
         self._count_symbols(verdict.rejected, "rejected")
         self._count_symbols(verdict.flagged, "flagged")
+        self.newest |= _newest(verdict.accepted)
         for part in _parts(verdict.accepted):
             report = self._merge(QUOTES, part)
             self._count_merged(part, report)
+
+    def record(self, rejects: Sequence[dict[str, Any]]) -> None:
+        """Put rows of reference data that cannot be used into quarantine."""
+        if rejects:
+            rows = pa.Table.from_pylist(list(rejects), schema=REJECT_SCHEMA)
+            record_rejects(self.catalog, rows, self.load_id)
+
+    def land_rows(self, definition: TableDefinition, rows: pa.Table) -> None:
+        """Merge rows of a small table that did not come as a file."""
+        if rows.num_rows:
+            self._merge(definition, rows)
 
     def _land_reference(self, definition: TableDefinition, rows: pa.Table) -> None:
         kept, conflicts = _one_per_key(rows, definition)
@@ -127,6 +153,12 @@ class Landing:
             self.symbols[symbol] = counted + Counts(unchanged=number - changed[symbol])
 
 
+def _newest(rows: pa.Table) -> dict[str, date]:
+    latest = rows.group_by("symbol").aggregate([("trade_date", "max")])
+    names, days = (latest.column(name).to_pylist() for name in ("symbol", "trade_date_max"))
+    return dict(zip(names, days, strict=True))
+
+
 def _parts(rows: pa.Table) -> Iterator[pa.Table]:
     """A large load by years, as the table is partitioned, so that memory stays bounded.
 
@@ -156,6 +188,16 @@ def read_quotes(paths: Sequence[Path]) -> pa.Table:
 def read_splits(paths: Sequence[Path]) -> pa.Table:
     """All splits of a load."""
     return _read(paths, SPLITS_SCHEMA)
+
+
+def read_dividends(paths: Sequence[Path]) -> pa.Table:
+    """All dividends of a load."""
+    return _read(paths, DIVIDENDS_SCHEMA)
+
+
+def read_calendar(paths: Sequence[Path]) -> pa.Table:
+    """All days of the calendar of a load."""
+    return _read(paths, CALENDAR_SCHEMA)
 
 
 def _read(paths: Sequence[Path], schema: pa.Schema) -> pa.Table:
@@ -201,13 +243,33 @@ def _one_per_key(rows: pa.Table, definition: TableDefinition) -> tuple[pa.Table,
     return frame.filter(~unclear).to_arrow(), conflicts.to_arrow()
 
 
-def _too_many(verdict: Verdict, limit: float) -> str:
-    rules = Counter(verdict.rejected.column("rule").to_pylist())
-    shown = ", ".join(f"{rule}: {count:,}" for rule, count in rules.most_common(REASONS_SHOWN))
-    first = verdict.rejected.slice(0, 1).to_pylist()[0]
+def _refused(
+    verdict: Verdict, quotes: pa.Table, expected: Expectation, limit: float
+) -> dict[str, str]:
+    """The symbols of which too many bars were rejected, with the reason."""
+    rejects = Counter[str]()
+    for symbol, count in _by_symbol(verdict.rejected).items():
+        if expected.symbols is None or symbol in expected.symbols:
+            rejects[symbol] = count
+    many = [symbol for symbol, count in rejects.items() if count > FEW_REJECTS]
+    if not many:
+        return {}
+    rows = quotes.filter(pc.is_in(quotes.column("symbol"), pa.array(many, pa.string())))
+    return {
+        symbol: _too_many(verdict, symbol, rejects[symbol], count, limit)
+        for symbol, count in _by_symbol(rows).items()
+        if rejects[symbol] > limit * count
+    }
+
+
+def _too_many(verdict: Verdict, symbol: str, count: int, total: int, limit: float) -> str:
+    its = verdict.rejected.filter(pc.equal(verdict.rejected.column("symbol"), symbol))
+    rules = Counter(its.column("rule").to_pylist())
+    shown = ", ".join(f"{rule}: {number:,}" for rule, number in rules.most_common(REASONS_SHOWN))
+    first = its.slice(0, 1).to_pylist()[0]
     return (
-        f"{verdict.rejected.num_rows:,} of {verdict.checked:,} bars break a rule ({shown}; first: "
-        f"{first['symbol']} on {first['trade_date']}, {first['reason']}), which is more than the "
-        f"{limit:.1%} allowed. Nothing of this load was committed. Look at what the source sends, "
-        "or raise WEEKAHEAD_INGEST__MAX_REJECT_SHARE."
+        f"{count:,} of {total:,} bars of {symbol} break a rule ({shown}; first on "
+        f"{first['trade_date']}: {first['reason']}), which is more than the {limit:.1%} allowed. "
+        "Nothing of it was landed. Look at what the source sends, or raise "
+        "WEEKAHEAD_INGEST__MAX_REJECT_SHARE."
     )

@@ -1,6 +1,6 @@
 """What an ingest has to fetch, from what the lake already holds."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import islice
 from typing import TypeVar
@@ -8,12 +8,27 @@ from typing import TypeVar
 from pyiceberg.catalog import Catalog
 
 from lakehouse.errors import UsageError
-from lakehouse.landing.held import known_symbols, last_board_date, last_dates, symbols_before
+from lakehouse.findings import DAY_NOT_READ, OPEN, list_findings
+from lakehouse.landing.calendars import Calendars
+from lakehouse.landing.held import (
+    first_dates,
+    known_symbols,
+    last_board_date,
+    last_dates,
+    symbols_before,
+)
+from lakehouse.landing.holes import days_to_ask_for
+from lakehouse.landing.rejects import rejected_days
 from lakehouse.landing.request import IngestRequest
 from lakehouse.settings import Settings
 from lakehouse.sources.reader import Batch, Reader, Window
 
 T = TypeVar("T")
+S = TypeVar("S", str, date)
+# Older days that a board run reads again, and symbols whose older days are asked for again. More
+# take turns, so that a daily run costs what it costs.
+DAYS_AGAIN = 20
+AGAIN = 100
 CALENDAR_AHEAD = timedelta(days=31)
 
 
@@ -25,6 +40,7 @@ class Planner:
         reader: The open source.
         request: What was asked for.
         settings: Defaults and batch sizes.
+        calendars: The symbols' trading days.
         today: The current date.
     """
 
@@ -34,6 +50,7 @@ class Planner:
         reader: Reader,
         request: IngestRequest,
         settings: Settings,
+        calendars: Calendars,
         today: date,
     ) -> None:
         self._catalog = catalog
@@ -41,8 +58,11 @@ class Planner:
         self._request = request
         self._settings = settings.ingest
         self._dividends_per_run = settings.moex.dividends_per_run
+        self._calendars = calendars
         self._today = today
         self._end = min(request.end or today, today)
+        self._planned: list[Window] = []
+        self._planned_days: list[date] = []
 
     def batches(self) -> Iterator[Batch]:
         """The batches, in the order in which they are to be landed.
@@ -78,14 +98,53 @@ class Planner:
         ]
         return self._of_windows(windows, reference=False, expects_quotes=False)
 
+    def rescaled(self, symbols: Iterable[str]) -> Iterator[Batch]:
+        """All of the symbols whose past the source has rescaled."""
+        names = sorted(symbols)
+        first = first_dates(self._catalog, self._reader.name, names) if names else {}
+        last = last_dates(self._catalog, self._reader.name, names)
+        windows = [
+            Window(symbol, first[symbol], self._end, last[symbol])
+            for symbol in names
+            if first[symbol] < self._start(last[symbol])
+        ]
+        return self._of_windows(windows, reference=False, expects_quotes=False)
+
+    def second_pass(self, failed: Iterable[str]) -> Iterator[Batch]:
+        """What failed for a passing reason, once more."""
+        names = set(failed)
+        windows = [window for window in self._planned if window.symbol in names]
+        yield from self._of_windows(windows, reference=False, expects_quotes=False)
+        days = [day for day in self._planned_days if str(day) in names]
+        yield from self._of_days(days)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """What was planned by symbol, so far."""
+        return tuple(self._planned)
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """What was planned day by day, so far."""
+        return tuple(self._planned_days)
+
+    @property
+    def calendar_end(self) -> date:
+        """The last day of the calendar."""
+        return self._end if self._end < self._today else self._today + CALENDAR_AHEAD
+
     _board_start: date | None = None
 
     def _symbol_batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
         last = last_dates(self._catalog, self._reader.name, symbols)
-        windows = [
-            Window(symbol, self._start(last.get(symbol)), self._end, last.get(symbol))
-            for symbol in symbols
-        ]
+        missing = self._missing(symbols)
+        missing = {name: missing[name] for name in _turn(list(missing), AGAIN, self._today)}
+        windows = []
+        for symbol in symbols:
+            start = self._start(last.get(symbol))
+            holes = frozenset(day for day in missing.get(symbol, ()) if day < start)
+            windows.append(Window(symbol, start, self._end, last.get(symbol), holes))
+        self._planned += windows
         return self._of_windows(
             windows,
             reference=True,
@@ -98,11 +157,11 @@ class Planner:
         for number, chunk in enumerate(_chunks(windows, self._settings.batch_symbols)):
             symbols = tuple(window.symbol for window in chunk)
             yield Batch(
-                start=min(window.start for window in chunk),
+                start=min(window.first for window in chunk),
                 end=max(window.end for window in chunk),
                 windows=chunk,
                 dividends=symbols,
-                calendar_end=self._calendar_end if reference and number == 0 else None,
+                calendar_end=self.calendar_end if reference and number == 0 else None,
                 reference=reference,
                 symbols=frozenset(symbols),
                 expects_quotes=expects_quotes,
@@ -114,7 +173,9 @@ class Planner:
         backfill = last is None or self._request.start is not None
         self._board_start = None if backfill else start
         days = self._reader.sessions(start, self._end)
+        yield from self._of_days(self._older_days(start))
         listed = self._reader.symbols()
+        self._planned_days += days
         dividends = listed if backfill else _turn(listed, self._dividends_per_run, self._today)
         for number, chunk in enumerate(_chunks(days, self._settings.batch_days)):
             yield Batch(
@@ -123,13 +184,18 @@ class Planner:
                 days=chunk,
                 dividends=dividends if number == 0 else (),
                 calendar_start=start,
-                calendar_end=self._calendar_end if number == 0 else None,
+                calendar_end=self.calendar_end if number == 0 else None,
                 reference=number == 0,
                 # A day that fails within the look-back is read again next time anyway; an older
                 # one would be passed over for good, so nothing after it is landed.
                 stop_before_failure=chunk[0] < self._end - self._look_back,
                 expects_quotes=backfill,
             )
+
+    def _of_days(self, days: Sequence[date]) -> Iterator[Batch]:
+        self._planned_days += [day for day in days if day not in self._planned_days]
+        for chunk in _chunks(days, self._settings.batch_days):
+            yield Batch(start=chunk[0], end=chunk[-1], days=chunk, reference=False)
 
     @property
     def _explicit(self) -> bool:
@@ -139,9 +205,25 @@ class Planner:
     def _look_back(self) -> timedelta:
         return timedelta(days=self._settings.lookback_days)
 
-    @property
-    def _calendar_end(self) -> date:
-        return self._end if self._end < self._today else self._today + CALENDAR_AHEAD
+    def _missing(self, symbols: Collection[str] | None) -> dict[str, set[date]]:
+        """Days that are asked for again because the lake has no bar; none on explicit dates."""
+        if self._explicit:
+            return {}
+        source = self._reader.name
+        rejected = rejected_days(self._catalog, source, symbols, self._settings.start)
+        findings = list_findings(self._catalog, source=source, state=OPEN)
+        return days_to_ask_for(findings, self._calendars.sessions, rejected)
+
+    def _older_days(self, start: date) -> list[date]:
+        """Days before a board's look-back on which bars are missing, some of them each time."""
+        if self._explicit:
+            return []
+        findings = list_findings(
+            self._catalog, source=self._reader.name, rule=DAY_NOT_READ, state=OPEN
+        )
+        days = {finding.first_date for finding in findings}
+        days.update(*self._missing(None).values())
+        return sorted(_turn(sorted(day for day in days if day < start), DAYS_AGAIN, self._today))
 
     def _start(self, last: date | None) -> date:
         if self._request.start is not None:
@@ -157,10 +239,10 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
         yield chunk
 
 
-def _turn(symbols: Sequence[str], count: int, today: date) -> tuple[str, ...]:
-    """So many of the symbols, others every day, all within a cycle."""
-    if not symbols or not count:
+def _turn(items: Sequence[S], count: int, today: date) -> tuple[S, ...]:
+    """So many of the items, others every day, all within a cycle."""
+    if not items or not count:
         return ()
-    ordered = sorted(symbols)
+    ordered = sorted(items)
     first = today.toordinal() * count % len(ordered)
     return tuple((ordered[first:] + ordered[:first])[:count])

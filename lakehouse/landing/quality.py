@@ -1,10 +1,12 @@
 """The quality gate: which bars may enter the lake.
 
 The rules are a pandera schema over polars. A row that breaks one is rejected with the first rule it
-breaks; a jump without a split is only flagged, because it may be real.
+breaks. A jump without a split is only flagged, because it may be real; so is a bar without an
+open, which is no reason to lose a good close.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pandera.polars as pandera
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
 from lakehouse.landing.frames import to_frame
@@ -19,6 +22,14 @@ from lakehouse.landing.frames import to_frame
 PRICES = ("open", "high", "low", "close")
 KEY = ("source", "symbol", "trade_date")
 JUMP = "jump"
+NO_OPEN = "no_open"
+# Rules whose bars are accepted all the same.
+KEPT = (JUMP, NO_OPEN)
+# The warehouse's dates begin here.
+EARLIEST = date(1900, 1, 1)
+AROUND_SCHEMA = pa.schema(
+    [("symbol", pa.string()), ("trade_date", pa.date32()), ("close", pa.float64())]
+)
 JUDGED = (*KEY, *PRICES, "volume", "malformed")
 
 
@@ -33,6 +44,8 @@ class Expectation:
         symbols: Symbols that were asked for; None accepts any.
         splits: Known splits: symbol, ex_date, ratio_before, ratio_after.
         jump_limit: Absolute log return beyond which a bar is flagged.
+        around: Bars that the lake has around the load's, in the columns of ``AROUND_SCHEMA``.
+        without_volume: Symbols that have no volume by their nature.
     """
 
     start: date
@@ -41,6 +54,8 @@ class Expectation:
     symbols: frozenset[str] | None
     splits: pa.Table
     jump_limit: float
+    around: pa.Table = field(default_factory=AROUND_SCHEMA.empty_table)
+    without_volume: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -67,22 +82,40 @@ class Verdict:
         rejected: Rows for ``raw.rejects`` that are kept out of the lake's quotes.
         flagged: Rows for ``raw.rejects`` about bars that are accepted all the same.
         checked: Distinct rows that were looked at.
+        refused: Symbols of which nothing is accepted, because too many of their bars break a
+            rule, with the reason.
     """
 
     accepted: pa.Table
     rejected: pa.Table
     flagged: pa.Table
     checked: int
+    refused: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def reject_share(self) -> float:
-        """Rejected rows relative to all."""
-        return self.rejected.num_rows / self.checked if self.checked else 0.0
+    def without(self, refused: Mapping[str, str]) -> "Verdict":
+        """The same with some symbols left out altogether."""
+        if not refused:
+            return self
+
+        def kept(rows: pa.Table) -> pa.Table:
+            names = pa.array(refused, pa.string())
+            out = pc.fill_null(pc.is_in(rows.column("symbol"), names), False)
+            return rows.filter(pc.invert(out))
+
+        return replace(
+            self,
+            accepted=kept(self.accepted),
+            rejected=kept(self.rejected),
+            flagged=kept(self.flagged),
+            refused=refused,
+        )
 
 
 def rules(expected: Expectation) -> tuple[Rule, ...]:
     """The rules in the order in which a row is judged."""
-    filled = pl.all_horizontal(pl.col(name).is_not_null() for name in (*KEY, *PRICES, "volume"))
+    needed = (*KEY, "high", "low", "close")
+    filled = pl.all_horizontal(pl.col(name).is_not_null() for name in needed)
+    filled &= pl.col("volume").is_not_null() | pl.col("_no_volume")
     body_low, body_high = pl.min_horizontal("open", "close"), pl.max_horizontal("open", "close")
     day = pl.col("trade_date")
     known = (
@@ -95,6 +128,7 @@ def rules(expected: Expectation) -> tuple[Rule, ...]:
         Rule("missing", "symbol, date, a price or the volume is missing", filled),
         Rule("unknown_symbol", "the symbol was not asked for", known),
         Rule("future", "the date is in the future", day <= expected.today),
+        Rule("too_early", "the warehouse has no dates before 1900", day >= EARLIEST),
         Rule(
             "out_of_range",
             "the date was not asked for",
@@ -126,7 +160,9 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         rows: Columns of ``lakehouse.sources.reader.QUOTES_SCHEMA``.
         expected: What was asked for, and what is known.
     """
+    rows, without_open = _without_zero_opens(rows)
     frame, in_order = _without_copies(rows)
+    frame = frame.with_columns(_no_volume=_has_no_volume(frame, expected))
     checked = frame.height
     broken = _broken(frame, rules(expected))
     # From here on only these are needed; whole rows of a large load would take too much memory.
@@ -136,12 +172,41 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         good = good.join(broken, on="_row", how="anti", maintain_order="left")
     # To sort a large load once more would cost as much as to judge it.
     ordered = good if in_order else good.sort("symbol", "trade_date")
+    flags = pl.concat([_jumps(ordered, expected), _flagged(good, without_open)])
     return Verdict(
         accepted=_chosen(rows, good["_row"]).drop_columns(["malformed"]),
         rejected=_reject_rows(rows, broken),
-        flagged=_reject_rows(rows, _jumps(ordered, expected)),
+        flagged=_reject_rows(rows, flags),
         checked=checked,
     )
+
+
+def _without_zero_opens(rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray | None]:
+    """Opens of zero as nulls, which is what they mean; and which rows have none, if any."""
+    opens = rows.column("open")
+    missing = pc.fill_null(pc.equal(opens, 0.0), True)
+    if not pc.any(missing).as_py():
+        return rows, None
+    known = pc.if_else(missing, pa.scalar(None, pa.float64()), opens)
+    return rows.set_column(rows.column_names.index("open"), "open", known), missing
+
+
+def _flagged(good: pl.DataFrame, without_open: pa.ChunkedArray | None) -> pl.DataFrame:
+    flags = good.select("_row").clear() if without_open is None else good.select("_row")
+    if without_open is not None:
+        flags = flags.filter(pl.Series(without_open.to_numpy())[flags["_row"]])
+    return flags.with_columns(
+        rule=pl.lit(NO_OPEN), reason=pl.lit("kept, but the open is zero or missing")
+    )
+
+
+def _has_no_volume(frame: pl.DataFrame, expected: Expectation) -> pl.Expr:
+    """Whether a missing volume is no fault: the symbol is an index, or has none on any day."""
+    if not frame["volume"].null_count():
+        return pl.lit(False)
+    by_nature = pl.col("symbol").is_in(sorted(expected.without_volume))
+    never = pl.col("volume").is_null().all().over("symbol")
+    return (by_nature | never).fill_null(False)
 
 
 def _without_copies(rows: pa.Table) -> tuple[pl.DataFrame, bool]:
@@ -234,11 +299,14 @@ def _jumps(ordered: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
     splits = to_frame(expected.splits).select(
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
     )
+    if expected.around.num_rows:
+        ordered = _with_neighbours(ordered, expected.around)
     change = (pl.col("close") / pl.col("close").shift(1)).log()
     suspects = (
         ordered.with_columns(_change=change, _since=pl.col("trade_date").shift(1))
         .filter(
             (pl.col("symbol") == ordered["symbol"].shift(1))
+            & pl.col("_row").is_not_null()
             & (
                 (pl.col("_change").abs() > expected.jump_limit)
                 | pl.col("symbol").is_in(splits["symbol"].unique().to_list())
@@ -267,6 +335,13 @@ def _jumps(ordered: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
             reason=pl.when(pl.col("_ratio").is_null()).then(moved).otherwise(unseen + " %"),
         )
     )
+
+
+def _with_neighbours(ordered: pl.DataFrame, around: pa.Table) -> pl.DataFrame:
+    """The load's bars among those that the lake has before and between them."""
+    here = to_frame(around).with_columns(_row=pl.lit(None, pl.get_index_type()))
+    fresh = here.join(ordered, on=["symbol", "trade_date"], how="anti")
+    return pl.concat([ordered, fresh.select(ordered.columns)]).sort("symbol", "trade_date")
 
 
 def _reject_rows(rows: pa.Table, remarks: pl.DataFrame) -> pa.Table:

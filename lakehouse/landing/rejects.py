@@ -5,6 +5,7 @@ row with the rule ``replayed``, and a bar that came later for the same key super
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -17,23 +18,16 @@ from catalog.merge import merge
 from catalog.tables import QUOTES, REJECTS
 from lakehouse.landing.frames import to_frame
 from lakehouse.landing.held import rows_of
-from lakehouse.landing.quality import JUMP, KEY
+from lakehouse.landing.quality import KEPT, KEY
+from lakehouse.sources.reader import REJECT_SCHEMA
 
-REJECT_SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("symbol", pa.string()),
-        ("trade_date", pa.date32()),
-        ("rule", pa.string()),
-        ("reason", pa.string()),
-        ("payload", pa.string()),
-    ]
-)
 # The payload holds symbol and date, which may be null themselves. With this as its key a merge adds
 # rejects that are not there yet, even beside another ingest, and never touches those that are.
 IDENTITY = ("source", "rule", "payload")
 QUARANTINE = replace(REJECTS, key=IDENTITY, audit=("reason", *REJECTS.audit))
 REPLAYED = "replayed"
+# Rejected for another reason than the bar itself; to ask for them again is pointless.
+NOT_ASKED_FOR = ("unknown_symbol", "out_of_range", "future", "too_early")
 REPLAY_KEY = ("source", "symbol", "trade_date", "payload")
 
 
@@ -92,7 +86,6 @@ def list_rejects(
     *,
     symbol: str | None = None,
     rule: str | None = None,
-    status: str | None = None,
 ) -> list[Reject]:
     """Rejects of a source, oldest first.
 
@@ -101,15 +94,54 @@ def list_rejects(
         source: Name of the quote source.
         symbol: Only this symbol.
         rule: Only this rule.
-        status: Only this status.
     """
     frame = rejects_with_status(catalog, source)
-    for column, wanted in (("symbol", symbol), ("rule", rule), ("status", status)):
+    for column, wanted in (("symbol", symbol), ("rule", rule)):
         if wanted is not None:
             frame = frame.filter(pl.col(column) == wanted)
     names = [*REJECT_SCHEMA.names, "status", "rejected_at"]
     rows = frame.sort("rejected_at", *KEY).select(names).to_dicts()
     return [Reject(**{**row, "payload": json.loads(row["payload"])}) for row in rows]
+
+
+def rejected_days(
+    catalog: Catalog, source: str, symbols: Collection[str] | None, since: date
+) -> dict[str, set[date]]:
+    """Days by symbol of which a bar was rejected and the lake has none, to ask for them again.
+
+    Args:
+        catalog: The lake.
+        source: Name of the quote source.
+        symbols: Only these; None takes all.
+        since: Leaves out earlier days.
+    """
+    rows = to_frame(rows_of(catalog, REJECTS, source, columns=("rule", *KEY))).filter(
+        ~pl.col("rule").is_in([*KEPT, REPLAYED, *NOT_ASKED_FOR]),
+        pl.col("symbol").is_not_null(),
+        pl.col("trade_date") >= since,
+    )
+    if symbols is not None:
+        rows = rows.filter(pl.col("symbol").is_in(sorted(symbols)))
+    if not rows.height:
+        return {}
+    landed = to_frame(
+        rows_of(
+            catalog,
+            QUOTES,
+            source,
+            symbols=rows["symbol"].unique().to_list(),
+            columns=("symbol", "trade_date"),
+        )
+    )
+    days: dict[str, set[date]] = {}
+    missing = (
+        rows.select("symbol", "trade_date")
+        .unique()
+        .join(landed, on=["symbol", "trade_date"], how="anti")
+    )
+    for symbol, day in missing.iter_rows():
+        days.setdefault(symbol, set()).add(day)
+    return days
 
 
 def rejects_with_status(catalog: Catalog, source: str) -> pl.DataFrame:
@@ -137,7 +169,7 @@ def rejects_with_status(catalog: Catalog, source: str) -> pl.DataFrame:
         )
         .join(landed, on=KEY, how="left")
         .with_columns(
-            status=pl.when(pl.col("rule") == JUMP)
+            status=pl.when(pl.col("rule").is_in(KEPT))
             .then(pl.lit("flagged"))
             .when(pl.col("_replayed").is_not_null())
             .then(pl.lit(REPLAYED))

@@ -14,7 +14,6 @@ from lakehouse.landing.held import rows_of
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation, check_quotes
 from lakehouse.landing.rejects import (
-    REJECT_SCHEMA,
     REPLAYED,
     record_rejects,
     rejects_with_status,
@@ -22,7 +21,7 @@ from lakehouse.landing.rejects import (
 from lakehouse.landing.request import Counts, IngestReport
 from lakehouse.settings import Settings
 from lakehouse.sources.columns import MALFORMED, typed_table
-from lakehouse.sources.reader import QUOTES_SCHEMA
+from lakehouse.sources.reader import QUOTES_SCHEMA, REJECT_SCHEMA
 
 
 def replay_rejects(

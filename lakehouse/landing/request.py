@@ -1,8 +1,15 @@
 """What an ingest is asked to do, and what it says it did."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
+
+from lakehouse.findings import Finding
+
+# What Yahoo and the Moscow Exchange accept: M&M.NS, ^GSPC, EURUSD=X, BRK-B, GLDRUB_TOM.
+SYMBOL_CHARACTERS = r"A-Z0-9.^=_&$@+!*:~-"
+SYMBOL = re.compile(rf"[a-z{SYMBOL_CHARACTERS}]{{1,40}}")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class IngestReport:
         failed: Symbols, days or tables that failed, with the reason; next time they are tried
             again.
         warnings: What is missing without being a failure.
+        findings: What is new or open again among the findings.
+        open_findings: How many findings of the source are open, by severity.
         snapshots: The tables' current snapshot ids.
         requests: HTTP requests that were made.
         seconds: Time it took.
@@ -74,6 +83,8 @@ class IngestReport:
     symbols: dict[str, Counts] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    open_findings: dict[str, int] = field(default_factory=dict)
     snapshots: dict[str, int | None] = field(default_factory=dict)
     requests: int = 0
     seconds: float = 0.0

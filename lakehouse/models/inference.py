@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 
 from catalog.connect import open_catalog
-from lakehouse.errors import DataError, UsageError
+from lakehouse.errors import DataError, NotEnoughData, UsageError
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.models import ledger, registry, tracking, warehouse_data
+from lakehouse.models.set_aside import read_set_aside
 from lakehouse.panel.dataset import Floats
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
@@ -39,6 +40,7 @@ class PredictionReport:
         new: Those that were not in the ledger yet.
         simulated: Whether they were made for dates in the past.
         stale: Symbols whose latest bar is too old to forecast from.
+        left_out: Symbols that severe open findings leave out, with the reason.
         unseen: Sources that the model was not trained on, and does not forecast.
         latest: The forecasts of the last as-of date of each symbol, rows of ``ml.forecasts``.
         seconds: Duration.
@@ -55,6 +57,7 @@ class PredictionReport:
     simulated: bool
     stale: tuple[str, ...]
     unseen: tuple[str, ...]
+    left_out: tuple[str, ...]
     latest: tuple[dict[str, Any], ...]
     seconds: float
 
@@ -85,13 +88,22 @@ def predict(
     version = registry.require_champion(client, settings)
     with connect(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
-        frame = warehouse_data.read_latest(warehouse, symbols)
+        frame, left_out = read_set_aside(warehouse).split(
+            warehouse_data.read_latest(warehouse, symbols)
+        )
         open_days = warehouse_data.read_open_days(warehouse)
         closed_days = warehouse_data.read_closed_days(warehouse)
+    for reason in left_out:
+        log.info("predict: left out, %s", reason)
+    if not len(frame):
+        raise NotEnoughData(
+            "Severe open findings leave no symbol to forecast:\n  " + "\n  ".join(left_out) + "\n"
+            "Put the data right, or 'weekahead findings acknowledge' says that it is."
+        )
     frame, unseen = seen_rows(frame, version)
     if unseen:
-        left_out = ", ".join(unseen)
-        log.info(f"predict: left out, v{version.version} was not trained on it: {left_out}")
+        others = ", ".join(unseen)
+        log.info(f"predict: left out, v{version.version} was not trained on it: {others}")
     frame, stale = fresh_rows(frame, settings.forecast.stale_days)
     if stale:
         log.info(f"predict: left out, no recent bar: {', '.join(stale)}")
@@ -119,6 +131,7 @@ def predict(
         new=new,
         stale=stale,
         unseen=unseen,
+        left_out=left_out,
         seconds=time.monotonic() - started,
     )
 
@@ -169,6 +182,7 @@ def report(
     new: int,
     stale: tuple[str, ...],
     unseen: tuple[str, ...],
+    left_out: tuple[str, ...] = (),
     seconds: float,
 ) -> PredictionReport:
     """Sum up rows of the ledger."""
@@ -193,6 +207,7 @@ def report(
         simulated=origin.simulated,
         stale=stale,
         unseen=unseen,
+        left_out=left_out,
         latest=tuple(sorted(latest, key=lambda row: (row["symbol"], row["horizon"]))),
         seconds=round(seconds, 3),
     )

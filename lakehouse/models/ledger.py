@@ -19,6 +19,8 @@ from lakehouse.forecasting.forecaster import OUTPUTS
 from lakehouse.panel.dataset import Dates, Floats
 from lakehouse.panel.trading_days import next_trading_days
 
+NO_DAYS: Dates = np.array([], dtype="datetime64[D]")
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -53,8 +55,8 @@ def price_rows(
         forecasts: Output of ``Forecaster.predict``, shape (n, 5 · horizons).
         drift: Output of ``Forecaster.drift``, shape (n, horizons).
         origin: Where they come from.
-        open_days: Known trading days by source.
-        closed_days: Known days without trading by source.
+        open_days: Known trading days by source, or by ``source/symbol`` where they are others.
+        closed_days: Known days without trading, likewise.
 
     Returns:
         Rows of ``ml.forecasts``: ``point = close · exp(log return)``, bounds likewise, as traded
@@ -72,8 +74,8 @@ def price_rows(
         targets = next_trading_days(
             as_of,
             horizons,
-            open_days.get(source, np.array([], dtype="datetime64[D]")),
-            closed_days.get(source, ()),
+            open_days.get(f"{source}/{symbol}", open_days.get(source, NO_DAYS)),
+            closed_days.get(f"{source}/{symbol}", closed_days.get(source, set())),
         )
         for h, target in enumerate(targets):
             start = h * len(OUTPUTS)

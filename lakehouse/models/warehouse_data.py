@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lakehouse.errors import NotEnoughData, UnknownSymbol
+from lakehouse.models.set_aside import read_set_aside
 from lakehouse.panel.dataset import HORIZONS, Dataset, Dates, from_arrow
 from lakehouse.warehouse.builds import Snapshots, last_build
 
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 # The tables that features and targets are made from; the ledger's own are not among them.
-SOURCES = ("raw.quotes", "raw.splits", "raw.dividends", "raw.calendar", "raw.securities")
+SOURCES = (
+    "raw.quotes",
+    "raw.splits",
+    "raw.dividends",
+    "raw.calendar",
+    "raw.securities",
+    "raw.findings",
+)
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,12 @@ def read_dataset(
         f"SELECT source, symbol, trade_date, {names} "  # noqa: S608
         f"FROM `{intermediate}`.int_targets {order}"
     )
-    return from_arrow(
+    dataset = from_arrow(
         _dated(features, "trade_date"),
         _dated(targets, *(name for name in targets.column_names if "date" in name)),
         horizons=HORIZONS,
     )
+    return read_set_aside(client, marts).leave_out(dataset)
 
 
 def read_latest(client: "Client", symbols: tuple[str, ...] | None) -> pd.DataFrame:
@@ -120,22 +129,38 @@ def only(frame: pd.DataFrame, symbols: tuple[str, ...] | None) -> pd.DataFrame:
 
 
 def read_open_days(client: "Client") -> dict[str, Dates]:
-    """Trading days by source: what the calendar calls open, and every day that has bars."""
+    """Trading days by source: what the calendar calls open, and every day that has bars.
+
+    A symbol whose exchange has another calendar has an entry of its own, ``source/symbol``.
+    """
     rows = client.query(
         "SELECT source, groupUniqArray(trade_date) FROM ("
         "SELECT source, trade_date FROM lake.`raw.calendar` WHERE is_open UNION ALL "
-        "SELECT source, trade_date FROM marts.fct_features) GROUP BY source"
+        "SELECT source, trade_date FROM marts.fct_features WHERE (source, symbol) NOT IN ("
+        "SELECT source, symbol FROM lake.`raw.symbol_calendars`)) GROUP BY source"
     ).result_rows
-    return {str(source): np.sort(np.array(days, dtype="datetime64[D]")) for source, days in rows}
+    days = {str(source): np.sort(np.array(days, dtype="datetime64[D]")) for source, days in rows}
+    others = _other_calendars(client)
+    return days | {name: days[other] for name, other in others.items() if other in days}
 
 
 def read_closed_days(client: "Client") -> dict[str, set[date]]:
-    """Days by source that the calendar calls closed."""
+    """Days by source that the calendar calls closed; symbols as for ``read_open_days``."""
     rows = client.query(
         "SELECT source, groupUniqArray(trade_date) FROM lake.`raw.calendar` "
         "WHERE NOT is_open GROUP BY source"
     ).result_rows
-    return {str(source): set(days) for source, days in rows}
+    days = {str(source): set(days) for source, days in rows}
+    others = _other_calendars(client)
+    return days | {name: days.get(other, set()) for name, other in others.items()}
+
+
+def _other_calendars(client: "Client") -> dict[str, str]:
+    rows = client.query(
+        "SELECT source, symbol, calendar FROM lake.`raw.symbol_calendars` "
+        "WHERE calendar IS NOT NULL"
+    ).result_rows
+    return {f"{source}/{symbol}": str(calendar) for source, symbol, calendar in rows}
 
 
 def _dated(table: pa.Table, *columns: str) -> pa.Table:

@@ -1,6 +1,7 @@
 """What the report shows, read from the marts as the reader."""
 
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import NotEnoughData, ServiceError
@@ -16,6 +17,9 @@ RECENT_BARS = 60
 SYMBOL_LIST = """
 SELECT DISTINCT source, symbol FROM marts.fct_forecasts WHERE is_latest
 ORDER BY source, symbol LIMIT {limit:UInt32}
+"""
+SYMBOL_COUNT = """
+SELECT uniqExact(source, symbol) AS symbols FROM marts.fct_forecasts WHERE is_latest
 """
 CURRENCIES = "SELECT source, symbol, currency FROM marts.dim_symbol WHERE currency IS NOT NULL"
 RECENT = (
@@ -66,6 +70,7 @@ GATE = """
 SELECT decided_at, challenger_kind, serving_version, reason
 FROM marts.fct_gate_decisions WHERE NOT is_dry_run ORDER BY decided_at DESC LIMIT 10
 """
+LAST_DATE = "SELECT max(trade_date) AS last FROM marts.fct_features"
 HEALTH = """
 SELECT metric, source, subject, day, value, status, detail FROM marts.fct_data_health
 WHERE metric NOT IN ('bars', 'bars_loaded') ORDER BY status = 'ok', metric, source, subject, day
@@ -78,6 +83,7 @@ class ReportData:
     """Everything on the page; rows are dictionaries by column."""
 
     symbols: Rows
+    symbol_count: int
     recent: Rows
     history: Rows
     forecasts: Rows
@@ -88,6 +94,7 @@ class ReportData:
     champion: str = ""
     candidates: Rows = field(default_factory=list)
     currencies: dict[tuple[str, str], str] = field(default_factory=dict)
+    example: str = ""
 
 
 def read(settings: Settings) -> ReportData:
@@ -115,6 +122,7 @@ def read(settings: Settings) -> ReportData:
         champion, candidates = _training(settings)
         return ReportData(
             symbols=_rows(client, SYMBOL_LIST, limit=SYMBOLS),
+            symbol_count=int(_rows(client, SYMBOL_COUNT)[0]["symbols"]),
             recent=_rows(client, RECENT, limit=SYMBOLS, bars=RECENT_BARS),
             history=_rows(client, HISTORY, limit=SYMBOLS),
             forecasts=forecasts,
@@ -123,6 +131,7 @@ def read(settings: Settings) -> ReportData:
             health=_rows(client, HEALTH),
             snapshots=current_snapshots(open_catalog(settings.catalog, settings.s3)),
             champion=champion,
+            example=_example(_rows(client, LAST_DATE)[0]["last"]),
             candidates=candidates,
             currencies={
                 (row["source"], row["symbol"]): row["currency"] for row in _rows(client, CURRENCIES)
@@ -132,6 +141,11 @@ def read(settings: Settings) -> ReportData:
 
 def _rows(client: "Client", statement: str, **parameters: int) -> Rows:
     return list(client.query(statement, parameters=parameters).named_results())
+
+
+def _example(last: date) -> str:
+    """Dates of a back-fill that has come due by the last bar: the half year before it."""
+    return f"{last - timedelta(days=182)}..{last - timedelta(days=10)}"
 
 
 def _training(settings: Settings) -> tuple[str, Rows]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse.prices import price
 from lakehouse.report import charts
 from lakehouse.report.data import SYMBOLS, ReportData, read
 from lakehouse.settings import Settings
@@ -39,6 +40,8 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=PackageLoader("lakehouse.report", "."), autoescape=True, trim_blocks=True
     )
+    environment.filters["price"] = price
+    several = len({row["source"] for row in data.symbols}) > 1
     realised = [
         (
             f"{name} ({source})",
@@ -56,9 +59,10 @@ def render(data: ReportData) -> str:
         made_at=datetime.now(UTC),
         script=get_plotlyjs(),
         limit=SYMBOLS,
+        several=several,
         symbol_charts=[
             (
-                row["symbol"],
+                f"{row['symbol']} ({row['source']})" if several else row["symbol"],
                 _json(charts.forecast_chart(data, row["source"], row["symbol"])),
                 _json(charts.history_chart(data, row["source"], row["symbol"])),
             )

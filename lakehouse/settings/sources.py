@@ -1,6 +1,7 @@
 """Quote sources and the HTTP manners they share."""
 
 from datetime import date
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -59,6 +60,12 @@ class MoexSettings(Section):
         "XMOS", description="Calendar of exchange_calendars used where ISS offers none."
     )
 
+    weekend_sessions: Literal["leave_out", "own"] = Field(
+        "leave_out",
+        description="Additional sessions at weekends, which the exchange counts to the next "
+        "working day's session: left out, or bars and trading days of their own.",
+    )
+
     _check_url = field_validator("base_url")(_base_url)
 
 
@@ -70,7 +77,14 @@ class YahooSettings(Section):
     )
 
     calendar: str = Field(
-        "XNYS", description="Calendar of exchange_calendars; Yahoo offers none itself."
+        "XNYS",
+        description="Calendar of exchange_calendars for symbols whose exchange is not recognised "
+        "by its time zone; Yahoo offers none itself.",
+    )
+    transport: Literal["urllib3", "curl_cffi"] = Field(
+        "urllib3",
+        description="HTTP client; curl_cffi presents itself as a browser does, and needs the "
+        "extra weekahead[live].",
     )
 
     _check_url = field_validator("base_url")(_base_url)

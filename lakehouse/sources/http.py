@@ -21,18 +21,17 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from tenacity.wait import wait_exponential_jitter
 
 from lakehouse import __version__
-from lakehouse.errors import BadPayload, SourceUnavailable
+from lakehouse.errors import BadPayload, SourceUnavailable, Unreachable
 from lakehouse.settings.sources import HttpSettings
+from lakehouse.sources.browser import Browser
 
+LIMITED = 429
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 EXPLAINED_STATUSES = frozenset({400, 404, 422})
 MAX_BODY_BYTES = 128 * 1024 * 1024
 USER_AGENT = f"Mozilla/5.0 (compatible; weekahead/{__version__})"
 EXCERPT_CHARACTERS = 80
-
-
-class Unreachable(SourceUnavailable):
-    """No connection to the host at all: every further request would fail, too."""
 
 
 class Refused(BadPayload):
@@ -63,6 +62,11 @@ class HttpClient:
         base_url: Scheme, host and port.
         setting: Name of the environment variable that holds the address, for error messages.
         pause_seconds: Least time between two requests; default: the policy's.
+        as_browser: Whether to present itself as a browser does (see ``browser.py``).
+        when_limited: What to do about a host that keeps answering 429.
+
+    Raises:
+        SettingsError: What the browser's transport needs is not installed.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class HttpClient:
         base_url: str,
         setting: str,
         pause_seconds: float | None = None,
+        as_browser: bool = False,
+        when_limited: str = "",
     ) -> None:
         self.base_url = base_url
         self.requests = 0
@@ -81,7 +87,10 @@ class HttpClient:
         self.host = parts.netloc.rpartition("@")[2]
         self._pacer = _Pacer(settings.pause_seconds if pause_seconds is None else pause_seconds)
         self._slots = BoundedSemaphore(settings.parallel)
-        self._pool = _pool(settings, parts.scheme, parts.hostname or "")
+        self._when_limited = when_limited
+        host = parts.hostname or ""
+        self._pool = _pool(settings, parts.scheme, host)
+        self._browser = Browser(settings, loopback=host in LOOPBACK) if as_browser else None
         self._retrying = Retrying(
             stop=stop_after_attempt(settings.attempts),
             wait=self._wait,
@@ -101,6 +110,8 @@ class HttpClient:
     ) -> None:
         """Close the connections."""
         self._pool.clear()
+        if self._browser:
+            self._browser.close()
 
     def get_json(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """Get and parse a JSON document, trying again as the policy says.
@@ -141,13 +152,14 @@ class HttpClient:
         with self._slots:
             self._pacer.wait()
             self.requests += 1
-            response, body = self._fetch(target)
-        status, path = response.status, target.partition("?")[0]
+            status, headers, body = self._fetch(target)
+        path = target.partition("?")[0]
         where = f"{self.host}{path}"
         if status in RETRIED_STATUSES:
-            error = SourceUnavailable(f"{where} answers with status {status}.{self._advice()}")
-            raise _Transient(error, _retry_after(response.headers.get("Retry-After")))
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            advice = self._advice() + (self._when_limited if status == LIMITED else "")
+            error = SourceUnavailable(f"{where} answers with status {status}.{advice}")
+            raise _Transient(error, _retry_after(headers.get("Retry-After")))
+        kind = (headers.get("Content-Type") or "").partition(";")[0].strip().lower()
         is_json = kind.endswith("json")
         if status in EXPLAINED_STATUSES:
             raise Refused(f"{where} answers with status {status}.", status, _parsed(body))
@@ -167,12 +179,18 @@ class HttpClient:
             message = f"{where} answers with broken JSON ({error}); it ends in: {excerpt!r}."
             raise _Transient(BadPayload(message)) from error
 
-    def _fetch(self, target: str) -> tuple[urllib3.BaseHTTPResponse, bytes]:
+    def _fetch(self, target: str) -> tuple[int, Mapping[str, str], bytes]:
+        if self._browser:
+            try:
+                return self._browser.get(f"{self.base_url}{target}", MAX_BODY_BYTES)
+            except SourceUnavailable as error:
+                raise _Transient(type(error)(f"{error}{self._advice()}")) from error
         deadline = time.monotonic() + self._settings.total_timeout_seconds
         try:
             response = self._pool.request("GET", f"{self.base_url}{target}", preload_content=False)
             try:
-                return response, self._body(response, deadline, target)
+                body = self._body(response, deadline, target)
+                return response.status, response.headers, body
             finally:
                 response.release_conn()
         except urllib3.exceptions.HTTPError as error:
@@ -251,7 +269,7 @@ def _pool(settings: HttpSettings, scheme: str, host: str) -> urllib3.PoolManager
         ),
     }
     proxy = getproxies().get(scheme)
-    if proxy and host not in ("localhost", "127.0.0.1", "::1") and not proxy_bypass(host):
+    if proxy and host not in LOOPBACK and not proxy_bypass(host):
         return urllib3.ProxyManager(proxy, **options)
     return urllib3.PoolManager(**options)
 

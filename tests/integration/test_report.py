@@ -88,6 +88,7 @@ def test_text_from_outside_cannot_become_markup() -> None:
     page = render(
         ReportData(
             symbols=[row],
+            symbol_count=1,
             recent=[],
             history=[],
             forecasts=[row | numbers],

@@ -1,11 +1,51 @@
-with ex_dates as (
+with overrides as (
+    select
+        toLowCardinality(source) as source,
+        toLowCardinality(symbol) as symbol,
+        record_date,
+        amount
+    from {{ ref('dividend_overrides') }}
+),
+
+reported as (
+    select
+        source,
+        symbol,
+        record_date,
+        assumeNotNull(amount) as amount
+    from {{ ref('stg_dividends') }}
+    where
+        amount > 0
+        and (source, symbol, record_date) not in (
+            select
+                source,
+                symbol,
+                record_date
+            from overrides
+        )
+        -- What nobody has decided on must not bend the total return.
+        and (source, symbol, record_date) not in (
+            select
+                source,
+                symbol,
+                first_date
+            from {{ ref('stg_findings') }}
+            where rule = 'dividend_out_of_proportion' and state = 'open'
+        )
+),
+
+ex_dates as (
     select
         source,
         symbol,
         {{ ex_date('source', 'record_date') }} as ex_date,
-        sum(assumeNotNull(d.amount)) as amount
-    from {{ ref('stg_dividends') }} as d
-    where d.amount > 0
+        sum(paid.amount) as amount
+    from (
+        select * from reported
+        union all
+        select * from overrides
+    ) as paid
+    where paid.amount > 0
     group by source, symbol, ex_date
 ),
 

@@ -5,33 +5,41 @@ The same code reads everything that speaks ISS, the sample's replay server among
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse.errors import BadPayload, SourceUnavailable, UnknownSymbol
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import MoexSettings
+from lakehouse.sources.exchanges import exchange_calendar
 from lakehouse.sources.http import HttpClient
 from lakehouse.sources.moex.iss import Block, IssClient, NotOffered
+from lakehouse.sources.moex.renames import SLACK, Rename, Renames, read_renames
 from lakehouse.sources.moex.tables import (
-    Rename,
+    Days,
     calendar_table,
     dividends_table,
     quotes_table,
-    renames,
     securities_table,
     splits_table,
 )
-from lakehouse.sources.reader import Batch, FetchLog, Window
-from lakehouse.sources.sessions import exchange_calendar
+from lakehouse.sources.reader import QUOTES_SCHEMA, Batch, FetchLog, Window
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
 
 Read = Callable[[], pa.Table]
+ZONE = ZoneInfo("Europe/Moscow")
+INDICES = "index"
+ONE_DAY = timedelta(days=1)
+# Missing dates that lie nearer to each other than this are asked for in one request.
+ONE_PAGE = timedelta(days=90)
 
 
 @contextmanager
@@ -58,11 +66,14 @@ class MoexReader:
         self.name = name
         self.board = settings.board
         self.board_by_default = board_by_default
+        self.calendar = settings.calendar
         self._http = http
         self._iss = IssClient(http)
         self._settings = settings
         self._market = f"engines/{settings.engine}/markets/{settings.market}"
-        self._renames: tuple[Rename, ...] | None = None
+        self._renames: Renames | None = None
+        self._apart: dict[Rename, bool] = {}
+        self._days = Days(datetime.now(ZONE).date(), settings.weekend_sessions == "own")
 
     @property
     def requests(self) -> int:
@@ -77,7 +88,7 @@ class MoexReader:
         """Trading days by the exchange's calendar; working days where it says nothing."""
         days = [start + timedelta(n) for n in range((end - start).days + 1)]
         try:
-            calendar = self._calendar(start, end)
+            calendar = self._calendar(start, end, FetchLog())
         except NotOffered:
             known = {}
         else:
@@ -114,14 +125,13 @@ class MoexReader:
 
         @dlt.resource(name="splits")
         def splits() -> Iterator[pa.Table]:
-            yield from self._reference(log, "splits", lambda: self._splits(batch))
+            yield from self._reference(log, "splits", lambda: self._splits(batch, log))
 
         @dlt.resource(name="dividends")
         def dividends() -> Iterator[pa.Table]:
             for symbol in batch.dividends:
-                yield from self._reference(
-                    log, f"dividends of {symbol}", lambda symbol=symbol: self._dividends(symbol)
-                )
+                name = f"dividends of {symbol}"
+                yield from self._reference(log, name, partial(self._dividends, symbol, log))
 
         @dlt.resource(name="calendar")
         def calendar() -> Iterator[pa.Table]:
@@ -153,13 +163,8 @@ class MoexReader:
 
     def _guarded(self, log: FetchLog, name: str, read: Read) -> Iterator[pa.Table]:
         """Read one symbol or day; its failure is noted and does not stop the others."""
-        if log.gave_up:
-            log.skip(name)
-            return
-        try:
-            table = read()
-        except (SourceUnavailable, BadPayload, UnknownSymbol) as error:
-            log.fail(name, error)
+        table = log.guarded(name, self.name, read)
+        if table is None:
             return
         log.done(name, table.num_rows)
         if table.num_rows:
@@ -169,7 +174,7 @@ class MoexReader:
         try:
             table = read()
         except NotOffered as error:
-            log.warn(f"no {name}: {error}")
+            log.not_offered(name, str(error))
             return
         except (SourceUnavailable, BadPayload) as error:
             log.fail(name, error)
@@ -178,93 +183,160 @@ class MoexReader:
             yield table
 
     def _history(self, window: Window, log: FetchLog) -> pa.Table:
-        path = self._history_path(window.symbol)
-        block = self._iss.pages(path, "history", _dates(window.start, window.end))
-        table = quotes_table(block, self.name, self.board)
-        older = self._predecessor(window, table, log)
-        if older is not None:
-            table = pa.concat_tables([older, table])
-        if not table.num_rows and window.last is None and not self._knows(window.symbol):
-            raise UnknownSymbol(
-                f"{self.name} has no symbol '{window.symbol}' on board {self.board}: "
-                "check its spelling, or the board in WEEKAHEAD_MOEX__BOARD."
-            )
+        symbol = window.symbol
+        parts = [self._named(symbol, first, last, log) for first, last in _spans(window)]
+        table = pa.concat_tables(parts)
+        if not table.num_rows and window.last is None:
+            self._explain_nothing(symbol, log)
         return table
 
-    def _predecessor(self, window: Window, own: pa.Table, log: FetchLog) -> pa.Table | None:
-        """Bars from before a ticker change, under the new name; None without such a change."""
-        for rename in self._changes(log):
-            if rename.new != window.symbol or rename.day <= window.start:
-                continue
-            till = min(window.end, rename.day - timedelta(days=1))
-            earlier = Window(rename.old, window.start, till)
-            table = self._renamed_history(earlier, log)
-            taken = set(own.column("trade_date").to_pylist())
-            keep = [day not in taken for day in table.column("trade_date").to_pylist()]
-            table = table.filter(pa.array(keep, pa.bool_()))
-            names = pa.array([window.symbol] * table.num_rows, pa.string())
-            return table.set_column(table.column_names.index("symbol"), "symbol", names)
-        return None
+    def _named(self, symbol: str, start: date, end: date, log: FetchLog) -> pa.Table:
+        """Bars between two dates of what is called so today, whatever it was called then."""
+        names = self._changes(log).names_of(symbol, start, end)
+        if not names:
+            return QUOTES_SCHEMA.empty_table()
+        tables: list[pa.Table] = []
+        taken: set[date] = set()
+        for name in names:
+            # Where the list dates a change too late, bars under the new name come before it.
+            first = name.first if name is names[-1] else max(start, name.first - SLACK)
+            table = self._bars(name.symbol, first, name.last, log, known_as=symbol)
+            days = table.column("trade_date").to_pylist()
+            if taken:
+                table = table.filter(pa.array([day not in taken for day in days], pa.bool_()))
+            taken.update(days)
+            column = pa.array([symbol] * table.num_rows, pa.string())
+            if name.symbol != symbol:
+                table = table.set_column(table.column_names.index("symbol"), "symbol", column)
+            tables.insert(0, table)
+        return pa.concat_tables(tables)
 
-    def _renamed_history(self, window: Window, log: FetchLog) -> pa.Table:
-        block = self._iss.pages(
-            self._history_path(window.symbol), "history", _dates(window.start, window.end)
-        )
-        table = quotes_table(block, self.name, self.board)
-        older = self._predecessor(window, table, log)
-        return table if older is None else pa.concat_tables([older, table])
+    def _bars(self, name: str, start: date, end: date, log: FetchLog, *, known_as: str) -> pa.Table:
+        block = self._iss.pages(self._history_path(name), "history", _dates(start, end))
+        table, rested = self._quotes(block, log)
+        log.rested(known_as, rested.get(name, ()))
+        return table
+
+    def _quotes(self, block: Block, log: FetchLog) -> tuple[pa.Table, dict[str, set[date]]]:
+        index = self._settings.market == INDICES
+        table, rested = quotes_table(block, self.name, self.board, self._days, has_volume=not index)
+        if index:
+            log.without_volume.update(pc.unique(table.column("symbol")).drop_null().to_pylist())
+        return table, rested
 
     def _board(self, day: date, log: FetchLog) -> pa.Table:
         path = f"/iss/history/{self._market}/boards/{self.board}/securities.json"
-        table = quotes_table(
-            self._iss.pages(path, "history", {"date": day.isoformat()}), self.name, self.board
-        )
-        names = {rename.old: rename.new for rename in self._changes(log)}
-        if not names:
+        block = self._iss.pages(path, "history", {"date": day.isoformat()})
+        table, rested = self._quotes(block, log)
+        for symbol, days in rested.items():
+            log.rested(symbol, days)
+        changes = self._changes(log)
+        present = {name for name in block.values("SECID") if isinstance(name, str)}
+        now = {name: changes.today(name, day, present) for name in present}
+        if all(name == today for name, today in now.items()):
             return table
-        current = [_latest(symbol, names) for symbol in table.column("symbol").to_pylist()]
+        current = [now.get(symbol, symbol) for symbol in table.column("symbol").to_pylist()]
         at = table.column_names.index("symbol")
         return table.set_column(at, "symbol", pa.array(current, pa.string()))
 
-    def _changes(self, log: FetchLog) -> tuple[Rename, ...]:
+    def _changes(self, log: FetchLog) -> Renames:
         """Ticker changes, read once."""
         if self._renames is None:
             path = f"/iss/history/{self._market}/securities/changeover.json"
             try:
-                self._renames = renames(self._iss.block(path, "changeover", {}))
+                block = self._iss.block(path, "changeover", {})
             except NotOffered as error:
-                log.warn(f"no ticker changes: {error}")
-                self._renames = ()
+                log.not_offered("ticker changes", str(error))
+                found = []
+            else:
+                found = read_renames(block, self._rejecting(log))
+            self._renames = Renames(found, self._together)
         return self._renames
 
-    def _knows(self, symbol: str) -> bool:
-        """Whether the exchange has any bar of the symbol; an unknown one answers with nothing."""
-        page = self._iss.block(self._history_path(symbol), "history", {"start": 0})
-        return page.height > 0
+    def _together(self, change: Rename) -> bool:
+        """Whether both names of a change traded on the same days shortly before it."""
+        if change not in self._apart:
+            days = [
+                set(
+                    self._iss.pages(
+                        self._history_path(name),
+                        "history",
+                        _dates(change.day - SLACK, change.day - ONE_DAY),
+                    ).values("TRADEDATE")
+                )
+                for name in (change.old, change.new)
+            ]
+            self._apart[change] = bool(days[0] & days[1])
+        return self._apart[change]
+
+    def _explain_nothing(self, symbol: str, log: FetchLog) -> None:
+        """Say why there is not one bar of a symbol; ISS answers unknown ones with nothing.
+
+        Raises:
+            UnknownSymbol: The board never had any; the message names those that have, or the
+                later name.
+        """
+        changes = self._changes(log)
+        later = [change for change in changes if change.old == symbol]
+        if later:
+            name = changes.today(symbol, later[-1].day - ONE_DAY, set())
+            raise UnknownSymbol(
+                f"{self.name}: what was '{symbol}' until {later[-1].day} is called '{name}' today: "
+                "ask for that name; it brings the history under the old one."
+            )
+        if self._iss.block(self._history_path(symbol), "history", {"start": 0}).height:
+            return
+        boards = self._boards_of(symbol)
+        hint = (
+            f"Boards that have it: {', '.join(boards)}. Name one in WEEKAHEAD_MOEX__BOARD."
+            if boards
+            else "Check its spelling, or the board in WEEKAHEAD_MOEX__BOARD."
+        )
+        raise UnknownSymbol(f"{self.name} has no symbol '{symbol}' on board {self.board}. {hint}")
+
+    def _boards_of(self, symbol: str) -> list[str]:
+        """The boards with a history of a symbol, with its first and last date."""
+        try:
+            block = self._iss.block(f"/iss/securities/{quote(symbol, safe='')}.json", "boards", {})
+        except NotOffered:
+            return []
+        return [
+            f"{row['BOARDID']} ({row.get('HISTORY_FROM')} to {row.get('HISTORY_TILL')})"
+            for row in block.require("BOARDID").records()
+            if row.get("HISTORY_FROM") and row["BOARDID"] != self.board
+        ]
 
     def _history_path(self, symbol: str) -> str:
-        board = self.board
-        return f"/iss/history/{self._market}/boards/{board}/securities/{quote(symbol)}.json"
+        name = quote(symbol, safe="")
+        return f"/iss/history/{self._market}/boards/{self.board}/securities/{name}.json"
 
-    def _splits(self, batch: Batch) -> pa.Table:
+    def _splits(self, batch: Batch, log: FetchLog) -> pa.Table:
         path = f"/iss/statistics/engines/{self._settings.engine}/splits.json"
-        return splits_table(self._iss.block(path, "splits", {}), self.name, batch.symbols)
+        block = self._iss.block(path, "splits", {})
+        return splits_table(block, self.name, batch.symbols, self._rejecting(log))
 
-    def _dividends(self, symbol: str) -> pa.Table:
-        path = f"/iss/securities/{quote(symbol)}/dividends.json"
-        return dividends_table(self._iss.block(path, "dividends", {}), self.name, symbol)
+    def _dividends(self, symbol: str, log: FetchLog) -> pa.Table:
+        path = f"/iss/securities/{quote(symbol, safe='')}/dividends.json"
+        block = self._iss.block(path, "dividends", {})
+        log.looked_at[symbol] = date.min, date.max
+        return dividends_table(
+            block, self.name, symbol, self._days.today, self._rejecting(log), log.find
+        )
 
-    def _calendar(self, start: date, end: date) -> pa.Table:
+    def _calendar(self, start: date, end: date, log: FetchLog) -> pa.Table:
         path = f"/iss/calendars/{self._settings.engine}.json"
         block = self._iss.block(path, "off_days", {**_dates(start, end), "show_all_days": 1})
-        return calendar_table(block, self.name)
+        return calendar_table(block, self.name, self._days, self._rejecting(log))
 
     def _calendar_or_fallback(self, start: date, end: date, log: FetchLog) -> pa.Table:
         try:
-            return self._calendar(start, end)
+            return self._calendar(start, end, log)
         except NotOffered as error:
-            log.warn(f"the calendar {self._settings.calendar} stands in: {error}")
-            return exchange_calendar(self._settings.calendar, self.name, start, end)
+            log.warn(f"the calendar {self.calendar} stands in: {error}")
+            return exchange_calendar(self.calendar, self.name, start, end)
+
+    def _rejecting(self, log: FetchLog) -> Callable[[str | None, date | None, str, Any], None]:
+        return lambda symbol, day, reason, row: log.reject(self.name, symbol, day, reason, row)
 
     def _listed(self) -> Block:
         path = f"/iss/{self._market}/boards/{self.board}/securities.json"
@@ -280,9 +352,12 @@ def _dates(start: date, end: date) -> dict[str, str | int]:
     return {"from": start.isoformat(), "till": end.isoformat()}
 
 
-def _latest(symbol: str, names: dict[str, str]) -> str:
-    seen = set()
-    while symbol in names and symbol not in seen:
-        seen.add(symbol)
-        symbol = names[symbol]
-    return symbol
+def _spans(window: Window) -> list[tuple[date, date]]:
+    """What to ask for: the window, and before it the missing dates, near ones together."""
+    spans: list[tuple[date, date]] = []
+    for day in sorted(window.holes):
+        if spans and day - spans[-1][0] <= ONE_PAGE:
+            spans[-1] = spans[-1][0], day
+        else:
+            spans.append((day, day))
+    return [*spans, (window.start, window.end)]

@@ -98,9 +98,12 @@ class IssClient:
             page, total, size = self._page(path, name, params, start=height)
             if not columns:
                 columns, cells = page.columns, [[] for _ in page.columns]
+            again = _overlap(columns, cells, page)
             for column, values in zip(columns, cells, strict=True):
-                values += page.values(column)
-            height += page.height
+                values += page.values(column)[again:]
+            height += page.height - again
+            if again == page.height:
+                break
             # A full last page might not be the last, whatever the cursor says.
             if not page.height or (height >= (total or 0) and page.height < size):
                 break
@@ -142,6 +145,22 @@ class IssClient:
                 f"{self._http.host}{path} answers with {type(answer).__name__}, not ISS."
             )
         return answer
+
+
+def _overlap(columns: tuple[str, ...], cells: list[list[Any]], page: Block) -> int:
+    """How many rows at the start of a page repeat the end of the pages before."""
+    if not page.height or not cells or not cells[0]:
+        return 0
+    first = [page.values(column)[0] for column in columns]
+    longest = min(len(cells[0]), page.height)
+    for count in range(1, longest + 1):
+        # Most rows differ in their second column already.
+        if all(values[-count] == value for values, value in zip(cells, first, strict=True)) and all(
+            page.values(column)[:count] == values[-count:]
+            for column, values in zip(columns, cells, strict=True)
+        ):
+            return count
+    return 0
 
 
 def _block(answer: Mapping[str, Any], name: str, where: str) -> Block:

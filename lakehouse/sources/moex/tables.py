@@ -1,6 +1,7 @@
 """From ISS blocks to the lake's columns."""
 
-from collections.abc import Mapping, Sequence, Set
+import math
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.errors import BadPayload
+from lakehouse.findings import FAR_FUTURE, NOTE, Finding, differing_dividends
 from lakehouse.sources.columns import typed_table
 from lakehouse.sources.moex.iss import Block
+from lakehouse.sources.moex.renames import Rename
 from lakehouse.sources.reader import (
     CALENDAR_SCHEMA,
     DIVIDENDS_SCHEMA,
@@ -22,26 +24,41 @@ from lakehouse.sources.reader import (
 
 # ISS still uses the rouble's code from before 1998.
 CURRENCIES = {"SUR": "RUB", "RUR": "RUB"}
+# Announced further ahead than this, a dividend is a slip of the pen.
+FAR = timedelta(days=2 * 366)
+
+
+Reject = Callable[[str | None, date | None, str, Any], None]
 
 
 @dataclass(frozen=True)
-class Rename:
-    """A ticker change: from this day on the security trades under the new name."""
+class Days:
+    """Which days of a history are bars.
 
-    old: str
-    new: str
-    day: date
+    Attributes:
+        today: The exchange's date; the session of this day is not over.
+        weekends: Whether additional sessions at weekends, which the exchange counts to the
+            session of the next working day, are bars of their own.
+    """
+
+    today: date
+    weekends: bool = False
 
 
-def quotes_table(block: Block, source: str, board: str) -> pa.Table:
-    """Bars of the block ``history``; days without any trade are left out.
+def quotes_table(
+    block: Block, source: str, board: str, days: Days, *, has_volume: bool = True
+) -> tuple[pa.Table, dict[str, set[date]]]:
+    """Bars of the block ``history``, and the days by symbol on which there is none.
 
-    ISS lists a day without trades with four null prices and no volume: there is no bar.
+    ISS lists a day without trades with four null prices and no volume: there is no bar. Nor is
+    there one yet while the session goes on.
 
     Raises:
         BadPayload: A column that a bar cannot do without is missing.
     """
-    block.require("SECID", "TRADEDATE", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME")
+    block.require("SECID", "TRADEDATE", "OPEN", "HIGH", "LOW", "CLOSE")
+    if has_volume:
+        block.require("VOLUME")
     columns = {
         "source": [source] * block.height,
         "symbol": block.values("SECID"),
@@ -60,67 +77,123 @@ def quotes_table(block: Block, source: str, board: str) -> pa.Table:
     idle = pc.and_(pc.and_(prices[0], prices[1]), pc.and_(prices[2], prices[3]))
     idle = pc.and_(idle, pc.equal(pc.fill_null(table.column("volume"), 0), 0))
     idle = pc.and_(idle, pc.is_null(table.column("malformed")))
-    return table.filter(pc.invert(idle))
+    if not days.weekends and "TRADE_SESSION_DATE" in block.columns:
+        apart = [
+            isinstance(session, str) and session[:10] != str(day)[:10]
+            for session, day in zip(
+                block.values("TRADE_SESSION_DATE"), block.values("TRADEDATE"), strict=True
+            )
+        ]
+        idle = pc.or_(idle, pa.array(apart, pa.bool_()))
+    rested: dict[str, set[date]] = {}
+    if pc.any(idle).as_py():
+        without = table.filter(idle).select(["symbol", "trade_date"])
+        for row in without.to_pylist():
+            if row["symbol"] and row["trade_date"]:
+                rested.setdefault(row["symbol"], set()).add(row["trade_date"])
+    over = pc.fill_null(pc.not_equal(table.column("trade_date"), pa.scalar(days.today)), True)
+    return table.filter(pc.and_(pc.invert(idle), over)), rested
 
 
-def splits_table(block: Block, source: str, symbols: Set[str] | None) -> pa.Table:
-    """Splits of the block ``splits``; ``before`` old shares became ``after`` new ones."""
+def splits_table(block: Block, source: str, symbols: Set[str] | None, reject: Reject) -> pa.Table:
+    """Splits of the block ``splits``; ``before`` old shares became ``after`` new ones.
+
+    A row with a gap is put aside; the others are used.
+    """
     block.require("TRADEDATE", "SECID", "BEFORE", "AFTER")
-    return rows_to_arrow(
-        (
-            {
-                "source": source,
-                "symbol": row["SECID"],
-                "ex_date": _date(row["TRADEDATE"], block),
-                "ratio_before": _positive(row["BEFORE"], block),
-                "ratio_after": _positive(row["AFTER"], block),
-            }
-            for row in block.records()
-            if symbols is None or row["SECID"] in symbols
-        ),
-        SPLITS_SCHEMA,
-    )
+    rows = []
+    for row in block.records():
+        symbol = row["SECID"]
+        if not isinstance(symbol, str) or (symbols is not None and symbol not in symbols):
+            continue
+        try:
+            rows.append(
+                {
+                    "source": source,
+                    "symbol": symbol,
+                    "ex_date": _date(row["TRADEDATE"]),
+                    "ratio_before": _positive(row["BEFORE"]),
+                    "ratio_after": _positive(row["AFTER"]),
+                }
+            )
+        except ValueError as error:
+            reject(symbol, None, f"a split that cannot be used ({error})", row)
+    return rows_to_arrow(rows, SPLITS_SCHEMA)
 
 
-def dividends_table(block: Block, source: str, symbol: str) -> pa.Table:
-    """Dividends of one symbol by record date, per share as it then was; without empty amounts."""
+def dividends_table(
+    block: Block,
+    source: str,
+    symbol: str,
+    today: date,
+    reject: Reject,
+    find: Callable[[Finding], None],
+) -> pa.Table:
+    """Dividends of one symbol by record date, per share as it then was; without empty amounts.
+
+    Different amounts for one date are not summed, because the later one usually corrects the
+    earlier one: the last one listed counts, and there is a finding.
+    """
     block.require("REGISTRYCLOSEDATE", "VALUE")
-    amounts: dict[date, dict[str, Any]] = {}
+    paid: dict[date, list[float]] = {}
+    currencies: dict[date, Any] = {}
     for row in block.records():
         if not row["REGISTRYCLOSEDATE"] or not row["VALUE"]:
             continue
-        day = _date(row["REGISTRYCLOSEDATE"], block)
-        # Two payments with one record date (a special one beside the regular one) add up.
-        paid = amounts.get(day, {"amount": 0.0})["amount"] + _positive(row["VALUE"], block)
-        amounts[day] = {
+        try:
+            day, amount = _date(row["REGISTRYCLOSEDATE"]), _positive(row["VALUE"])
+        except ValueError as error:
+            reject(symbol, None, f"a dividend that cannot be used ({error})", row)
+            continue
+        if day > today + FAR:
+            seen = f"a dividend dated {day}, far in the future; it was put aside"
+            reject(symbol, day, "a dividend in a far future", row)
+            find(Finding(source, symbol, FAR_FUTURE, day, day, NOTE, seen))
+            continue
+        paid.setdefault(day, []).append(amount)
+        currencies[day] = _currency(row.get("CURRENCYID"))
+    for day, amounts in paid.items():
+        if len(set(amounts)) > 1:
+            find(differing_dividends(source, symbol, day, amounts))
+    rows = [
+        {
             "source": source,
             "symbol": symbol,
             "record_date": day,
-            "amount": paid,
-            "currency": _currency(row.get("CURRENCYID")),
+            "amount": amounts[-1],
+            "currency": currencies[day] if isinstance(currencies[day], str) else None,
         }
-    return rows_to_arrow(amounts.values(), DIVIDENDS_SCHEMA)
+        for day, amounts in paid.items()
+    ]
+    return rows_to_arrow(rows, DIVIDENDS_SCHEMA)
 
 
-def calendar_table(block: Block, source: str) -> pa.Table:
+def calendar_table(block: Block, source: str, days: Days, reject: Reject) -> pa.Table:
     """Days of the block ``off_days``, trading days and others."""
     block.require("TRADEDATE", "IS_TRADED")
-    return rows_to_arrow(
-        (
+    rows = []
+    for row in block.records():
+        try:
+            day = _date(row["TRADEDATE"])
+        except ValueError as error:
+            reject(None, None, f"a day of the calendar that cannot be used ({error})", row)
+            continue
+        session = str(row.get("TRADE_SESSION_DATE") or day)[:10]
+        own = days.weekends or session == day.isoformat()
+        reason = row.get("REASON")
+        rows.append(
             {
                 "source": source,
-                "trade_date": _date(row["TRADEDATE"], block),
-                "is_open": bool(row["IS_TRADED"]),
-                "reason": row.get("REASON"),
+                "trade_date": day,
+                "is_open": bool(row["IS_TRADED"]) and own,
+                "reason": reason if isinstance(reason, str) else None,
             }
-            for row in block.records()
-        ),
-        CALENDAR_SCHEMA,
-    )
+        )
+    return rows_to_arrow(rows, CALENDAR_SCHEMA)
 
 
 def securities_table(
-    block: Block, source: str, asked: Mapping[str, date | None] | None, changes: Sequence[Rename]
+    block: Block, source: str, asked: Mapping[str, date | None] | None, changes: Iterable[Rename]
 ) -> pa.Table:
     """Listed securities, and those that are listed no longer.
 
@@ -131,15 +204,16 @@ def securities_table(
         changes: Ticker changes; the old names end the day before.
     """
     block.require("SECID")
-    found = {
+    found: dict[str, dict[str, Any]] = {
         row["SECID"]: {
             "source": source,
             "symbol": row["SECID"],
-            "name": row.get("SECNAME") or row.get("SHORTNAME"),
-            "currency": _currency(row.get("CURRENCYID")),
-            "lot_size": row.get("LOTSIZE"),
+            "name": _text(row.get("SECNAME")) or _text(row.get("SHORTNAME")),
+            "currency": _text(_currency(row.get("CURRENCYID"))),
+            "lot_size": _whole(row.get("LOTSIZE")),
         }
         for row in block.records()
+        if isinstance(row["SECID"], str)
     }
     ended = {symbol: last for symbol, last in (asked or {}).items() if last and found}
     ended |= {rename.old: rename.day - timedelta(days=1) for rename in changes}
@@ -148,17 +222,6 @@ def securities_table(
             found[symbol] = {"source": source, "symbol": symbol, "listed_till": last}
     kept = (row for symbol, row in found.items() if asked is None or symbol in asked)
     return rows_to_arrow(kept, SECURITIES_SCHEMA)
-
-
-def renames(block: Block) -> tuple[Rename, ...]:
-    """Ticker changes of the block ``changeover``, the latest first."""
-    block.require("ACTION_DATE", "OLD_SECID", "NEW_SECID")
-    found = [
-        Rename(row["OLD_SECID"], row["NEW_SECID"], _date(row["ACTION_DATE"], block))
-        for row in block.records()
-        if row["OLD_SECID"] and row["NEW_SECID"] and row["ACTION_DATE"]
-    ]
-    return tuple(sorted(found, key=lambda rename: rename.day, reverse=True))
 
 
 def _currencies(codes: list[Any]) -> list[Any]:
@@ -170,14 +233,23 @@ def _currency(code: Any) -> Any:
     return _currencies([code])[0]
 
 
-def _date(value: Any, block: Block) -> date:
+def _date(value: Any) -> date:
     try:
         return date.fromisoformat(str(value)[:10])
     except ValueError as error:
-        raise BadPayload(f"{block.where} has '{value}' where a date should be.") from error
+        raise ValueError(f"'{value}' is not a date") from error
 
 
-def _positive(value: Any, block: Block) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise BadPayload(f"{block.where} has '{value}' where a positive number should be.")
+def _positive(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:
+        raise ValueError(f"'{value}' is not a positive number")
     return float(value)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None

@@ -12,12 +12,11 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from lakehouse.errors import BadPayload, SourceUnavailable, UnknownSymbol
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import YahooSettings
+from lakehouse.sources.exchanges import exchange_calendar, sessions
 from lakehouse.sources.http import HttpClient, Refused
 from lakehouse.sources.reader import Batch, FetchLog, Window
-from lakehouse.sources.sessions import exchange_calendar
 from lakehouse.sources.yahoo.chart import Chart, parse_chart
 
 if TYPE_CHECKING:
@@ -25,14 +24,23 @@ if TYPE_CHECKING:
 
 NOT_FOUND = 404
 TABLES = ("quotes", "splits", "dividends", "securities")
+ONLY_BROWSERS = (
+    " Yahoo answers so to clients without a browser's TLS fingerprint: pip install "
+    "'weekahead[live]' and set WEEKAHEAD_YAHOO__TRANSPORT=curl_cffi."
+)
 INTERVAL = {"interval": "1d", "includePrePost": "false", "events": "div,splits"}
 
 
 @contextmanager
 def open_source(settings: Settings) -> Iterator["YahooReader"]:
     """Open Yahoo, or whatever WEEKAHEAD_YAHOO__BASE_URL points to."""
+    as_browser = settings.yahoo.transport == "curl_cffi"
     with HttpClient(
-        settings.http, base_url=settings.yahoo.base_url, setting="WEEKAHEAD_YAHOO__BASE_URL"
+        settings.http,
+        base_url=settings.yahoo.base_url,
+        setting="WEEKAHEAD_YAHOO__BASE_URL",
+        as_browser=as_browser,
+        when_limited="" if as_browser else ONLY_BROWSERS,
     ) as http:
         yield YahooReader(http, settings.yahoo)
 
@@ -45,8 +53,8 @@ class YahooReader:
     board_by_default = False
 
     def __init__(self, http: HttpClient, settings: YahooSettings) -> None:
+        self.calendar = settings.calendar
         self._http = http
-        self._settings = settings
 
     @property
     def requests(self) -> int:
@@ -59,9 +67,7 @@ class YahooReader:
 
     def sessions(self, start: date, end: date) -> tuple[date, ...]:
         """The days on which the configured calendar's exchange is open."""
-        calendar = exchange_calendar(self._settings.calendar, self.name, start, end)
-        rows = calendar.select(["trade_date", "is_open"]).to_pylist()
-        return tuple(row["trade_date"] for row in rows if row["is_open"])
+        return sessions(self.calendar, start, end)
 
     def resources(self, batch: Batch, log: FetchLog) -> "DltSource":
         """The dlt source of a batch; one request per symbol brings all there is about it."""
@@ -73,8 +79,9 @@ class YahooReader:
 
         @dlt.transformer(data_from=windows, selected=False, parallelized=True)
         def charts(window: Window) -> Iterator[Chart]:
-            chart = self._guarded(window, log)
+            chart = log.guarded(window.symbol, self.name, lambda: self._chart(window))
             if chart is not None:
+                self._note(chart, window, log)
                 yield chart
 
         def table_of(name: str) -> Any:
@@ -89,9 +96,7 @@ class YahooReader:
         def calendar() -> Iterator[pa.Table]:
             if batch.calendar_end and not log.gave_up:
                 first = batch.calendar_start or batch.start
-                yield exchange_calendar(
-                    self._settings.calendar, self.name, first, batch.calendar_end
-                )
+                yield exchange_calendar(self.calendar, self.name, first, batch.calendar_end)
 
         @dlt.source(name=self.name)
         def yahoo() -> list[Any]:
@@ -99,25 +104,28 @@ class YahooReader:
 
         return yahoo()
 
-    def _guarded(self, window: Window, log: FetchLog) -> Chart | None:
-        """Read one symbol; its failure is noted and does not stop the others."""
-        if log.gave_up:
-            log.skip(window.symbol)
-            return None
-        try:
-            chart = self._chart(window)
-        except (SourceUnavailable, BadPayload, UnknownSymbol) as error:
-            log.fail(window.symbol, error)
-            return None
-        log.done(window.symbol, chart.quotes.num_rows)
-        return chart
+    def _note(self, chart: Chart, window: Window, log: FetchLog) -> None:
+        """What an answer says besides its tables."""
+        symbol = window.symbol
+        log.rested(symbol, chart.idle)
+        log.looked_at[symbol] = window.first, window.end
+        if not chart.has_volume:
+            log.without_volume.add(symbol)
+        if chart.calendar != self.calendar:
+            log.calendars[symbol] = chart.calendar
+        for finding in chart.findings:
+            log.find(finding)
+        for day, reason, event in chart.rejects:
+            log.reject(self.name, symbol, day, reason, event)
+        log.done(symbol, chart.quotes.num_rows)
 
     def _chart(self, window: Window) -> Chart:
         path = f"/v8/finance/chart/{quote(window.symbol, safe='')}"
         now = datetime.now(UTC)
-        # Up to now, whatever the window: later splits are needed to undo Yahoo's adjustment.
+        # Up to now, whatever the window: later splits are needed to undo Yahoo's adjustment. From a
+        # day before, because midnight in the east is the day before in Greenwich.
         period = {
-            "period1": _epoch(window.start),
+            "period1": _epoch(window.first - timedelta(days=1)),
             "period2": _epoch(now.date() + timedelta(days=1)),
         }
         where = f"{self._http.host}{path}"
@@ -128,9 +136,9 @@ class YahooReader:
                 raise
             if error.status != NOT_FOUND:
                 # "Data doesn't exist for startDate": known, but without bars in these dates.
-                return parse_chart({"chart": {"result": [{}]}}, window, now=now, where=where)
+                return Chart(calendar=self.calendar)
             answer = error.body
-        return parse_chart(answer, window, now=now, where=where)
+        return parse_chart(answer, window, now=now, where=where, calendar=self.calendar)
 
 
 def _epoch(day: date) -> int:

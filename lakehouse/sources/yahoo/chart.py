@@ -6,15 +6,19 @@ are divided, and volumes multiplied, by all splits that came later; dividends li
 by those ratios gives what was traded and paid.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from lakehouse.errors import BadPayload, UnknownSymbol
+from lakehouse.findings import Finding
 from lakehouse.sources.columns import typed_table
+from lakehouse.sources.exchanges import calendar_of
 from lakehouse.sources.reader import (
     DIVIDENDS_SCHEMA,
     QUOTES_SCHEMA,
@@ -23,33 +27,57 @@ from lakehouse.sources.reader import (
     Window,
     rows_to_arrow,
 )
+from lakehouse.sources.yahoo.actions import (
+    SOURCE,
+    Payment,
+    Split,
+    about_splits,
+    against_adjusted_close,
+    as_traded,
+    as_traded_volume,
+    read_dividends,
+    read_splits,
+    see_what_is_applied,
+)
+from lakehouse.sources.yahoo.clock import Clock, clock_of, open_session, without_live_twin
 
-SOURCE = "yahoo"
 PRICES = ("open", "high", "low", "close")
-# Yahoo's numbers went through single precision: 109.29 arrives as 109.29000091552734.
-SIGNIFICANT_DIGITS = 7
+GRANULARITY = "1d"
+WITHOUT_VOLUME = frozenset({"INDEX", "CURRENCY"})
+# Share classes, which other vendors write with a dot or a slash: BRK.B.
+DOTTED_CLASS = re.compile(r"([A-Z]+)[./]([A-Z])")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chart:
-    """What one answer says about a symbol, in the lake's columns."""
+    """What one answer says about a symbol.
 
-    quotes: pa.Table
-    splits: pa.Table
-    dividends: pa.Table
-    securities: pa.Table
+    Attributes:
+        quotes: Bars, in the lake's columns.
+        splits: Likewise.
+        dividends: Likewise.
+        securities: Likewise.
+        calendar: The symbol's calendar.
+        has_volume: Whether it is traded in shares at all; indices are not.
+        idle: Days without any trade.
+        findings: What is odd.
+        rejects: Events that cannot be used: date, reason, event.
+    """
+
+    quotes: pa.Table = field(default_factory=QUOTES_SCHEMA.empty_table)
+    splits: pa.Table = field(default_factory=SPLITS_SCHEMA.empty_table)
+    dividends: pa.Table = field(default_factory=DIVIDENDS_SCHEMA.empty_table)
+    securities: pa.Table = field(default_factory=SECURITIES_SCHEMA.empty_table)
+    calendar: str = ""
+    has_volume: bool = True
+    idle: set[date] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+    rejects: list[tuple[date | None, str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Split:
-    """``before`` old shares became ``after`` new ones."""
-
-    day: date
-    before: float
-    after: float
-
-
-def parse_chart(answer: Any, window: Window, *, now: datetime, where: str) -> Chart:
+def parse_chart(
+    answer: Any, window: Window, *, now: datetime, where: str, calendar: str = "XNYS"
+) -> Chart:
     """Read an answer.
 
     Args:
@@ -57,70 +85,63 @@ def parse_chart(answer: Any, window: Window, *, now: datetime, where: str) -> Ch
         window: Symbol and dates that are wanted; bars of other dates are dropped.
         now: Current time; the bar of a session that is still open is dropped.
         where: Where it came from, for error messages.
+        calendar: The calendar of exchanges that are not recognised.
 
     Raises:
         UnknownSymbol: Yahoo does not know the symbol.
-        BadPayload: The answer is not in the format above.
+        BadPayload: The answer is not in the format above, or not of daily bars.
     """
     result = _result(answer, window.symbol, where)
     try:
-        meta = result.get("meta") or {}
-        shift = timedelta(seconds=meta.get("gmtoffset") or 0)
-        days = [_day(stamp, shift) for stamp in result.get("timestamp") or ()]
-        splits = _splits(result, shift)
-        open_day = _open_session(meta, shift, now)
-        quotes = _quotes(result, meta, days, splits, window, open_day)
-        dividends = _dividends(result, meta, splits, shift, window)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        IndexError,
-        ZeroDivisionError,
-    ) as error:
-        raise BadPayload(f"{where} is not a chart of version 8 ({error!r}).") from error
-    return Chart(
-        quotes=quotes,
-        splits=rows_to_arrow(
-            (
-                {
-                    "source": SOURCE,
-                    "symbol": window.symbol,
-                    "ex_date": split.day,
-                    "ratio_before": split.before,
-                    "ratio_after": split.after,
-                }
-                for split in splits
-            ),
-            SPLITS_SCHEMA,
-        ),
-        dividends=dividends,
-        securities=_security(meta, window.symbol, shift),
+        return _read(result, window, now, where, calendar)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise BadPayload(
+            f"{where} is not a chart of version 8 ({error!r}). '{window.symbol}' is read again by "
+            "the next ingest."
+        ) from error
+
+
+def _read(
+    result: Mapping[str, Any], window: Window, now: datetime, where: str, default: str
+) -> Chart:
+    meta = result.get("meta") or {}
+    granularity = meta.get("dataGranularity") or GRANULARITY
+    if granularity != GRANULARITY:
+        raise BadPayload(
+            f"{where}: asked for {GRANULARITY}, got {granularity}. Yahoo has no daily bars of "
+            f"'{window.symbol}' for these dates: choose a later --start, or leave it out."
+        )
+    kind = meta.get("instrumentType")
+    chart = Chart(
+        calendar=calendar_of(window.symbol, kind, meta.get("exchangeTimezoneName"), default),
+        has_volume=kind not in WITHOUT_VOLUME,
+        securities=_security(meta, window.symbol, clock_of(meta)),
     )
+    clock = clock_of(meta)
+    days = [clock.day_or_none(stamp) for stamp in result.get("timestamp") or ()]
+    sent = _columns(result, days)
+    events = result.get("events") or {}
 
+    def reject(day: date | None, reason: str, event: Any) -> None:
+        chart.rejects.append((day, reason, event))
 
-def as_traded(price: float, day: date, splits: Sequence[Split]) -> float:
-    """The price that was traded, from Yahoo's split-adjusted one."""
-    return _rounded(price * _later(day, splits))
-
-
-def as_traded_volume(volume: float, day: date, splits: Sequence[Split]) -> int:
-    """The shares that were traded, from Yahoo's split-adjusted number."""
-    return round(volume / _later(day, splits))
-
-
-def _later(day: date, splits: Sequence[Split]) -> float:
-    """How many of today's shares one share of that day has become."""
-    ratio = 1.0
-    for split in splits:
-        if split.day > day:
-            ratio *= split.after / split.before
-    return ratio
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.{SIGNIFICANT_DIGITS}g}")
+    found: list[Finding] = []
+    splits = see_what_is_applied(
+        read_splits(events.get("splits"), clock, now.date(), reject, found.append),
+        days,
+        sent["close"],
+    )
+    payments = read_dividends(
+        events.get("dividends"), clock, window, splits, now.date(), reject, found.append
+    )
+    found += about_splits(splits, now.date())
+    found += against_adjusted_close(payments, splits, days, sent["close"], sent["adjclose"])
+    chart.findings = [replace(finding, symbol=window.symbol) for finding in found]
+    open_day = open_session(meta, days, clock, chart.calendar, now)
+    _fill(chart, result, days, sent, splits, window, open_day)
+    chart.splits = _split_rows(splits, window.symbol)
+    chart.dividends = _dividend_rows(payments, window.symbol, _text(meta.get("currency")))
+    return chart
 
 
 def _result(answer: Any, symbol: str, where: str) -> dict[str, Any]:
@@ -130,7 +151,7 @@ def _result(answer: Any, symbol: str, where: str) -> dict[str, Any]:
     if error := chart.get("error"):
         description = error.get("description") if isinstance(error, dict) else error
         raise UnknownSymbol(
-            f"{SOURCE} does not know '{symbol}': {description}. Check its spelling."
+            f"{SOURCE} does not know '{symbol}': {description}. {_spelling(symbol)}"
         )
     results = chart.get("result")
     if not isinstance(results, list) or not results or not isinstance(results[0], dict):
@@ -138,110 +159,127 @@ def _result(answer: Any, symbol: str, where: str) -> dict[str, Any]:
     return results[0]
 
 
-def _quotes(
+def _spelling(symbol: str) -> str:
+    if match := DOTTED_CLASS.fullmatch(symbol):
+        return f"Yahoo writes share classes with a hyphen: {match[1]}-{match[2]}."
+    return "Check its spelling."
+
+
+def _columns(result: Mapping[str, Any], days: Sequence[date | None]) -> dict[str, Sequence[Any]]:
+    """The bars' columns, each as long as there are days; the adjusted close may be missing."""
+    if not days:
+        return dict.fromkeys((*PRICES, "volume", "adjclose"), ())
+    indicators = result["indicators"]
+    quote = indicators["quote"][0]
+    sent = {name: quote[name] for name in PRICES}
+    sent["volume"] = quote.get("volume") or [None] * len(days)
+    adjusted = (indicators.get("adjclose") or [{}])[0].get("adjclose")
+    sent["adjclose"] = adjusted or sent["close"]
+    if any(len(values) != len(days) for values in sent.values()):
+        raise ValueError("timestamps and prices differ in number")
+    return sent
+
+
+def _fill(
+    chart: Chart,
     result: Mapping[str, Any],
-    meta: Mapping[str, Any],
-    days: Sequence[date],
+    days: Sequence[date | None],
+    sent: Mapping[str, Sequence[Any]],
     splits: Sequence[Split],
     window: Window,
     open_day: date | None,
-) -> pa.Table:
-    if not days:
-        return QUOTES_SCHEMA.empty_table()
-    indicators = result["indicators"]["quote"][0]
-    sent = {name: indicators[name] for name in (*PRICES, "volume")}
-    if any(len(values) != len(days) for values in sent.values()):
-        raise ValueError("timestamps and prices differ in number")
-    # A day without any trade is listed with nulls only: there is no bar.
-    wanted = [
-        row
-        for row, day in enumerate(days)
-        if window.start <= day <= window.end
-        and day != open_day
-        and any(values[row] is not None for values in sent.values())
-    ]
+) -> None:
+    """The wanted bars, as traded. A row whose date cannot be read goes to the quality gate."""
+    stamps, meta = result.get("timestamp") or (), result.get("meta") or {}
+    twins = without_live_twin(days, sent["close"])
+    bars = (*PRICES, "volume")
+    wanted = []
+    for row, day in enumerate(days):
+        if row in twins or (day is not None and open_day is not None and day >= open_day):
+            continue
+        if day is not None and not window.holds(day):
+            continue
+        if any(sent[name][row] is not None for name in bars):
+            wanted.append(row)
+        elif day is not None:
+            # A day without any trade is listed with nulls only: there is no bar.
+            chart.idle.add(day)
+    if not wanted:
+        return
+    dates = [days[row] for row in wanted]
     columns: dict[str, Sequence[Any]] = {
         "source": [SOURCE] * len(wanted),
         "symbol": [window.symbol] * len(wanted),
-        "trade_date": [days[row] for row in wanted],
-        "volume": [
-            _undone(sent["volume"][row], days[row], splits, as_traded_volume) for row in wanted
-        ],
-        "currency": [meta.get("currency")] * len(wanted),
-        "board": [meta.get("exchangeName")] * len(wanted),
+        "trade_date": [day or stamps[row] for day, row in zip(dates, wanted, strict=True)],
+        "currency": [_text(meta.get("currency"))] * len(wanted),
+        "board": [_text(meta.get("exchangeName"))] * len(wanted),
     }
-    for name in PRICES:
-        columns[name] = [_undone(sent[name][row], days[row], splits, as_traded) for row in wanted]
-    return typed_table(columns, QUOTES_SCHEMA, rows=len(wanted))
+    for name in bars:
+        undo = as_traded_volume if name == "volume" else as_traded
+        values = (sent[name][row] for row in wanted)
+        columns[name] = [
+            _undone(value, day, splits, undo) for value, day in zip(values, dates, strict=True)
+        ]
+    chart.quotes = typed_table(columns, QUOTES_SCHEMA, rows=len(wanted))
 
 
-def _undone(value: Any, day: date, splits: Sequence[Split], undo: Any) -> Any:
+def _undone(
+    value: Any, day: date | None, splits: Sequence[Split], undo: Callable[..., float]
+) -> Any:
     # What is not a number goes on as it is; the quality gate rejects it by its type.
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return undo(value, day, splits) if number else value
+    if day is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        return undo(value, day, splits) if math.isfinite(value) else value
+    except OverflowError:
+        return value
 
 
-def _splits(result: Mapping[str, Any], shift: timedelta) -> list[Split]:
-    events = (result.get("events") or {}).get("splits") or {}
-    splits = [
-        Split(_day(event["date"], shift), float(event["denominator"]), float(event["numerator"]))
-        for event in events.values()
-    ]
-    if any(split.before <= 0 or split.after <= 0 for split in splits):
-        raise ValueError("a split with a ratio that is not positive")
-    return sorted(splits, key=lambda split: split.day)
-
-
-def _dividends(
-    result: Mapping[str, Any],
-    meta: Mapping[str, Any],
-    splits: Sequence[Split],
-    shift: timedelta,
-    window: Window,
-) -> pa.Table:
-    events = (result.get("events") or {}).get("dividends") or {}
-    paid: dict[date, float] = {}
-    for event in events.values():
-        day = _day(event["date"], shift)
-        if window.start <= day <= window.end:
-            paid[day] = paid.get(day, 0.0) + as_traded(float(event["amount"]), day, splits)
+def _split_rows(splits: Sequence[Split], symbol: str) -> pa.Table:
     return rows_to_arrow(
         (
             {
                 "source": SOURCE,
-                "symbol": window.symbol,
-                "record_date": day,
-                "amount": amount,
-                "currency": meta.get("currency"),
+                "symbol": symbol,
+                "ex_date": split.day,
+                "ratio_before": split.before,
+                "ratio_after": split.after,
             }
-            for day, amount in sorted(paid.items())
+            for split in splits
+        ),
+        SPLITS_SCHEMA,
+    )
+
+
+def _dividend_rows(payments: Sequence[Payment], symbol: str, currency: str | None) -> pa.Table:
+    return rows_to_arrow(
+        (
+            {
+                "source": SOURCE,
+                "symbol": symbol,
+                "record_date": payment.day,
+                "amount": payment.amount,
+                "currency": currency,
+            }
+            for payment in payments
         ),
         DIVIDENDS_SCHEMA,
     )
 
 
-def _security(meta: Mapping[str, Any], symbol: str, shift: timedelta) -> pa.Table:
-    first = meta.get("firstTradeDate")
+def _security(meta: Mapping[str, Any], symbol: str, clock: Clock) -> pa.Table:
     if not meta:
         return SECURITIES_SCHEMA.empty_table()
     row = {
         "source": SOURCE,
         "symbol": symbol,
-        "name": meta.get("longName") or meta.get("shortName") or symbol,
-        "currency": meta.get("currency"),
+        "name": _text(meta.get("longName")) or _text(meta.get("shortName")) or symbol,
+        "currency": _text(meta.get("currency")),
         "lot_size": 1,
-        "listed_from": _day(first, shift) if isinstance(first, int) else None,
+        "listed_from": clock.day_or_none(meta.get("firstTradeDate")),
     }
     return rows_to_arrow([row], SECURITIES_SCHEMA)
 
 
-def _open_session(meta: Mapping[str, Any], shift: timedelta, now: datetime) -> date | None:
-    """The day whose session has not ended, so that its bar still changes."""
-    regular = (meta.get("currentTradingPeriod") or {}).get("regular") or {}
-    if "start" not in regular or "end" not in regular or now.timestamp() >= regular["end"]:
-        return None
-    return _day(regular["start"], shift)
-
-
-def _day(stamp: int, shift: timedelta) -> date:
-    return (datetime.fromtimestamp(stamp, UTC) + shift).date()
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

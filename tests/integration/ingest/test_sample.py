@@ -140,13 +140,20 @@ def test_no_secret_is_left_behind(
     secret = settings.s3.secret_key.get_secret_value().encode()
     leaks = []
 
-    def look(_: str) -> None:
-        leaks.extend(
-            path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_bytes()
-        )
+    class Looking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            leaks.extend(
+                path
+                for path in tmp_path.rglob("*")
+                if path.is_file() and secret in path.read_bytes()
+            )
 
-    with caplog.at_level(logging.DEBUG, logger="dlt"):
-        ingest(settings, IngestRequest("sample", symbols=("FB",)), look)
+    progress, looking = logging.getLogger("weekahead"), Looking()
+    progress.addHandler(looking)
+    with caplog.at_level(logging.DEBUG, "dlt"), caplog.at_level(logging.INFO, "weekahead"):
+        ingest(settings, IngestRequest("sample", symbols=("FB",)))
+    progress.removeHandler(looking)
+    assert "FB: " in caplog.text
     assert leaks == []
     assert secret.decode() not in caplog.text
     assert list((tmp_path / "ingest").iterdir()) == []

@@ -58,3 +58,25 @@ def test_symbols_without_recent_bars_are_left_out() -> None:
     kept, stale = fresh_rows(frame, 30)
     assert kept.symbol.tolist() == ["NEW"]
     assert stale == ("OLD",)
+
+
+def test_each_symbol_counts_the_days_of_its_own_exchange() -> None:
+    frame = pd.DataFrame(
+        {
+            "source": ["yahoo"] * 2,
+            "symbol": ["AAPL", "BTC-USD"],
+            "trade_date": pd.to_datetime(["2024-05-10"] * 2),
+            "close": [200.0, 60_000.0],
+        }
+    )
+    every_day = np.arange("2024-05-01", "2024-06-01", dtype="datetime64[D]")
+    rows = price_rows(
+        frame,
+        np.zeros((2, 10)),
+        np.zeros((2, 2)),
+        Origin("weekahead", "7", 42, simulated=False),
+        open_days={"yahoo": DAYS, "yahoo/BTC-USD": every_day},
+        closed_days={"yahoo": {date(2024, 5, 13)}},
+    ).to_pylist()
+    targets = [(row["symbol"], row["target_date"].day) for row in rows]
+    assert targets == [("AAPL", 14), ("AAPL", 15), ("BTC-USD", 11), ("BTC-USD", 12)]

@@ -46,13 +46,18 @@ def check(rows: list[dict[str, Any]], **changes: Any) -> Any:
     return check_quotes(pa.Table.from_pylist(rows, schema=QUOTES_SCHEMA), expectation(**changes))
 
 
-def judged(row: dict[str, Any]) -> str | None:
+def judged(row: dict[str, Any], silent: set[Any]) -> str | None:
     """The rule that a row breaks by itself, written out as one would say it."""
-    prices = [row[name] for name in ("open", "high", "low", "close")]
+    prices = [row[name] for name in ("high", "low", "close")]
     if row.get("malformed"):
         return "type"
-    if None in (row["symbol"], row["trade_date"], row["volume"], *prices):
+    if None in (row["symbol"], row["trade_date"], *prices):
         return "missing"
+    if row["volume"] is None and row["symbol"] not in silent:
+        return "missing"
+    # A missing or zero open is kept and flagged.
+    opened = row["open"] or row["close"]
+    prices.append(opened)
     if row["symbol"] not in ("A", "B"):
         return "unknown_symbol"
     if row["trade_date"] > TODAY:
@@ -61,14 +66,9 @@ def judged(row: dict[str, Any]) -> str | None:
         return "out_of_range"
     if not all(math.isfinite(price) and price > 0 for price in prices):
         return "positive_price"
-    if (
-        not row["low"]
-        <= min(row["open"], row["close"])
-        <= max(row["open"], row["close"])
-        <= row["high"]
-    ):
+    if not row["low"] <= min(opened, row["close"]) <= max(opened, row["close"]) <= row["high"]:
         return "price_range"
-    return "volume" if row["volume"] < 0 else None
+    return "volume" if (row["volume"] or 0) < 0 else None
 
 
 PRICE = st.one_of(st.sampled_from([None, 0.0, -1.0, math.nan, math.inf]), st.floats(1, 100))
@@ -93,10 +93,16 @@ BAR = st.fixed_dictionaries(
 @given(st.lists(BAR, max_size=30))
 def test_the_gate_judges_as_one_would_by_hand(rows: list[dict[str, Any]]) -> None:
     verdict = check(rows)
-    distinct = {repr(row): row for row in rows}.values()
+    plain = [row | {"open": row["open"] or None} for row in rows]
+    distinct = {repr(row): row for row in plain}.values()
+    # A symbol without any volume at all is an index.
+    silent = {row["symbol"] for row in distinct} - {
+        row["symbol"] for row in distinct if row["volume"] is not None
+    }
     key = [(row["symbol"], row["trade_date"]) for row in distinct]
     expected = Counter(
-        judged(row) or ("duplicate" if key.count((row["symbol"], row["trade_date"])) > 1 else None)
+        judged(row, silent)
+        or ("duplicate" if key.count((row["symbol"], row["trade_date"])) > 1 else None)
         for row in distinct
     )
     accepted = expected.pop(None, 0)
@@ -112,7 +118,7 @@ def test_copies_count_once() -> None:
 
 def test_no_rows_at_all() -> None:
     verdict = check([])
-    assert (verdict.checked, verdict.reject_share) == (0, 0.0)
+    assert (verdict.checked, verdict.accepted.num_rows, verdict.refused) == (0, 0, {})
 
 
 def closes(*values: float) -> list[dict[str, Any]]:

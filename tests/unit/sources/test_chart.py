@@ -111,7 +111,6 @@ def test_an_error_is_an_unknown_symbol() -> None:
         {"chart": {"result": []}},
         {"chart": {"result": [{"timestamp": [1, 2]}]}},
         {"chart": {"result": [{"timestamp": ["soon"]}]}},
-        {"chart": {"result": [{"events": {"splits": {"1": {"date": 1}}}}]}},
     ],
 )
 def test_another_format_is_named(sent: Any) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lakehouse.errors import BadPayload, SourceUnavailable
+from lakehouse.errors import BadPayload, SourceUnavailable, Unreachable
 from lakehouse.settings.sources import HttpSettings
-from lakehouse.sources.http import HttpClient, Refused, Unreachable, _retry_after
+from lakehouse.sources.http import HttpClient, Refused, _retry_after
 from lakehouse.sources.sample.replay import serve_handler
 
 
@@ -23,6 +23,7 @@ class Script:
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
         self.started: list[float] = []
         self.paths: list[str] = []
+        self.agents: list[str] = []
         self.under_way = self.most_under_way = 0
         self.seconds = 0.0
         self.lock = threading.Lock()
@@ -44,6 +45,7 @@ def server() -> Iterator[tuple[str, Script]]:
             with script.lock:
                 script.started.append(time.monotonic())
                 script.paths.append(self.path)
+                script.agents.append(self.headers["User-Agent"])
                 script.under_way += 1
                 script.most_under_way = max(script.most_under_way, script.under_way)
                 status, headers, body = script.answers.pop(0) if script.answers else OK
@@ -170,3 +172,29 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert _retry_after(past) == 0
     assert _retry_after("soon") is None
     assert _retry_after(None) is None
+
+
+def test_as_a_browser_with_the_same_manners(server: tuple[str, Script]) -> None:
+    base_url, script = server
+    settings = HttpSettings(attempts=3, backoff_seconds=0.01, pause_seconds=0)
+    script.answers = [(429, {"Retry-After": "0"}, b""), OK, (200, JSON, b"{"), OK]
+    with HttpClient(settings, base_url=base_url, setting="X", as_browser=True) as http:
+        assert [http.get_json("/a?b=c"), http.get_json("/d")] == [{"ok": True}] * 2
+        assert http.requests == len(script.paths) == 4
+    assert all("Chrome" in agent and "weekahead" not in agent for agent in script.agents)
+    with (
+        HttpClient(settings, base_url="http://127.0.0.1:9", setting="X", as_browser=True) as http,
+        pytest.raises(Unreachable, match="check X"),
+    ):
+        http.get_json("/")
+
+
+def test_who_keeps_limiting_is_answered_with_a_way_out(server: tuple[str, Script]) -> None:
+    base_url, script = server
+    settings = HttpSettings(attempts=2, backoff_seconds=0.01, pause_seconds=0)
+    script.answers = [(429, {}, b"")] * 2
+    with (
+        HttpClient(settings, base_url=base_url, setting="X", when_limited=" Try that.") as http,
+        pytest.raises(SourceUnavailable, match=r"status 429\..* Try that\."),
+    ):
+        http.get_json("/")

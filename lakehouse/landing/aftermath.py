@@ -1,0 +1,103 @@
+"""What is judged at the end of a run: symbols that stay behind, days and dividends that fail."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import date
+from uuid import uuid4
+
+import pyarrow.compute as pc
+
+from catalog.tables import DIVIDENDS
+from lakehouse.findings import (
+    DAY_NOT_READ,
+    DIVIDENDS_NOT_OFFERED,
+    STALE_SYMBOL,
+    WARNING,
+    Finding,
+    Scope,
+    reconcile,
+)
+from lakehouse.landing.calendars import Calendars
+from lakehouse.landing.held import rows_of
+from lakehouse.landing.landing import Landing
+from lakehouse.landing.plan import Planner
+from lakehouse.sources.reader import FetchLog, Window
+
+# So many sessions without a bar may be a holiday that the calendar does not know.
+STALE_SESSIONS = 5
+NEVER = date(1900, 1, 1)
+
+
+def look_back(
+    landing: Landing, log: FetchLog, planner: Planner, calendars: Calendars, *, explicit: bool
+) -> None:
+    """Record what shows only when all batches are done.
+
+    Args:
+        landing: What was landed.
+        log: What the source said.
+        planner: What was asked for.
+        calendars: Trading days of the symbols.
+        explicit: Whether the request named an end, so that nobody is behind.
+    """
+    source = landing.source
+    found: list[Finding] = []
+    scopes: list[Scope] = []
+    read = {w.symbol: w for w in planner.windows if w.symbol not in log.failed}
+    if read and not explicit:
+        found += _stale(source, read, landing.newest, calendars)
+        ever = {symbol: Window(symbol, date.min, date.max) for symbol in read}
+        scopes.append(Scope(frozenset({STALE_SYMBOL}), ever))
+    for day in planner.days:
+        if reason := log.failed.get(str(day)):
+            found.append(Finding(source, "", DAY_NOT_READ, day, day, WARNING, reason))
+        scopes.append(Scope(frozenset({DAY_NOT_READ}), {"": Window("", day, day)}))
+    if log.dividends_read or log.missing.get("dividends"):
+        found += _without_dividends(landing, log)
+        scopes.append(
+            Scope(frozenset({DIVIDENDS_NOT_OFFERED}), {"": Window("", date.min, date.max)})
+        )
+    landing.findings += reconcile(
+        landing.catalog, source, found, scopes, landing.load_id or uuid4().hex
+    )
+
+
+def _stale(
+    source: str, read: dict[str, Window], newest: dict[str, date], calendars: Calendars
+) -> Iterator[Finding]:
+    """Symbols that were read, and have no bar of the latest sessions of the others."""
+    last = {
+        symbol: max(day for day in (window.last, newest.get(symbol)) if day)
+        for symbol, window in read.items()
+        if window.last or symbol in newest
+    }
+    latest = max(last.values(), default=NEVER)
+    for symbol, day in last.items():
+        sessions = calendars.sessions(symbol)
+        behind = bisect_right(sessions, latest) - bisect_right(sessions, day)
+        if behind > STALE_SESSIONS:
+            seen = f"no bar since {day}, {behind} sessions behind the latest of {source}"
+            yield Finding(source, symbol, STALE_SYMBOL, day, day, WARNING, seen)
+
+
+def _without_dividends(landing: Landing, log: FetchLog) -> Iterator[Finding]:
+    """Whether the source has stopped to offer dividends; older ones stay in the lake."""
+    missing = log.missing.get("dividends", {})
+    if not missing:
+        return
+    reason = next(iter(missing.values()))
+    if log.dividends_read:
+        names = ", ".join(sorted(missing)[:5])
+        log.warn(f"no dividends of {names} ({len(missing)} symbols): {reason}")
+        return
+    days = rows_of(landing.catalog, DIVIDENDS, landing.source, columns=("record_date",))
+    last = pc.max(days.column("record_date")).as_py()
+    since = f"since {last}" if last else "at all"
+    seen = (
+        f"no dividends {since}: {reason} Total returns lack what was paid later; "
+        "seeds/dividend_overrides.csv can bring it."
+    )
+    log.warn(f"no dividends {since}: {reason}")
+    yield Finding(
+        landing.source, "", DIVIDENDS_NOT_OFFERED, last or NEVER, last or NEVER, WARNING, seen
+    )
