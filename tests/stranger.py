@@ -171,7 +171,10 @@ def requests(host: str) -> Iterator[tuple[str, bytes]]:
 PUBLIC = {
     "seaweedfs.s3": {"GET /status", "GET /healthz"},
     "seaweedfs.catalog": {"GET /v1/config"},
-    "clickhouse.http": {"GET /", "GET /ping", "GET /replicas_status", "GET /metrics"},
+    # An upgrade is not heeded: the answer is that to GET.
+    "clickhouse.http": {
+        *("GET /", "UPGRADE /", "GET /ping", "GET /replicas_status", "GET /metrics"),
+    },
     "prefect.api": {
         *("GET /", "GET /?query=SELECT%201", "GET /docs", "GET /openapi.json", "GET /ui-settings"),
         *("GET /api/health", "GET /api/ready"),
