@@ -70,7 +70,7 @@ stopwaitsecs={stop}
 stopasgroup=true
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={logs}/{name}.log
+stdout_logfile={program_logs}/{name}.log
 stdout_logfile_maxbytes={limit}
 stdout_logfile_backups=2
 """
@@ -297,6 +297,8 @@ class Manager:
             text += PROGRAM.format(
                 **shared,
                 name=name,
+                # Expanded twice: for the program, and for each of its processes.
+                program_logs=_quoted(_quoted(self._home.logs)),
                 python=_quoted(sys.executable),
                 launch=_quoted(LAUNCH),
                 spec=_quoted(self._spec(name)),
