@@ -99,7 +99,8 @@ class Stack:
             # What starts on other ports may change how its neighbours are to run.
             started += self.ensure(services, lease)
         filled = self.filled(services)
-        if {"seaweedfs", "clickhouse"}.intersection(started) and needs >= {LAKE, WAREHOUSE}:
+        ours = needs >= {LAKE, WAREHOUSE} and not self.settings.clickhouse.url
+        if ours and {"seaweedfs", "clickhouse"}.intersection(started):
             # Addresses may have changed, and clients other than ours ask ClickHouse, too.
             attach_lake(filled)
         models = self.model_server(filled, needs)
@@ -146,7 +147,6 @@ class Stack:
         wanted = [s for s in services if not self._runs(s, programs.get(s.name), alone)]
         if not wanted:
             return []
-        kept = [s for s in services if s not in wanted and not self._changed(s)]
         log.info("starting %s", ", ".join(service.name for service in wanted))
         for service in wanted:
             # So that its own ports are free again.
@@ -155,10 +155,6 @@ class Stack:
             self.manager.halt(service.name, kill=program.pid if program and hung else 0)
         for attempt in range(1, MAX_CHOICES + 1):
             ports = self._choose_ports(wanted)
-            # One that is told the others' ports starts again when they have changed.
-            moved = [s for s in kept if s not in wanted and self._changed(s)]
-            wanted += moved
-            ports |= {service.name: self.state.ports[service.name] for service in moved}
             try:
                 self.manager.launch(wanted, ports)
                 self._await(wanted)
@@ -194,9 +190,6 @@ class Stack:
         """Whether the service answers, and not another program on its port."""
         ports = self.state.ports.get(service.name, {})
         return service.ready(ports) and (not ports or _listens(program.pid, ports.values()))
-
-    def _changed(self, service: Service) -> bool:
-        return self.manager.changed(service, self.state.ports[service.name])
 
     def _runs(self, service: Service, program: Program | None, alone: bool) -> bool:
         """Whether the service answers, and runs as it should as far as that can be changed now."""
