@@ -111,11 +111,12 @@ class Verdict:
         )
 
 
-def rules(expected: Expectation) -> tuple[Rule, ...]:
+def rules(expected: Expectation, *, some_without_volume: bool = False) -> tuple[Rule, ...]:
     """The rules in the order in which a row is judged."""
-    needed = (*KEY, "high", "low", "close")
+    needed = (*KEY, "high", "low", "close", *(() if some_without_volume else ("volume",)))
     filled = pl.all_horizontal(pl.col(name).is_not_null() for name in needed)
-    filled &= pl.col("volume").is_not_null() | pl.col("_no_volume")
+    if some_without_volume:
+        filled &= pl.col("volume").is_not_null() | pl.col("_no_volume")
     body_low, body_high = pl.min_horizontal("open", "close"), pl.max_horizontal("open", "close")
     day = pl.col("trade_date")
     known = (
@@ -162,9 +163,11 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
     """
     rows, without_open = _without_zero_opens(rows)
     frame, in_order = _without_copies(rows)
-    frame = frame.with_columns(_no_volume=_has_no_volume(frame, expected))
+    missing = bool(frame["volume"].null_count())
+    if missing:
+        frame = frame.with_columns(_no_volume=_has_no_volume(expected))
     checked = frame.height
-    broken = _broken(frame, rules(expected))
+    broken = _broken(frame, rules(expected, some_without_volume=missing))
     # From here on only these are needed; whole rows of a large load would take too much memory.
     good = frame.select("symbol", "trade_date", "close", "_row")
     del frame
@@ -204,10 +207,8 @@ def _flagged(good: pl.DataFrame, without_open: pa.ChunkedArray | None) -> pl.Dat
     )
 
 
-def _has_no_volume(frame: pl.DataFrame, expected: Expectation) -> pl.Expr:
+def _has_no_volume(expected: Expectation) -> pl.Expr:
     """Whether a missing volume is no fault: the symbol is an index, or has none on any day."""
-    if not frame["volume"].null_count():
-        return pl.lit(False)
     by_nature = pl.col("symbol").is_in(sorted(expected.without_volume))
     never = pl.col("volume").is_null().all().over("symbol")
     return (by_nature | never).fill_null(False)
