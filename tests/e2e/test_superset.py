@@ -22,6 +22,7 @@ from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from tests.e2e.superset_api import SECONDS
 from tests.e2e.superset_charts import EXPECTED
+from tests.stranger import EVIL, SIGNS_OF_LIFE, intrude
 from tests.e2e.superset_site import (
     ASSETS,
     SLUGS,
@@ -304,3 +305,8 @@ def test_without_an_account_nothing_can_be_read(site: Site) -> None:
     assert anonymous(site) == 0
     with urlopen(f"{site.url}/superset/dashboard/{SLUGS[0]}/", timeout=SECONDS) as answer:
         assert "/login" in answer.url
+
+
+def test_strangers_and_web_pages_get_nothing(site: Site) -> None:
+    assert intrude(site.home) == []
+    assert intrude(site.home, SIGNS_OF_LIFE, host=EVIL, origin=f"http://{EVIL}") == []

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from deploy.local import airflow
 from tests.integration.airflow.world import World
+from tests.stranger import EVIL, SIGNS_OF_LIFE, intrude
 
 
 @pytest.fixture
@@ -47,3 +48,9 @@ def test_connection_is_tested_by_its_button(world: World, page: Page, tmp_path: 
     page.click("button[aria-label='Edit Connection']")
     page.wait_for_selector("text=Password, or API key")
     page.screenshot(path=tmp_path / "airflow-connection.png")
+
+
+def test_strangers_and_web_pages_get_nothing(world: World) -> None:
+    home = world.stack.home
+    assert intrude(home) == []
+    assert intrude(home, SIGNS_OF_LIFE, host=EVIL, origin=f"http://{EVIL}") == []
