@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from deploy.local.lifecycle import PARTS
-from deploy.local.manager import MARK, Manager
+from deploy.local.manager import Manager
 from lakehouse.home import load_secrets, open_home
 from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
@@ -153,15 +153,8 @@ def alive(pid: int) -> bool:
 
 def marked(home: Path) -> list[psutil.Process]:
     """Every living process of this home's services."""
-    mark = load_secrets(open_home(home))["stack_mark"]
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
+    opened = open_home(home)
+    return list(Manager(opened, load_secrets(opened)).marked())
 
 
 def eventually(happens: Callable[[], Any], within: float) -> float:

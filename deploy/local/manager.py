@@ -103,7 +103,9 @@ class Manager:
 
     def __init__(self, home: Home, secrets: Secrets) -> None:
         self._home = home
-        self._mark = secrets["stack_mark"]
+        # Of this place, too: a copy of a home has the same secrets.
+        place = f"{secrets['stack_mark']} {home.path.resolve()}"
+        self.mark = hashlib.sha256(os.fsencode(place)).hexdigest()
         self._password = secrets["supervisor"]
 
     def answers(self) -> bool:
@@ -129,7 +131,7 @@ class Manager:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {MARK: self._mark},
+            env=os.environ | {MARK: self.mark},
             # A session of its own: Ctrl-C in the terminal must not stop what others still use.
             start_new_session=True,
         )
@@ -162,21 +164,31 @@ class Manager:
         return any(known.get(name) != wanted[name] for name in ("arguments", "environment"))
 
     def launch(self, services: Sequence[Service], ports: dict[str, dict[str, int]]) -> None:
-        """Start services, or start them again; they are not waited for."""
+        """Start services, or start them again; they are not waited for.
+
+        Raises:
+            ServiceError: The manager is gone.
+        """
         for service in services:
             self.halt(service.name)
             description = json.dumps(self._description(service, ports[service.name]), indent=1)
             write_private(self._spec(service.name), description)
             (self._home.logs / f"{service.name}.log").touch(mode=0o600)
         names = [service.name for service in services]
-        with self._call() as rpc:
-            known = {entry["name"] for entry in rpc.getAllProcessInfo()}
-            self._write_config(sorted(known.union(names)))
-            rpc.reloadConfig()
-            for name in names:
-                if name not in known:
-                    rpc.addProcessGroup(name)
-                rpc.startProcess(name, False)
+        try:
+            with self._call() as rpc:
+                known = {entry["name"] for entry in rpc.getAllProcessInfo()}
+                self._write_config(sorted(known.union(names)))
+                rpc.reloadConfig()
+                for name in names:
+                    if name not in known:
+                        rpc.addProcessGroup(name)
+                    rpc.startProcess(name, False)
+        except UNREACHABLE as error:
+            raise ServiceError(
+                f"The process manager cannot start {', '.join(names)}: {error}. It was stopped "
+                "meanwhile, by `weekahead down` or by a signal: run the command again."
+            ) from error
 
     def halt(self, name: str, *, kill: int = 0) -> None:
         """Stop a service and wait for its end; one that does not run is fine.
@@ -188,13 +200,13 @@ class Manager:
         if kill:
             with suppress(ProcessLookupError):
                 os.killpg(kill, signal.SIGKILL)
-        with suppress(Fault), self._call() as rpc:
+        with suppress(*UNREACHABLE), self._call() as rpc:
             rpc.stopProcess(name)
 
     def forget(self, name: str) -> None:
         """Stop a service and manage it no longer."""
         self.halt(name)
-        with suppress(Fault), self._call() as rpc:
+        with suppress(*UNREACHABLE), self._call() as rpc:
             rpc.removeProcessGroup(name)
         self._spec(name).unlink(missing_ok=True)
 
@@ -225,7 +237,7 @@ class Manager:
             Whether there were any.
         """
         own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        left = [process for process in self._marked() if process.pid not in own]
+        left = [process for process in self.marked() if process.pid not in own]
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 # One that is suspended ends when it goes on.
@@ -244,17 +256,18 @@ class Manager:
             return psutil.Process(rpc.getPID())
         return None
 
-    def _marked(self) -> Iterator[psutil.Process]:
+    def marked(self) -> Iterator[psutil.Process]:
+        """Every living process of this home's services."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                marked = process.environ().get(MARK) == self._mark
+                marked = process.environ().get(MARK) == self.mark
                 if marked and process.status() != psutil.STATUS_ZOMBIE:
                     yield process
 
     def _description(self, service: Service, ports: dict[str, int]) -> dict[str, Any]:
         return {
             "arguments": service.command(ports),
-            "environment": service.variables(ports) | {MARK: self._mark},
+            "environment": service.variables(ports) | {MARK: self.mark},
             "inherited": dict(os.environ),
             "directory": str(service.directory or Path.cwd()),
         }
