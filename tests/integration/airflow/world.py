@@ -91,7 +91,7 @@ class World:
         return [run for run in everything if run["labels"].get("airflow.run_id") == run_id]
 
     def await_task(
-        self, dag_id: str, run_id: str, *states: str, task_id: str = "run", timeout: float = 90
+        self, dag_id: str, run_id: str, *states: str, task_id: str = "run", timeout: float = 240
     ) -> dict[str, Any]:
         return await_that(
             lambda: (
@@ -101,7 +101,7 @@ class World:
             timeout,
         )
 
-    def await_run(self, run_id: str, *states: str, timeout: float = 60) -> dict[str, Any]:
+    def await_run(self, run_id: str, *states: str, timeout: float = 180) -> dict[str, Any]:
         return await_that(
             lambda: next((run for run in self.runs(run_id) if run["state_type"] in states), None),
             f"a Prefect run of {run_id} in {states}",
