@@ -77,6 +77,7 @@ def train(
     """
     from lakehouse.models.training import train as fit
 
+    _renew_marts(settings)
     with _alone(settings, "train"):
         return fit(settings, force=force, dry_run=dry_run, execute=execute)
 
@@ -101,6 +102,7 @@ def predict(
     from lakehouse.models.backfill import backfill
     from lakehouse.models.inference import predict as forecast
 
+    _renew_marts(settings)
     if as_of:
         first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
         # A back-fill trains, too.
@@ -117,6 +119,7 @@ def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
     """Compare past forecasts with what happened, and measure the champion's feature drift."""
     from lakehouse.models.scoring import score as compare
 
+    _renew_marts(settings)
     with _alone(settings, "score"):
         return compare(settings, strict=strict)
 
@@ -171,6 +174,15 @@ USE_CASES = {
     "score": UseCase(score, results.describe_score),
     "maintain": UseCase(maintain, results.describe_maintenance),
 }
+
+
+def _renew_marts(settings: Settings) -> None:
+    """Build the marts again if another version of this program has built them."""
+    from lakehouse.warehouse.transform import is_of_another_version
+
+    if is_of_another_version(settings):
+        log.info("the marts were built by another version: building them again")
+        transform(settings)
 
 
 @contextmanager

@@ -18,11 +18,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 from deploy import FOLDER
 from deploy.local import deployments, environments
-from deploy.local.service import HOST, Service, tail
+from deploy.local.service import HOST, Service, ask, tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, Secrets, read_json, write_private
 from lakehouse.settings import Settings
@@ -260,7 +259,7 @@ def _airflow(home: Home, arguments: list[str]) -> None:
 
 def _healthy(port: int, component: str) -> bool:
     try:
-        with urlopen(f"http://{HOST}:{port}/api/v2/monitor/health", timeout=3) as answer:
+        with ask(f"http://{HOST}:{port}/api/v2/monitor/health", timeout=3) as answer:
             found = json.load(answer)
     except (OSError, HTTPException, ValueError):
         return False

@@ -6,11 +6,10 @@ import sys
 from hashlib import sha256
 from http.client import HTTPException
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 from xml.sax.saxutils import escape
 
 from deploy import FOLDER
-from deploy.local.service import HOST, Service
+from deploy.local.service import HOST, Service, ask
 from deploy.local.state import load_state
 from lakehouse.home import Home, Secrets, write_private
 from lakehouse.settings import Settings
@@ -135,7 +134,7 @@ def lake_ports(settings: Settings, home: Home) -> list[int]:
 
 def _answers(ports: dict[str, int]) -> bool:
     try:
-        with urlopen(f"http://{HOST}:{ports['http']}/ping", timeout=2):
+        with ask(f"http://{HOST}:{ports['http']}/ping", timeout=2):
             return True
     except (OSError, HTTPException):
         return False

@@ -5,9 +5,8 @@ Without the stack, commands use the same database file directly, so runs and mod
 
 import sys
 from http.client import HTTPException
-from urllib.request import urlopen
 
-from deploy.local.service import HOST, Service
+from deploy.local.service import HOST, Service, ask
 from lakehouse.home import Home, Secrets, write_private
 from lakehouse.settings import Settings
 
@@ -87,7 +86,7 @@ def accounts(database: str, password: str) -> str:
 
 def _answers(ports: dict[str, int]) -> bool:
     try:
-        with urlopen(f"http://{HOST}:{ports['http']}/health", timeout=2):
+        with ask(f"http://{HOST}:{ports['http']}/health", timeout=2):
             return True
     except (OSError, HTTPException):
         return False

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
-from urllib.request import urlopen
 
 from pydantic import SecretStr
 
-from deploy.local.service import HOST, Service
+from deploy.local.service import HOST, Service, ask
 from lakehouse.environment import temporary_environment
 from lakehouse.home import Home, Secrets
 from lakehouse.settings import Settings
@@ -197,7 +196,7 @@ def _answers(ports: dict[str, int]) -> bool:
 
 def _healthy(address: str) -> bool:
     try:
-        with urlopen(address, timeout=2):
+        with ask(address, timeout=2):
             return True
     except (OSError, HTTPException):
         return False

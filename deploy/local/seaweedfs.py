@@ -13,10 +13,10 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from deploy.local import certificates
-from deploy.local.service import HOST, Service
+from deploy.local.service import HOST, Service, ask
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, Secrets, socket_folder, write_private
 from lakehouse.settings import Settings
@@ -241,19 +241,19 @@ def answers(ports: dict[str, int], secrets: Secrets, certified: Path) -> bool:
     form = urlencode({"grant_type": "client_credentials", "scope": "catalog"}).encode()
     try:
         asked = Request(f"{base}/oauth/tokens", form, {"Authorization": f"Basic {login}"})
-        with urlopen(asked, timeout=2) as answer:
+        with ask(asked, timeout=2) as answer:
             token = json.load(answer)["access_token"]
         asked = Request(
             f"{base}/{TABLE_BUCKET}/namespaces", headers={"Authorization": f"Bearer {token}"}
         )
-        with urlopen(asked, timeout=2):
+        with ask(asked, timeout=2):
             pass
         asked = Request(f"https://{HOST}:{ports['master']}/dir/status")
         context = certificates.client_context(certified)
-        with urlopen(asked, timeout=2, context=context) as answer:
+        with ask(asked, timeout=2, context=context) as answer:
             if not json.load(answer)["Topology"]["DataCenters"]:
                 return False
-        with urlopen(f"http://{HOST}:{ports['s3']}/status", timeout=2):
+        with ask(f"http://{HOST}:{ports['s3']}/status", timeout=2):
             return True
     except HTTPError as error:
         return error.code in (401, 403) and str(ports["s3"]) in error.url

@@ -1,10 +1,13 @@
 """What a service is, which ports it gets, and the end of its log."""
 
 import socket
+import ssl
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import psutil
 
@@ -82,6 +85,19 @@ def choose_ports(
                 held.enter_context(closing(listener))
                 ports[service][name] = listener.getsockname()[1]
     return ports
+
+
+def ask(
+    request: str | Request, *, timeout: float, context: ssl.SSLContext | None = None
+) -> AbstractContextManager[Any]:
+    """Open an address of this machine, whatever proxy the environment names for others.
+
+    Raises:
+        OSError: It does not answer, or answers with an error.
+    """
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
+    answer: AbstractContextManager[Any] = opener.open(request, timeout=timeout)
+    return answer
 
 
 def is_free(port: int) -> bool:

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
-from urllib.request import urlopen
 
 from deploy import FOLDER
 from deploy.local import environments
-from deploy.local.service import HOST, Service, tail
+from deploy.local.service import HOST, Service, ask, tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, Secrets
 from lakehouse.settings import Settings
@@ -178,7 +177,7 @@ def _run(command: list[str], *, log: Path, variables: dict[str, str] | None = No
 def _answers(ports: dict[str, int]) -> bool:
     # The first page takes a second longer than /health: nobody should wait for that in a browser.
     try:
-        with urlopen(f"http://{HOST}:{ports['http']}/login/", timeout=10):
+        with ask(f"http://{HOST}:{ports['http']}/login/", timeout=10):
             return True
     except (OSError, HTTPException):
         return False

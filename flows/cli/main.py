@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -50,6 +51,7 @@ for module in (run, stack, models, findings, sql, report, upkeep):
 def main() -> None:
     """Run the command line; every expected failure is one message and an exit code."""
     show.log_to_terminal()
+    _go_around_proxies()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
     # A shell starts background jobs with the interrupt ignored; ours have services to stop.
@@ -80,6 +82,13 @@ def _failed(error: Exception) -> int:
     traceback.print_exception(error, file=sys.stderr)
     show.error("This should not happen; the lines above say where. Please report them.")
     return 1
+
+
+def _go_around_proxies() -> None:
+    """Let this process and its children reach services of this machine without a proxy."""
+    for name in ("NO_PROXY", "no_proxy"):
+        named = [part for part in os.environ.get(name, "").split(",") if part]
+        os.environ[name] = ",".join(dict.fromkeys([*named, "127.0.0.1", "localhost", "::1"]))
 
 
 def _terminated(number: int, _: FrameType | None) -> None:

@@ -82,6 +82,17 @@ def changed_sources(settings: Settings, snapshots: Snapshots | None = None) -> s
     return {name for name, id_ in snapshots.items() if last.snapshots.get(name) != id_}
 
 
+def is_of_another_version(settings: Settings) -> bool:
+    """Whether the marts were built by other models than the present ones.
+
+    Raises:
+        ServiceError: ClickHouse does not answer.
+    """
+    with connect(settings) as client:
+        last = last_build(client)
+    return last is not None and last.models != wanted_build(settings, {}).models
+
+
 def transform(
     settings: Settings,
     *,

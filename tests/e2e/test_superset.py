@@ -22,7 +22,6 @@ from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from tests.e2e.superset_api import SECONDS
 from tests.e2e.superset_charts import EXPECTED
-from tests.stranger import EVIL, SIGNS_OF_LIFE, intrude
 from tests.e2e.superset_site import (
     ASSETS,
     SLUGS,
@@ -35,6 +34,7 @@ from tests.e2e.superset_site import (
     login,
     serve,
 )
+from tests.stranger import EVIL, SIGNS_OF_LIFE, intrude
 
 MOST_ROWS = 100_000
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import install_opener, urlopen
 from uuid import uuid4
 
 import psutil
@@ -47,6 +47,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[P
             variables.setenv(name, value)
         yield path
         call(path, "down")
+    # The opener of this process keeps the proxies that it was made with.
+    install_opener(None)
 
 
 @pytest.fixture(scope="module")
