@@ -14,12 +14,13 @@ import pytest
 from pydantic import SecretStr
 
 from catalog import duckdb as lake_in_duckdb
-from catalog.clickhouse import EXPERIMENTAL_SETTINGS, lake_database
 from catalog.connect import open_catalog
 from catalog.errors import CatalogUnavailable
 from catalog.settings import CatalogSettings, S3Settings
+from deploy.local import running
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
+from tests.homes import settings_of
 
 SCOPE = "PRINCIPAL_ROLE:reader"
 
@@ -96,13 +97,10 @@ def test_every_reader_asks_the_token_server_for_the_scope(
     by_duckdb = len(asked)
     assert by_duckdb > by_pyiceberg
 
-    with connect(stack, role="admin") as client:
-        statement = lake_database(catalog, stack.s3, name="elsewhere")
-        client.command(statement, settings=EXPERIMENTAL_SETTINGS)
-        try:
-            assert client.query("select count() from elsewhere.`raw.quotes`").result_rows
-        finally:
-            client.command("drop database elsewhere")
+    # The engine may connect to what the settings name, so this one has settings of its own.
+    elsewhere = settings_of(tmp_path / "home", catalog=catalog, s3=stack.s3)
+    with running(elsewhere) as settings, connect(settings) as client:
+        assert client.query("select count() from lake.`raw.quotes`").result_rows
     assert len(asked) > by_duckdb
 
     wrong = catalog.model_copy(update={"scope": "everything"})

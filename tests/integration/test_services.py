@@ -91,7 +91,7 @@ def test_secrets_are_private_and_never_in_the_process_list_or_logs(home: Path) -
     for path in (home / "config").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     assert stat.S_IMODE((home / "config").stat().st_mode) == 0o700
-    for log in (home / "logs").iterdir():
+    for log in (path for path in (home / "logs").rglob("*") if path.is_file()):
         text = log.read_text(errors="replace")
         assert not any(secret in text for secret in secrets), log
 
