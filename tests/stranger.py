@@ -181,8 +181,7 @@ PUBLIC = {
     },
     "mlflow.http": {"GET /health", "GET /version"},
     "worker.health": {"GET /health", "GET /docs", "GET /openapi.json"},
-    # Superset's and Airflow's pages ask for a login; they show nothing before it.
-    "superset.http": {"GET /health", "GET /healthz"},
+    # Airflow's pages ask for a login; they show nothing before it.
     "airflow.api": {"GET /", "GET /docs", "GET /openapi.json"},
 }
 # Of these, those that even a page of another site may ask for: other people's servers answer them

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 log = logging.getLogger("weekahead")
-NEEDED = "+fct_features +int_targets"
+NEEDED = "+fct_features +int_targets +fct_findings"
 
 
 @dataclass(frozen=True)

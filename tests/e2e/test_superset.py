@@ -34,7 +34,6 @@ from tests.e2e.superset_site import (
     login,
     serve,
 )
-from tests.stranger import EVIL, SIGNS_OF_LIFE, intrude
 
 MOST_ROWS = 100_000
 
@@ -305,8 +304,3 @@ def test_without_an_account_nothing_can_be_read(site: Site) -> None:
     assert anonymous(site) == 0
     with urlopen(f"{site.url}/superset/dashboard/{SLUGS[0]}/", timeout=SECONDS) as answer:
         assert "/login" in answer.url
-
-
-def test_strangers_and_web_pages_get_nothing(site: Site) -> None:
-    assert intrude(site.home) == []
-    assert intrude(site.home, SIGNS_OF_LIFE, host=EVIL, origin=f"http://{EVIL}") == []

@@ -568,7 +568,8 @@ def test_bad_bars_go_to_quarantine_alone(settings: Settings, chaos: Chaos) -> No
     found = [
         reject
         for reject in list_rejects(catalog, "moex")
-        if reject.payload["board"] == chaos.exchange.board
+        # Tests of other boards share the lake.
+        if reject.payload.get("board") == chaos.exchange.board
     ]
     assert Counter(reject.rule for reject in found) == Counter(rule for *_, rule in BAD_CELLS)
     assert {reject.status for reject in found} == {"open"}

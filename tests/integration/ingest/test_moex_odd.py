@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from catalog.connect import open_catalog
+from catalog.connect import ensure_tables, open_catalog
+from deploy.local import LAKE, running
 from lakehouse import findings
 from lakehouse.errors import UnknownSymbol
 from lakehouse.findings import OPEN, list_findings
@@ -23,6 +24,7 @@ from lakehouse.sources.moex import ZONE
 from lakehouse.sources.moex.renames import Rename, Renames
 from lakehouse.sources.sample.exchange import Bar, Blocks, Exchange
 from lakehouse.sources.sample.replay import Params, ReplayHandler, serve_handler
+from tests.homes import settings_of
 
 TODAY = datetime.now(ZONE).date()
 WEEKDAYS = [day for n in range(400, 0, -1) if (day := TODAY - timedelta(days=n)).weekday() < 5]
@@ -285,7 +287,17 @@ def test_the_boards_that_know_a_symbol_are_named(lake: Settings, tmp_path: Path)
     assert "Boards that have it: EQNE (2012-01-02 to 2014-05-05)" in str(refused.value)
 
 
-def test_a_day_of_the_board_that_was_missed_is_read_again(lake: Settings, tmp_path: Path) -> None:
+@pytest.fixture
+def own_lake(tmp_path: Path) -> Iterator[Settings]:
+    """A lake in which no other test has written the exchange's calendar."""
+    with running(settings_of(tmp_path / "home"), needs=frozenset({LAKE})) as settings:
+        ensure_tables(open_catalog(settings.catalog, settings.s3))
+        yield settings
+
+
+def test_a_day_of_the_board_that_was_missed_is_read_again(
+    own_lake: Settings, tmp_path: Path
+) -> None:
     symbol = f"{MARK}GP"
     days = WEEKDAYS[-60:]
     gap = days[20]
@@ -295,7 +307,7 @@ def test_a_day_of_the_board_that_was_missed_is_read_again(lake: Settings, tmp_pa
         full.calendar(params["from"], params["till"]) if "off_days" in blocks else {}
     )
     board.change = calendar
-    with serving(board, lake, tmp_path):
+    with serving(board, own_lake, tmp_path):
         board.settings = board.settings.model_copy(update={"ingest": IngestSettings(start=days[0])})
         board.read()
         assert findings.MISSING_SESSIONS in board.found(symbol)
