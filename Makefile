@@ -23,7 +23,7 @@ superset: .venv/.synced ## Start the local stack with Superset and its dashboard
 superset-export: .venv/.synced ## Bring dashboards that were changed in Superset into the repository (ADD=slug: one more)
 	@$(RUN) python -m deploy.local.superset export $(ADD)
 
-test: .venv/.synced ## Install what is needed and run all tests (real services, about 15 minutes)
+test: .venv/.synced ## Install what is needed and run all tests (real services; about half an hour)
 	@$(RUN) pytest
 
 test-compose: .venv/.synced ## Build the images and test the whole stack in containers (needs Docker, 15 GB of disk)
