@@ -10,14 +10,13 @@ import json
 import os
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
 from typing import Any
-from urllib.request import Request, urlopen
 
 import psutil
+from urllib3 import PoolManager, Retry, make_headers
+from urllib3.exceptions import HTTPError
 
 # Longer than a worker takes from claiming a run to naming its process, on a busy machine.
 PENDING_LIMIT = timedelta(seconds=120)
@@ -27,6 +26,16 @@ UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
 SLACK_SECONDS = 60.0
 MESSAGE = "Its process ended without a word: killed, out of memory, or the machine went down."
 PAGE = 200
+# Its database takes one writer at a time: while that one is slow, the server answers 503.
+BUSY = Retry(
+    total=5,
+    connect=0,
+    read=0,
+    status_forcelist=[503],
+    allowed_methods=None,
+    backoff_factor=0.5,
+    raise_on_status=False,
+)
 
 
 class Server:
@@ -34,19 +43,21 @@ class Server:
 
     def __init__(self, url: str, auth: str | None) -> None:
         self._url = url.rstrip("/")
-        self._headers = {"Content-Type": "application/json"}
-        if auth:
-            self._headers["Authorization"] = f"Basic {b64encode(auth.encode()).decode()}"
+        self._pool = PoolManager(headers=make_headers(basic_auth=auth), retries=BUSY, timeout=30.0)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Call the API.
+        """Call the API; a server that is busy is asked again.
 
         Raises:
             OSError: It does not answer, or refuses.
         """
-        request = Request(f"{self._url}{path}", json.dumps(body).encode(), self._headers)
-        with urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        try:
+            answer = self._pool.request("POST", f"{self._url}{path}", json=body)
+        except HTTPError as error:
+            raise OSError(f"{self._url} does not answer: {error}") from error
+        if answer.status >= 400:
+            raise OSError(f"{self._url}{path} answers {answer.status}: {answer.data[:500]!r}")
+        return json.loads(answer.data or b"null")
 
     def unfinished(self, kind: str, **criteria: Any) -> Iterator[dict[str, Any]]:
         """Unfinished runs of a kind (``flow_runs``, ``task_runs``) that meet the criteria."""
@@ -121,7 +132,7 @@ def main(pool: str) -> None:
         try:
             for name in reap(server, pool):
                 sys.stderr.write(f"{datetime.now(UTC):%F %T} crashed: {name}\n")
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, ValueError) as error:
             sys.stderr.write(f"{datetime.now(UTC):%F %T} Prefect does not answer: {error}\n")
         sys.stderr.flush()
         time.sleep(INTERVAL_SECONDS)

@@ -195,9 +195,8 @@ def alerts(home: Path) -> list[dict[str, str]]:
 
 def test_wrong_parameters_are_refused_before_anything_runs(server: Server) -> None:
     for wrong in ({"source": "nowhere"}, {"symbols": ["not a symbol"]}, {"start": "yesterday"}):
-        with pytest.raises(HTTPError) as refused:
+        with pytest.raises(OSError, match=r"answers (409|422)"):
             trigger(server, "ingest", **wrong)
-        assert refused.value.code in (409, 422), wrong
 
 
 def test_killed_worker_and_flow_become_crashed_and_free_their_slots(

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ import pytest
 from uv import find_uv_bin
 
 from deploy.local import LAKE, running
+from deploy.local.service import choose_ports
 from deploy.local.state import load_state
 from lakehouse.home import open_home
 from lakehouse.warehouse.client import connect
@@ -85,7 +86,9 @@ def test_services_that_move_to_other_ports_are_found(tmp_path: Path, run_home: P
     with ExitStack() as taken:
         for service in ("seaweedfs", "clickhouse"):
             for port in before[service].values():
-                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+                # Another test's services may have it: they, too, started from that home.
+                with suppress(OSError):
+                    taken.enter_context(socket.create_server(("127.0.0.1", port)))
         with running(settings_of(home)) as settings, connect(settings) as client:
             after = load_state(open_home(home)).ports
             for service in ("seaweedfs", "clickhouse"):
@@ -114,13 +117,15 @@ def test_two_homes_at_once_keep_apart(tmp_path: Path, run_home: Path) -> None:
 def test_a_home_of_version_0_1_is_taken_over(tmp_path: Path, run_home: Path) -> None:
     """That version kept ports in two files, and a killed command left processes unknown."""
     home = copied(run_home, tmp_path / "home")
-    ports = load_state(open_home(home)).ports
+    services = {
+        name: dict.fromkeys(ports, 0)
+        for name, ports in load_state(open_home(home)).ports.items()
+        if name in ("seaweedfs", "clickhouse")
+    }
+    ports = choose_ports(services, {})
     left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     created = psutil.Process(left.pid).create_time()
-    old = {
-        name: {"pid": left.pid, "created": created, "ports": ports[name]}
-        for name in ("seaweedfs", "clickhouse")
-    }
+    old = {name: {"pid": left.pid, "created": created, "ports": ports[name]} for name in services}
     (home / "run" / "services.json").write_text(json.dumps(old))
     (home / "run" / "local.json").write_text(
         json.dumps({"manager": None, "ports": {"prefect": {"api": 4200}}, "parts": []})
