@@ -35,3 +35,8 @@ greatest(toFloat64({{ squares }}) - toFloat64({{ total }}) * toFloat64({{ total 
 {% macro from_bar(n, expression) -%}
 if(bar_number >= {{ n }}, {{ expression }}, null)
 {%- endmacro %}
+
+{#- Mean over the symbols that count on a date, null where there is none. -#}
+{% macro mean_over_date(column) -%}
+sumIf({{ column }}, counts) over by_date / nullIf(countIf({{ column }}, counts) over by_date, 0)
+{%- endmacro %}

@@ -61,6 +61,21 @@ own as (
         order by trade_date
         rows between {{ widest }} preceding and current row
     )
+),
+
+-- What is set aside is compared with the others, and changes nothing for them.
+compared as (
+    select
+        o.source as source,
+        o.symbol as symbol,
+        o.* except (source, symbol),
+        a.symbol = '' or o.trade_date < a.since as counts
+    from own as o
+    left join {{ ref('int_set_aside') }} as a on o.source = a.source and o.symbol = a.symbol
+    {%- if is_incremental() %}
+    where
+        (o.source, o.trade_date) in (select source, trade_date from {{ ref('int_changed_dates') }})
+    {%- endif %}
 )
 
 select
@@ -69,23 +84,19 @@ select
     trade_date,
     volatility_21,
     {%- for n in (1, 5, 21) %}
-    (ret_{{ n }} - sum(ret_{{ n }}) over by_date / count(ret_{{ n }}) over by_date) / 1e8
-        as rel_ret_{{ n }},
+    (ret_{{ n }} - {{ mean_over_date('ret_%d' % n) }}) / 1e8 as rel_ret_{{ n }},
     {%- endfor %}
-    sum(ret_5) over by_date / count(ret_5) over by_date / 1e8 as market_ret_5,
+    {{ mean_over_date('ret_5') }} / 1e8 as market_ret_5,
     {%- for column in ('ret_5', 'ret_21', 'volatility_21') %}
     if(
-        {{ column }} is null or count({{ column }}) over by_date < 2,
+        not counts or {{ column }} is null or countIf({{ column }}, counts) over by_date < 2,
         null,
         (rank() over (
-            partition by source, trade_date, {{ column }} is null
+            partition by source, trade_date, counts, {{ column }} is null
             order by {{ column }}
         ) - 1)
-        / (count({{ column }}) over by_date - 1)
+        / (countIf({{ column }}, counts) over by_date - 1)
     ) as rank_{{ column }}{{ ',' if not loop.last }}
     {%- endfor %}
-from own
-{%- if is_incremental() %}
-where (source, trade_date) in (select source, trade_date from {{ ref('int_changed_dates') }})
-{%- endif %}
+from compared
 window by_date as (partition by source, trade_date)

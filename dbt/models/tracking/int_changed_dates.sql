@@ -1,3 +1,6 @@
+{%- set built = before_build('intermediate', 'int_built_set_aside') %}
+
+-- depends_on: {{ ref('int_set_aside') }}
 with changes as (
     select *
     from {{ ref('int_changed_bars') }}
@@ -86,4 +89,32 @@ from (
         trade_date
     from bars
     where (source, symbol) in (select source, symbol from scratch)
+    {%- if built %}
+    union all
+    -- A finding takes its symbol out of the comparison, or its end lets it in again.
+    select
+        q.source as source,
+        q.trade_date as trade_date
+    from {{ ref('int_bars') }} as q
+    inner join (
+        select
+            source,
+            min(since) as since
+        from (
+            select
+                source,
+                symbol,
+                since
+            from (
+                select * from {{ ref('int_set_aside') }}
+                union all
+                select * from {{ built }}
+            )
+            group by source, symbol, since
+            having count() = 1
+        )
+        group by source
+    ) as c on q.source = c.source
+    where q.is_traded and q.trade_date >= c.since
+    {%- endif %}
 )

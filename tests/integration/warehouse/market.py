@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from catalog.connect import open_catalog
 from catalog.merge import merge
-from catalog.tables import DIVIDENDS, QUOTES, SPLITS
+from catalog.tables import CALENDAR, DIVIDENDS, QUOTES, SPLITS, SYMBOL_CALENDARS
+from lakehouse import findings
 from lakehouse.settings import Settings
 
 numbers = count()
@@ -99,3 +100,25 @@ class Market:
         """Report a dividend."""
         row = {"source": self.source, "symbol": symbol, "record_date": day, "amount": amount}
         merge(self.catalog, DIVIDENDS, pa.Table.from_pylist([row]), commit_id=f"t{next(numbers)}")
+
+    def find(self, symbol: str, day: date, *, state: str = findings.OPEN) -> None:
+        """Find something severe about a symbol from a day on, or decide about it."""
+        finding = findings.Finding(
+            self.source, symbol, findings.JUMP, day, day, findings.SEVERE, "seen", state=state
+        )
+        findings.write(self.catalog, [finding], f"t{next(numbers)}")
+
+    def keep_calendar(self, symbol: str, name: str, open_days: dict[date, bool]) -> None:
+        """Have a symbol keep the calendar of another exchange."""
+        row = {"source": self.source, "symbol": symbol, "calendar": name}
+        names = pa.Table.from_pylist([row])
+        merge(self.catalog, SYMBOL_CALENDARS, names, commit_id=f"t{next(numbers)}")
+        self.calendar(name, open_days)
+
+    def calendar(self, name: str, open_days: dict[date, bool]) -> None:
+        """Land days of a calendar: the source's, when it has its name."""
+        rows = [
+            {"source": name, "trade_date": day, "is_open": is_open}
+            for day, is_open in open_days.items()
+        ]
+        merge(self.catalog, CALENDAR, pa.Table.from_pylist(rows), commit_id=f"t{next(numbers)}")

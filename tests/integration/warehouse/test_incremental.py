@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from catalog.connect import open_catalog
 from catalog.snapshots import current_snapshots
+from lakehouse.findings import ACKNOWLEDGED, OPEN
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.transform import changed_sources, transform
@@ -61,7 +63,7 @@ def test_increments_equal_a_full_refresh(
     symbols = ["AA", "BB", "CC", "DD"]
     exchange.trade(symbols, 280)
     transform(stack)
-    for step in range(4):
+    for step in range(5):
         exchange.trade(symbols, int(random.integers(1, 4)))
         symbol = str(random.choice(symbols))
         day = exchange.dates[int(random.integers(20, len(exchange.dates)))]
@@ -73,10 +75,67 @@ def test_increments_equal_a_full_refresh(
             exchange.dividend(symbol, day, 0.5)
         if step == 2:
             symbols.append("NEW")
+        if step in (1, 3):
+            state = OPEN if step == 1 else ACKNOWLEDGED
+            exchange.find("CC", exchange.dates[100], state=state)
+        if step == 4:
+            exchange.find("BB", exchange.dates[150])
         assert not transform(stack).full_refresh
     incremental = _contents(stack)
     transform(stack, full_refresh=True)
     _assert_same(incremental, _contents(stack))
+
+
+def test_a_symbol_that_is_set_aside_changes_nothing_for_the_others(
+    stack: Settings, market: Callable[[str, int], Market]
+) -> None:
+    compared = (
+        "SELECT symbol, trade_date, rel_ret_5, market_ret_5, rank_ret_5, rank_volatility_21 "
+        "FROM marts.fct_features WHERE source = 'aside' AND symbol != 'ODD' "
+        "ORDER BY symbol, trade_date"
+    )
+    exchange = market("aside", 5)
+    exchange.trade(["AA", "BB", "CC"], 80)
+    without = _features(stack, compared)
+    days = exchange.dates[:]
+    exchange.write([exchange.bar("ODD", day) for day in days])
+    before = _features(stack, compared)
+    assert not before.equals(without)
+    exchange.find("ODD", days[0])
+    assert _features(stack, compared).equals(without)
+    exchange.find("ODD", days[0], state=ACKNOWLEDGED)
+    assert _features(stack, compared).equals(before)
+    exchange.find("ODD", days[60], state=OPEN)
+    since = pc.field("trade_date") >= pa.scalar(days[60])
+    partly = _features(stack, compared)
+    assert partly.filter(since).equals(without.filter(since))
+    assert partly.filter(~since).equals(before.filter(~since))
+
+
+def _features(settings: Settings, query: str) -> pa.Table:
+    assert not transform(settings).full_refresh
+    with connect(settings, "admin") as client:
+        return client.query_arrow(query, use_strings=True)
+
+
+def test_symbols_are_held_against_the_calendar_of_their_exchange(
+    stack: Settings, market: Callable[[str, int], Market]
+) -> None:
+    exchange = market("clocks", 9)
+    exchange.trade(["HERE", "AWAY"], 20)
+    days = exchange.dates
+    exchange.calendar("clocks", dict.fromkeys(days, True))
+    bars = [exchange.bar("CLOSED", day) for day in days if day != days[7]]
+    exchange.write(bars + [exchange.bar("LAZY", day) for day in days if day != days[7]])
+    exchange.keep_calendar("CLOSED", "XELS", {day: day != days[7] for day in days})
+    transform(stack)
+    with connect(stack, "admin") as client:
+        found = client.query(
+            "SELECT subject, value FROM marts.fct_data_health WHERE source = 'clocks' "
+            "AND metric IN ('missing_sessions', 'bars_on_closed_days') "
+            "AND subject IN ('CLOSED', 'LAZY')"
+        ).result_rows
+    assert found == [("LAZY", 1.0)]
 
 
 def test_features_do_not_change_with_what_comes_later(
