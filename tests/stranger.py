@@ -181,14 +181,17 @@ PUBLIC = {
     },
     "mlflow.http": {"GET /health", "GET /version"},
     "worker.health": {"GET /health", "GET /docs", "GET /openapi.json"},
-    # Airflow's pages ask for a login; they show nothing before it.
+    # Airflow's and Superset's pages ask for a login; they show nothing before it.
     "airflow.api": {"GET /", "GET /docs", "GET /openapi.json"},
+    "superset.http": {
+        *("GET /", "GET /?query=SELECT%201", "GET /ping", "GET /health", "GET /version"),
+    },
 }
 # Of these, those that even a page of another site may ask for: other people's servers answer them
 # whatever they are called.
 SIGNS_OF_LIFE = {
     **PUBLIC,
-    "prefect.api": set[str](),
+    **{name: set[str]() for name in ("prefect.api", "airflow.api", "superset.http")},
 }
 
 

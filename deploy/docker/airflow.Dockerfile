@@ -29,6 +29,7 @@ RUN groupadd --gid 10001 weekahead \
  && install -d -m 0700 -o 10001 -g 10001 /secrets /var/lib/airflow /var/lib/airflow/logs
 COPY deploy/compose/with-secrets.sh deploy/compose/airflow_init.py /opt/deploy/compose/
 COPY deploy/docker/healthcheck.py /opt/deploy/docker/
+COPY deploy/airflow /opt/deploy/airflow
 ENV PATH=/opt/airflow/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

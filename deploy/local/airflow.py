@@ -34,6 +34,7 @@ _STEP_SECONDS = 300
 
 REQUIREMENTS = FOLDER / "requirements" / "airflow.txt"
 _IN_CHECKOUT = FOLDER.parent / "airflow_bridge"
+PLUGINS = FOLDER / "airflow"
 BRIDGE = _IN_CHECKOUT if _IN_CHECKOUT.is_dir() else FOLDER / "_airflow_bridge"
 
 
@@ -152,6 +153,7 @@ def _configure(home: Home, secrets: Secrets, ports: dict[str, int]) -> None:
     sections: dict[str, dict[str, Any]] = {
         "core": {
             "dags_folder": dag_folder(home),
+            "plugins_folder": PLUGINS,
             "load_examples": False,
             "executor": "LocalExecutor",
             # Tasks wait in the triggerer; four at once are plenty for sqlite.

@@ -8,6 +8,7 @@ SUPERSET_SECRET_KEY         required; signs sessions and encrypts the stored pas
 SUPERSET_DATABASE_URI       required; where Superset keeps its own state
 SUPERSET_PUBLIC             1 lets people without an account read the dashboards
 SUPERSET_HTTPS              1 when Superset is reached over https only
+SUPERSET_HOSTS              names that it answers to besides localhost, separated by commas
 SUPERSET_REDIS_URL          a Redis for Celery: turns alerts and scheduled reports on
 SUPERSET_SMTP_HOST, …       the mail server of those (docs/dashboards.md)
 ==========================  ==========================================================
@@ -15,7 +16,11 @@ SUPERSET_SMTP_HOST, …       the mail server of those (docs/dashboards.md)
 
 import os
 import sqlite3
+from collections.abc import Callable, Iterable
 from copy import deepcopy
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
 
 # From Superset's own code, examples and images: anybody can sign a session with these.
 _KNOWN_SECRETS = {
@@ -80,6 +85,37 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _flag("SUPERSET_HTTPS")
 ENABLE_PROXY_FIX = _flag("SUPERSET_HTTPS")
+
+_OWN_NAMES = {
+    "localhost",
+    *(name.strip().lower() for name in os.environ.get("SUPERSET_HOSTS", "").split(",") if name),
+}
+
+
+def _is_own(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name in _OWN_NAMES or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class _OwnNames:
+    """Refuses what was meant for another name (DNS rebinding) or sent by another site's page."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "")
+        _, _, origin = environ.get("HTTP_ORIGIN", f"http://{host}").partition("://")
+        if _is_own(host) and origin.lower() == host.lower():
+            return self._app(environ, start)
+        start("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"Superset does not answer to this name, or to other sites: see SUPERSET_HOSTS."]
+
+
+ADDITIONAL_MIDDLEWARE = [_OwnNames]
 
 # Off by default: bootstrap.py gives the role its rights, and takes them away again.
 PUBLIC_ROLE_LIKE = "Public" if _flag("SUPERSET_PUBLIC") else None

@@ -70,6 +70,10 @@ EXPECTED = {
         select rule, is_kept, count(), uniqExact(symbol), toDateTime(max(rejected_at), 'UTC'),
             argMax(concat(symbol, ' ', toString(trade_date), ': ', reason), rejected_at)
         from marts.fct_rejects group by 1, 2""",
+    "Findings, and what was decided about them": """
+        select severity, state, source, symbol, toDateTime(first_date, 'UTC'),
+            toDateTime(last_date, 'UTC'), rule, seen, sets_aside, acknowledged_by, acknowledged_why
+        from marts.fct_findings""",
     "Bars landed and corrected, by day of landing": """
         select toDateTime(toDate(committed_at), 'UTC'), sum(corrected_rows), sum(new_rows)
         from marts.fct_lake_snapshots where table_name = 'raw.quotes' group by 1""",

@@ -34,6 +34,7 @@ from tests.e2e.superset_site import (
     login,
     serve,
 )
+from tests.stranger import EVIL, SIGNS_OF_LIFE, doors, intrude, knock
 
 MOST_ROWS = 100_000
 
@@ -304,3 +305,13 @@ def test_without_an_account_nothing_can_be_read(site: Site) -> None:
     assert anonymous(site) == 0
     with urlopen(f"{site.url}/superset/dashboard/{SLUGS[0]}/", timeout=SECONDS) as answer:
         assert "/login" in answer.url
+
+
+def test_strangers_and_web_pages_get_nothing(site: Site) -> None:
+    assert intrude(site.home) == []
+    assert intrude(site.home, SIGNS_OF_LIFE, host=EVIL, origin=f"http://{EVIL}") == []
+    # A page of another site that knows the right name is still another site.
+    foreign = knock(
+        [door for door in doors(site.home) if door.name == "superset.http"], origin=f"http://{EVIL}"
+    )
+    assert foreign == []

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = ("catalog", "lakehouse", "deploy", "flows")
 # Scripts for images, started by themselves; Superset's and Airflow's run in other environments.
-SCRIPTS = ("deploy/compose", "deploy/docker", "deploy/superset")
+SCRIPTS = ("deploy/airflow", "deploy/compose", "deploy/docker", "deploy/superset")
 
 
 def modules() -> dict[str, Path]:
