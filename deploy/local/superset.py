@@ -153,10 +153,10 @@ def _warehouse(settings: Settings) -> dict[str, str]:
 def warehouse_uri(settings: Settings, user: str) -> str:
     """The marts as SQLAlchemy names them, without a password."""
     address = server_address(settings)
-    secure = address.scheme == "https"
-    port = address.port or (8443 if secure else 8123)
-    options = WAREHOUSE_OPTIONS + ("&secure=true" if secure else "")
-    return f"clickhousedb://{quote(user, safe='')}@{address.hostname}:{port}/{MARTS}?{options}"
+    options = WAREHOUSE_OPTIONS + ("&secure=true" if address.secure else "")
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    place = f"{quote(user, safe='')}@{host}:{address.port}"
+    return f"clickhousedb://{place}/{MARTS}?{options}"
 
 
 def _run(command: list[str], *, log: Path, variables: dict[str, str] | None = None) -> None:

@@ -6,14 +6,10 @@ Some hosts answer 429 to whoever does not show a browser's TLS fingerprint. The 
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from lakehouse.errors import SettingsError, SourceUnavailable, Unreachable
 from lakehouse.settings.sources import HttpSettings
-
-if TYPE_CHECKING:
-    pass
 
 BROWSER = "chrome"
 
@@ -45,19 +41,6 @@ class Browser:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-
-    def __enter__(self) -> Self:
-        """Open nothing yet."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the connections."""
-        self.close()
 
     def get(self, url: str, largest: int) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and body.

@@ -1,7 +1,8 @@
 """Connections to ClickHouse, one account for each kind of client."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Role = Literal["admin", "writer", "reader"]
 CONNECT_SECONDS = 10
 QUERY_SECONDS = 1800
+USUAL_PORTS = {"http": 8123, "https": 8443}
 
 
 # Lakes that this process has attached already.
@@ -61,11 +63,11 @@ def _open(settings: Settings, role: Role) -> "Client":
     user, password = account(settings.clickhouse, role)
     try:
         return clickhouse_connect.get_client(
-            host=address.hostname,
-            port=address.port or (8443 if address.scheme == "https" else 8123),
+            host=address.host,
+            port=address.port,
             username=user,
             password=password.get_secret_value(),
-            secure=address.scheme == "https",
+            secure=address.secure,
             connect_timeout=CONNECT_SECONDS,
             send_receive_timeout=QUERY_SECONDS,
             # A session would allow one query at a time.
@@ -80,8 +82,17 @@ def _open(settings: Settings, role: Role) -> "Client":
         ) from error
 
 
-def server_address(settings: Settings) -> SplitResult:
-    """The server's address, taken apart.
+@dataclass(frozen=True)
+class Address:
+    """Where ClickHouse's HTTP interface is."""
+
+    host: str
+    port: int
+    secure: bool
+
+
+def server_address(settings: Settings) -> Address:
+    """The server's address, taken apart; without a port, ClickHouse's usual one.
 
     Raises:
         SettingsError: There is no address, or it is not one.
@@ -92,12 +103,16 @@ def server_address(settings: Settings) -> SplitResult:
             "No warehouse address: set WEEKAHEAD_CLICKHOUSE__URL, or use a command that starts "
             "the embedded server, such as 'weekahead run'."
         )
-    address = urlsplit(url)
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise SettingsError(
-            f"WEEKAHEAD_CLICKHOUSE__URL is {url!r}; it has to look like http://127.0.0.1:8123."
-        )
-    return address
+    try:
+        address = urlsplit(url)
+        port = address.port or USUAL_PORTS[address.scheme]
+        if address.hostname:
+            return Address(address.hostname, port, address.scheme == "https")
+    except (KeyError, ValueError):
+        pass
+    raise SettingsError(
+        f"WEEKAHEAD_CLICKHOUSE__URL is {url!r}; it has to look like http://127.0.0.1:8123."
+    )
 
 
 def account(settings: ClickHouseSettings, role: Role) -> tuple[str, SecretStr]:

@@ -74,11 +74,10 @@ def dbt_environment(
     """The variables that the project's profile reads; the password is never an argument."""
     address = server_address(settings)
     user, password = account(settings.clickhouse, role)
-    secure = address.scheme == "https"
     wanted = {
-        "WEEKAHEAD_DBT_HOST": address.hostname or "",
-        "WEEKAHEAD_DBT_PORT": str(address.port or (8443 if secure else 8123)),
-        "WEEKAHEAD_DBT_SECURE": str(secure),
+        "WEEKAHEAD_DBT_HOST": address.host,
+        "WEEKAHEAD_DBT_PORT": str(address.port),
+        "WEEKAHEAD_DBT_SECURE": str(address.secure),
         "WEEKAHEAD_DBT_USER": user,
         "DBT_ENV_SECRET_WEEKAHEAD_PASSWORD": password.get_secret_value(),
         "WEEKAHEAD_JUMP_LIMIT": str(settings.ingest.jump_limit),

@@ -7,7 +7,7 @@ import pytest
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
 from lakehouse.warehouse.builds import wanted_build
-from lakehouse.warehouse.client import server_address
+from lakehouse.warehouse.client import Address, server_address
 from lakehouse.warehouse.runner import dbt_environment
 from lakehouse.warehouse.transform import LEDGER, _covered
 
@@ -72,8 +72,26 @@ def test_the_environment_is_restored_and_keeps_the_password_out_of_arguments(
 
 
 @pytest.mark.parametrize(
-    ("url", "hint"), [(None, "WEEKAHEAD_CLICKHOUSE__URL"), ("localhost:8123", "http://127.0.0.1")]
+    ("url", "hint"),
+    [
+        (None, "WEEKAHEAD_CLICKHOUSE__URL"),
+        ("localhost:8123", "http://127.0.0.1"),
+        ("http://", "http://127.0.0.1"),
+        ("http://localhost:81230", "http://127.0.0.1"),
+    ],
 )
 def test_a_wrong_address_is_a_settings_error(url: str | None, hint: str) -> None:
     with pytest.raises(SettingsError, match=hint):
         server_address(_settings(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://lake", Address("lake", 8123, secure=False)),
+        ("https://lake", Address("lake", 8443, secure=True)),
+        ("https://[::1]:9", Address("::1", 9, secure=True)),
+    ],
+)
+def test_an_address_without_a_port_has_the_usual_one(url: str, address: Address) -> None:
+    assert server_address(_settings(url)) == address
