@@ -73,13 +73,38 @@ next_dividend as (
         closes.symbol as symbol,
         ex_dates.ex_date as ex_date,
         any(ex_dates.amount) as amount,
-        argMax(closes.close, closes.trade_date) as close_before
+        max(closes.trade_date) as date_before,
+        argMax(closes.close, closes.trade_date) as last_close
     from closes  -- noqa: AL01, AL05
     asof inner join ex_dates  -- noqa: AL01, AL05
         on closes.source = ex_dates.source
         and closes.symbol = ex_dates.symbol
         and closes.trade_date < ex_dates.ex_date
     group by source, symbol, ex_date
+),
+
+splits as (
+    select
+        source,
+        symbol,
+        groupArray(ex_date) as dates,
+        groupArray(ratio) as ratios
+    from {{ ref('int_splits') }}
+    group by source, symbol
+),
+
+-- A dividend is paid per share of its ex-date, on which the shares may have been split as well.
+restated as (
+    select
+        n.source as source,
+        n.symbol as symbol,
+        n.ex_date as ex_date,
+        n.amount as amount,
+        n.last_close
+        / {{ product('s.ratios', 's.dates', 'd > date_before and d <= ex_date') }}
+            as close_before
+    from next_dividend as n
+    left join splits as s on n.source = s.source and n.symbol = s.symbol
 )
 
 select
@@ -90,4 +115,4 @@ select
     close_before,
     -- A payment of the whole price or more is an error of the source, not a return.
     if(amount < close_before, 1 - amount / close_before, 1.) as factor
-from next_dividend
+from restated

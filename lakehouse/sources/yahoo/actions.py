@@ -61,7 +61,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Payment:
-    """A dividend, per share as it then was."""
+    """A dividend, per share of its ex-date."""
 
     day: date
     amount: float
@@ -208,7 +208,8 @@ def against_adjusted_close(
             continue
         _, close_before, adjusted_before = earlier[-1]
         _, close_after, adjusted_after = later[0]
-        price = as_traded(close_before, earlier[-1][0], splits)
+        # Per share of the ex-date, as the dividend is: a split on that day is behind both.
+        price = as_traded(close_before, payment.day, splits)
         paid = payment.amount / price
         implied = 1 - adjusted_before / close_before * close_after / adjusted_after
         near = implied / DIVIDEND_TOLERANCE <= paid <= implied * DIVIDEND_TOLERANCE
