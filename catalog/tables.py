@@ -221,8 +221,22 @@ GATE_DECISIONS = TableDefinition(
         p_value=DOUBLE,
         window_start=DATE,
         window_end=DATE,
+        challenger_scale=TEXT,
+        serving_kind=TEXT,
+        serving_scale=TEXT,
+        relative_pinball_reference=DOUBLE,
+        relative_pinball_champion=DOUBLE,
+        band_p_value=DOUBLE,
+        criterion=TEXT,
     ),
     audit=(),
+)
+# What the gate asks, kept before anything is evaluated; decisions name it by its hash.
+GATE_CRITERIA = TableDefinition(
+    "ml.gate_criteria",
+    _schema({"criterion": TEXT}, text=TEXT, written_at=TIME),
+    key=("criterion",),
+    audit=("written_at",),
 )
 FEATURE_DRIFT = TableDefinition(
     "ml.feature_drift",
@@ -252,6 +266,7 @@ TABLES: tuple[TableDefinition, ...] = (
     REJECTS,
     FORECASTS,
     GATE_DECISIONS,
+    GATE_CRITERIA,
     FEATURE_DRIFT,
 )
 BY_NAME = {table.name: table for table in TABLES}

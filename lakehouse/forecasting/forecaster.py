@@ -1,4 +1,4 @@
-"""The model that is stored and served: one candidate per horizon, a fallback, and intervals."""
+"""The model that is stored and served: a point model, a scale model, and intervals of both."""
 
 from typing import Self
 
@@ -9,7 +9,9 @@ from sklearn.base import BaseEstimator
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.candidates.candidate import Candidate
 from lakehouse.forecasting.intervals import COLUMNS, NORMAL, bounds_by_age
-from lakehouse.panel.dataset import AGES, GROWN, HORIZONS, Floats, ages
+from lakehouse.forecasting.scales import REFERENCE, SCALES
+from lakehouse.forecasting.scales.scale import ScaleModel
+from lakehouse.panel.dataset import AGES, GROWN, HORIZONS, Floats, Mask, ages
 
 OUTPUTS = ("point", *COLUMNS)
 FALLBACK = "drift"
@@ -20,15 +22,16 @@ def output_columns(horizons: int) -> list[str]:
     return [f"{name}_{h}" for h in range(1, horizons + 1) for name in OUTPUTS]
 
 
-class Forecaster(BaseEstimator):  # type: ignore[misc]
-    """Direct forecasts of the log return over 1 to ``horizons`` trading days, with intervals.
-
-    Rows with fewer than ``min_history`` bars, or without a volatility, are forecast by the drift,
-    so a young symbol never fails.
-    """
+class Points(BaseEstimator):  # type: ignore[misc]
+    """Where prices go: one candidate per horizon, and the drift for rows too young for it."""
 
     def __init__(
-        self, *, kind: str = "drift", horizons: int = HORIZONS, min_history: int = 60, seed: int = 0
+        self,
+        *,
+        kind: str = FALLBACK,
+        horizons: int = HORIZONS,
+        min_history: int = 60,
+        seed: int = 0,
     ) -> None:
         self.kind = kind
         self.horizons = horizons
@@ -44,7 +47,6 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         """
         candidate = CANDIDATES[self.kind]
         mature = ages(X, self.min_history) == GROWN
-        self.columns_ = [str(name) for name in X.columns]
         self.models_: list[Candidate] = []
         self.fallbacks_: list[Candidate] = []
         for h in range(self.horizons):
@@ -57,6 +59,110 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             self.models_.append(
                 model.fit(X[rows], y[rows, h]) if rows.any() else self.fallbacks_[h]
             )
+        return self
+
+    def forecast(self, X: pd.DataFrame) -> Floats:
+        """Expected log returns, shape (n, horizons)."""
+        returns = np.empty((len(X), self.horizons))
+        young = np.zeros(len(X), dtype=bool)
+        if CANDIDATES[self.kind].needs_history:
+            young = ages(X, self.min_history) != GROWN
+        for models, rows in ((self.models_, ~young), (self.fallbacks_, young)):
+            if rows.any():
+                part = X if rows.all() else X[rows]
+                for h in range(self.horizons):
+                    returns[rows, h] = models[h].predict(part)
+        return returns
+
+    def drift(self, X: pd.DataFrame) -> Floats:
+        """What the drift, fitted on the same rows, forecasts: log returns, shape (n, horizons)."""
+        return np.column_stack([fallback.predict(X) for fallback in self.fallbacks_])
+
+
+class Scales(BaseEstimator):  # type: ignore[misc]
+    """How far prices may go: a scale model, and the 21-day deviation, or a guess, for the young."""
+
+    def __init__(
+        self,
+        *,
+        kind: str = REFERENCE,
+        horizons: int = HORIZONS,
+        min_history: int = 60,
+        seed: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.horizons = horizons
+        self.min_history = min_history
+        self.seed = seed
+
+    def fit(self, X: pd.DataFrame, y: Floats, variances: Floats) -> Self:
+        """Fit the scale model on grown rows.
+
+        Args:
+            X: Rows of ``marts.fct_features`` without the close.
+            y: Log returns, shape (n, horizons); NaN where not known.
+            variances: Sums of the daily variances on the way there, likewise.
+        """
+        mature = ages(X, self.min_history) == GROWN
+        model = SCALES[self.kind](horizons=self.horizons, seed=self.seed)
+        self.model_: ScaleModel = model.fit(X[mature], variances[mature])
+        self.fallbacks_: list[Candidate] = []
+        for h in range(self.horizons):
+            known = np.isfinite(y[:, h])
+            fallback = CANDIDATES["last_price"](horizon=h + 1, seed=self.seed)
+            self.fallbacks_.append(fallback.fit(X[known], y[known, h]))
+        return self
+
+    def forecast(self, X: pd.DataFrame) -> Floats:
+        """Sizes of the errors to expect, in log returns, shape (n, horizons)."""
+        scales = np.empty((len(X), self.horizons))
+        grown: Mask = ages(X, self.min_history) == GROWN
+        if grown.any():
+            scales[grown] = self.model_.predict(X[grown])
+        if not grown.all():
+            for h, fallback in enumerate(self.fallbacks_):
+                scales[~grown, h] = fallback.volatility(X[~grown])
+        return scales
+
+
+class Forecaster(BaseEstimator):  # type: ignore[misc]
+    """Direct forecasts of the log return over 1 to ``horizons`` trading days, with intervals.
+
+    Rows with fewer than ``min_history`` bars, or without a volatility, are forecast by the drift
+    and a plain volatility, so a young symbol never fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str = FALLBACK,
+        scale: str = REFERENCE,
+        horizons: int = HORIZONS,
+        min_history: int = 60,
+        seed: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.scale = scale
+        self.horizons = horizons
+        self.min_history = min_history
+        self.seed = seed
+
+    def fit(self, X: pd.DataFrame, y: Floats, variances: Floats) -> Self:
+        """Fit both models.
+
+        Args:
+            X: Rows of ``marts.fct_features`` without the close.
+            y: Log returns, shape (n, horizons); NaN where not known.
+            variances: Sums of the daily variances on the way there, likewise.
+        """
+        how = {"horizons": self.horizons, "min_history": self.min_history, "seed": self.seed}
+        points = Points(kind=self.kind, **how).fit(X, y)
+        return self.assemble(points, Scales(kind=self.scale, **how).fit(X, y, variances), X)
+
+    def assemble(self, points: Points, scales: Scales, X: pd.DataFrame) -> Self:
+        """Take models that were fitted apart on the same rows; only the columns of X matter."""
+        self.columns_ = [str(name) for name in X.columns]
+        self.points_, self.scales_ = points, scales
         self.edges_ = np.tile(NORMAL, (len(AGES), self.horizons, 1))
         return self
 
@@ -72,26 +178,15 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
 
     def forecast(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
         """Expected log returns and the scale of their errors, both of shape (n, horizons)."""
-        returns = np.empty((len(X), self.horizons))
-        scales = np.empty((len(X), self.horizons))
-        young = np.zeros(len(X), dtype=bool)
-        if CANDIDATES[self.kind].needs_history:
-            young = ages(X, self.min_history) != GROWN
-        for model, rows in ((self.models_, ~young), (self.fallbacks_, young)):
-            if rows.any():
-                part = X if rows.all() else X[rows]
-                for h in range(self.horizons):
-                    returns[rows, h] = model[h].predict(part)
-                    scales[rows, h] = model[h].predict_scale(part)
-        return returns, scales
+        part = X[self.columns_]
+        return self.points_.forecast(part), self.scales_.forecast(part)
 
     def drift(self, X: pd.DataFrame) -> Floats:
         """What the drift, fitted on the same rows, forecasts: log returns, shape (n, horizons)."""
-        part = X[self.columns_]
-        return np.column_stack([fallback.predict(part) for fallback in self.fallbacks_])
+        return self.points_.drift(X[self.columns_])
 
     def predict(self, X: pd.DataFrame) -> Floats:
         """Forecasts in log returns, shape (n, 5 · horizons), columns as ``output_columns`` says."""
-        returns, scales = self.forecast(X[self.columns_])
+        returns, scales = self.forecast(X)
         edges = returns[:, :, None] + scales[:, :, None] * self.edges_[ages(X, self.min_history)]
         return np.concatenate([returns[:, :, None], edges], axis=2).reshape(len(X), -1)

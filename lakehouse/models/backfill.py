@@ -21,7 +21,7 @@ from lakehouse.errors import NotEnoughData, UsageError
 from lakehouse.forecasting import walkforward
 from lakehouse.forecasting.development import Development, develop
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.gate import decide
+from lakehouse.forecasting.gate import BAND, decide
 from lakehouse.forecasting.intervals import scores
 from lakehouse.models import ledger, warehouse_data
 from lakehouse.models.inference import PredictionReport, report
@@ -113,7 +113,7 @@ def simulate(
         settings.forecast.backfill_selection_days,
     )
     blocks: list[tuple[Forecaster, pd.DataFrame]] = []
-    chosen: tuple[int, Development, str] | None = None
+    chosen: tuple[int, Development, str, str] | None = None
     for block in np.unique(wanted // refit).tolist():
         start = block * refit
         selected_at = start // selection * selection // refit * refit
@@ -122,11 +122,12 @@ def simulate(
                 selected_at,
                 *_select(dataset, as_date(dates[selected_at]), settings, execute),
             )
-            log.info(f"back-fill: {chosen[2]} serves from what was known on {dates[selected_at]}")
-        _, development, kind = chosen
+            pair = f"{chosen[2]} with bands of {chosen[3]}"
+            log.info(f"back-fill: {pair} serves from what was known on {dates[selected_at]}")
+        _, development, kind, scale = chosen
         known = dataset.as_known_on(as_date(dates[start]))
-        model = walkforward.fit(known, kind, known.targets, settings.forecast)
-        result, then = development.results[kind], development.dataset
+        model = walkforward.fit(known, kind, known.targets, settings.forecast, scale=scale)
+        result, then = development.walk.pair(kind, scale), development.dataset
         unseen = scores(then.targets[result.rows], result.returns, result.scales)
         model.calibrate(unseen, then.frame.iloc[result.rows])
         model.trained_on_ = str(dates[start])
@@ -143,8 +144,8 @@ def simulated_version(model: Forecaster) -> str:
 
 def _select(
     dataset: Dataset, day: date, settings: Settings, execute: walkforward.Execute | None
-) -> tuple[Development, str]:
-    """Which candidate the gate would have let serve on a day without a champion."""
+) -> tuple[Development, str, str]:
+    """Which candidates the gate would have let serve on a day without a champion."""
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
     known = dataset.as_known_on(day)
@@ -154,8 +155,14 @@ def _select(
         raise NotEnoughData(
             f"Nothing could be trained on what was known on {day}: {error}"
         ) from error
-    decision = decide(
-        development.challenger, development.gate_losses(), None, None, 0, settings.forecast
+    how = settings.forecast
+    point = decide(development.challenger, development.gate_losses(), None, None, 0, how)
+    losses = development.gate_band_losses(point.serves)
+    band = decide(development.band_challenger, losses, None, None, 0, how, BAND)
+    walk = development.walk
+    kept = replace(
+        walk,
+        points={point.serves: walk.points[point.serves]},
+        scales={band.serves: walk.scales[band.serves]},
     )
-    kept = {decision.serves: development.results[decision.serves]}
-    return replace(development, results=kept), decision.serves
+    return replace(development, walk=kept), point.serves, band.serves
