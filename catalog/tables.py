@@ -111,6 +111,12 @@ _FORECASTS = _schema(
     simulated=BOOL,
     made_at=TIME,
     drift_point=DOUBLE,
+    scale=DOUBLE,
+    rate_80=DOUBLE,
+    rate_95=DOUBLE,
+    chance_up=DOUBLE,
+    chance_move=DOUBLE,
+    move=DOUBLE,
 )
 
 QUOTES = TableDefinition(

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.forecasting.forecaster import Forecaster, Points, Scales
+from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.intervals import bounds_by_age, scores
+from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.panel.dataset import Dataset, Floats
 from lakehouse.panel.validation import Fold

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.ipc
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lakehouse.forecasting.forecaster import Forecaster, Points, Scales
+from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.out_of_sample import FoldResult, Part, Walk
+from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.panel.dataset import Dataset, Floats, ages, split_arrow, to_arrow
 from lakehouse.panel.validation import GATE, Fold

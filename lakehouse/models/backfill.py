@@ -24,6 +24,7 @@ from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import BAND, decide
 from lakehouse.forecasting.intervals import scores
 from lakehouse.models import ledger, warehouse_data
+from lakehouse.models.calibration import simulated_outcomes
 from lakehouse.models.inference import PredictionReport, report
 from lakehouse.panel.dataset import Dataset, as_date, unique_dates
 from lakehouse.settings import Settings
@@ -57,18 +58,21 @@ def backfill(
         closed_days = warehouse_data.read_closed_days(warehouse)
     warehouse_data.only(dataset.frame, symbols)
     tables = []
-    for model, part in simulate(dataset, first, last, settings, execute=execute):
+    for model, part, outcomes in simulate(dataset, first, last, settings, execute=execute):
         frame = part if symbols is None else part[part["symbol"].isin(symbols)]
         origin = ledger.Origin(
             settings.mlflow.model_name, simulated_version(model), built.quotes, simulated=True
         )
-        forecasts = model.predict(frame[model.columns_])
+        forecasts, drift, spread = ledger.forecast_rows(
+            model, frame, outcomes if settings.forecast.adaptive else None, settings.forecast
+        )
         tables.append(
             ledger.price_rows(
                 frame,
                 forecasts,
-                model.drift(frame),
+                drift,
                 origin,
+                spread=spread,
                 open_days=open_days,
                 closed_days=closed_days,
             )
@@ -96,8 +100,8 @@ def simulate(
     settings: Settings,
     *,
     execute: walkforward.Execute | None = None,
-) -> list[tuple[Forecaster, pd.DataFrame]]:
-    """The model of each block and the as-of rows that it forecasts.
+) -> list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]]:
+    """The model of each block, the as-of rows that it forecasts, and outcomes to calibrate by.
 
     Raises:
         NotEnoughData: There are no bars in the range, or too little history before it.
@@ -112,7 +116,7 @@ def simulate(
         settings.forecast.backfill_refit_days,
         settings.forecast.backfill_selection_days,
     )
-    blocks: list[tuple[Forecaster, pd.DataFrame]] = []
+    blocks: list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]] = []
     chosen: tuple[int, Development, str, str] | None = None
     for block in np.unique(wanted // refit).tolist():
         start = block * refit
@@ -133,7 +137,10 @@ def simulate(
         model.trained_on_ = str(dates[start])
         inside = wanted[wanted // refit == block]
         rows = (dataset.dates >= dates[inside[0]]) & (dataset.dates <= dates[inside[-1]])
-        blocks.append((model, dataset.frame[rows].reset_index(drop=True)))
+        outcomes = simulated_outcomes(
+            model, result, then, dataset.select(dataset.dates <= dates[inside[-1]])
+        )
+        blocks.append((model, dataset.frame[rows].reset_index(drop=True), outcomes))
     return blocks
 
 

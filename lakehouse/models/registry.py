@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import DataError, UsageError
 from lakehouse.forecasting.candidates import CANDIDATES
-from lakehouse.forecasting.forecaster import Forecaster, Points, Scales
+from lakehouse.forecasting.forecaster import Forecaster
+from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE, SCALES
 from lakehouse.models.tracking import TAG, connect
 from lakehouse.settings import Settings

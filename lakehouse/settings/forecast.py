@@ -69,6 +69,17 @@ class ForecastSettings(Section):
     skill_limit: float = Field(
         1.02, gt=0.5, le=5, description="Error relative to the last price above which to warn."
     )
+    adaptive: bool = Field(
+        True,
+        description="Keep the intervals calibrated by the outcomes in the ledger (adaptive "
+        "conformal inference).",
+    )
+    move: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Each forecast has the probability of a move beyond plus or minus this share.",
+    )
     drift_limit: float = Field(
         0.25, gt=0, le=1, description="Kolmogorov-Smirnov distance that counts as feature drift."
     )
