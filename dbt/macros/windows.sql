@@ -57,7 +57,7 @@ ifNull(
 {{ x }} * {{ x }}
 {%- endmacro %}
 
-{#- Log of high over low, and of open over close, in units of 1e-8; nothing where one is missing. -#}
+{#- Log of high over low, and of open over close, in units of 1e-8; nothing where one lacks. -#}
 {% macro log_range(bar) -%}
 toInt64(round(log({{ bar }}.high / {{ bar }}.low) * 1e8))
 {%- endmacro %}

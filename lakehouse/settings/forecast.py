@@ -80,6 +80,12 @@ class ForecastSettings(Section):
         lt=1,
         description="Each forecast has the probability of a move beyond plus or minus this share.",
     )
+    cost_bps: float = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Cost of a purchase or a sale in the back-test, in basis points (0.01 %).",
+    )
     drift_limit: float = Field(
         0.25, gt=0, le=1, description="Kolmogorov-Smirnov distance that counts as feature drift."
     )

@@ -66,7 +66,9 @@ select
         null,
         (
             variance_1_e16
-            {%- for i in range(2, h + 1) %} + variance_{{ i }}_e16 {%- endfor %}
+            {%- for i in range(2, h + 1) %}
+            + variance_{{ i }}_e16
+            {%- endfor %}
         ) / 1e16
     ) as variance_{{ h }},
     {%- endfor %}
