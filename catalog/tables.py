@@ -111,6 +111,12 @@ _FORECASTS = _schema(
     simulated=BOOL,
     made_at=TIME,
     drift_point=DOUBLE,
+    scale=DOUBLE,
+    rate_80=DOUBLE,
+    rate_95=DOUBLE,
+    chance_up=DOUBLE,
+    chance_move=DOUBLE,
+    move=DOUBLE,
 )
 
 QUOTES = TableDefinition(
@@ -221,8 +227,22 @@ GATE_DECISIONS = TableDefinition(
         p_value=DOUBLE,
         window_start=DATE,
         window_end=DATE,
+        challenger_scale=TEXT,
+        serving_kind=TEXT,
+        serving_scale=TEXT,
+        relative_pinball_reference=DOUBLE,
+        relative_pinball_champion=DOUBLE,
+        band_p_value=DOUBLE,
+        criterion=TEXT,
     ),
     audit=(),
+)
+# What the gate asks, kept before anything is evaluated; decisions name it by its hash.
+GATE_CRITERIA = TableDefinition(
+    "ml.gate_criteria",
+    _schema({"criterion": TEXT}, text=TEXT, written_at=TIME),
+    key=("criterion",),
+    audit=("written_at",),
 )
 FEATURE_DRIFT = TableDefinition(
     "ml.feature_drift",
@@ -252,6 +272,7 @@ TABLES: tuple[TableDefinition, ...] = (
     REJECTS,
     FORECASTS,
     GATE_DECISIONS,
+    GATE_CRITERIA,
     FEATURE_DRIFT,
 )
 BY_NAME = {table.name: table for table in TABLES}

@@ -180,7 +180,8 @@ def _leave_gate(report: TrainingReport) -> None:
     snapshots = ", ".join(f"`{name}` {snapshot}" for name, snapshot in report.snapshots.items())
     create_markdown_artifact(
         f"**{report.action}**: {report.reason}\n\nServing: version {report.champion_version} "
-        f"({report.champion_kind}). MLflow run {run}. Lake snapshots: {snapshots}",
+        f"({report.champion_kind}, bands of {report.champion_scale}). MLflow run {run}. "
+        f"Lake snapshots: {snapshots}",
         key="train-gate",
         description="The registry's gate",
     )

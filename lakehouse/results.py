@@ -171,6 +171,18 @@ FIGURES = {
 }
 
 
+# Shown of each scale model, at five days.
+BAND_FIGURES = {
+    "pinball_vs_deviation": ("pinball / deviation", ".4f"),
+    "p_vs_deviation": ("p", ".3f"),
+    "coverage_80": ("80 % covers", ".1%"),
+    "coverage_80_low": ("when calm", ".1%"),
+    "coverage_80_high": ("when wild", ".1%"),
+    "coverage_95": ("95 % covers", ".1%"),
+    "width_95": ("95 % width", ".3f"),
+}
+
+
 def describe_training(report: "TrainingReport") -> Result:
     """The validation scheme, every candidate's figures, the gate's decision, and what serves."""
     scheme = Table(
@@ -178,6 +190,21 @@ def describe_training(report: "TrainingReport") -> Result:
         "Validation: train on the past, leave a gap, test; the gate decides on the last window",
         list(SCHEME.values()),
         [tuple(str(row[name]) for name in SCHEME) for row in report.scheme],
+    )
+    scales = Table(
+        "scales",
+        "Bands, out of sample, 5 trading days ahead (below 1 beats the 21-day deviation)",
+        ["scale", *(header for header, _ in BAND_FIGURES.values())],
+        [
+            (
+                scale.kind,
+                *(
+                    number(scale.figures.get(f"{name}_h5"), style)
+                    for name, (_, style) in BAND_FIGURES.items()
+                ),
+            )
+            for scale in report.scales
+        ],
     )
     candidates = Table(
         "candidates",
@@ -195,9 +222,12 @@ def describe_training(report: "TrainingReport") -> Result:
         ],
     )
     parts: list[Table | str] = [scheme] if report.scheme else []
-    parts += [candidates, f"Gate: {report.reason}."]
+    parts += [candidates, scales, f"Gate: {report.reason}."]
     if report.champion_version:
-        parts.append(f"Serving: version {report.champion_version} ({report.champion_kind}).")
+        parts.append(
+            f"Serving: version {report.champion_version} ({report.champion_kind}, bands of "
+            f"{report.champion_scale})."
+        )
     return Result(report.to_dict(), parts)
 
 
@@ -297,6 +327,13 @@ def champion_figures(report: "TrainingReport") -> Mapping[str, float]:
     return {}
 
 
+def _band_loss(report: "TrainingReport") -> float | None:
+    for scale in report.scales:
+        if scale.kind == report.champion_scale:
+            return scale.figures.get("pinball_vs_deviation_h5")
+    return None
+
+
 def number(value: float | None, style: str) -> str:
     """A figure as text; empty when it is unknown or not a number."""
     return "" if value is None or value != value else format(value, style)
@@ -345,7 +382,8 @@ def _champion(report: "TrainingReport") -> tuple[str, ...]:
     relative = number(champion_figures(report).get("mae_vs_last_price_h5"), ".4f")
     return (
         f"Serving: version {report.champion_version} ({report.champion_kind}); its error at 5 days "
-        f"is {relative} of the last price's, out of sample.",
+        f"is {relative} of the last price's, out of sample. Its bands ({report.champion_scale}) "
+        f"lose {number(_band_loss(report), '.4f')} of what 21-day deviation's do.",
         f"Gate: {report.reason}.",
     )
 

@@ -40,3 +40,33 @@ if(bar_number >= {{ n }}, {{ expression }}, null)
 {% macro mean_over_date(column) -%}
 sumIf({{ column }}, counts) over by_date / nullIf(countIf({{ column }}, counts) over by_date, 0)
 {%- endmacro %}
+
+{#- Variance of one day, in units of 1e-16: the square of the night plus the estimate of Garman and
+    Klass (1980, their simplified form) of the session, an order of magnitude less noisy than the
+    squared return that stands in for it where a bar has no open, high or low. -#}
+{% macro daily_variance(log_return, log_range, log_open) -%}
+ifNull(
+    {{ squared('(%s + %s)' % (log_return, log_open)) }} + toInt64(round(greatest(
+        0.5 * {{ squared(log_range) }} - (2 * log(2.) - 1) * {{ squared(log_open) }}, 0
+    ))),
+    {{ squared(log_return) }}
+)
+{%- endmacro %}
+
+{% macro squared(x) -%}
+{{ x }} * {{ x }}
+{%- endmacro %}
+
+{#- Log of high over low, and of open over close, in units of 1e-8; nothing where one lacks. -#}
+{% macro log_range(bar) -%}
+toInt64(round(log({{ bar }}.high / {{ bar }}.low) * 1e8))
+{%- endmacro %}
+
+{% macro log_open(bar) -%}
+toInt64(round(log({{ bar }}.open / {{ bar }}.close) * 1e8))
+{%- endmacro %}
+
+{#- Log of the mean daily variance over n bars; nothing while there was no move at all. -#}
+{% macro log_variance(total, n) -%}
+{{ from_bar(n + 1, 'if(%s > 0, log(%s / %d / 1e16), null)' % (total, total, n)) }}
+{%- endmacro %}

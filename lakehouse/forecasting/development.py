@@ -1,19 +1,24 @@
 """From a dataset to validated candidates: everything of training but the services around it."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lakehouse.forecasting import metrics, walkforward
+from lakehouse.forecasting.band_metrics import band_loss, edges_of, evaluate_bands
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import loss
 from lakehouse.forecasting.intervals import scores
-from lakehouse.forecasting.walkforward import Execute, OutOfSample
-from lakehouse.panel.dataset import Dataset, Floats, unique_dates
+from lakehouse.forecasting.out_of_sample import OutOfSample, Walk
+from lakehouse.forecasting.scales import REFERENCE, SCALES
+from lakehouse.forecasting.walkforward import Execute
+from lakehouse.panel.dataset import Dataset, Floats, Mask, unique_dates
 from lakehouse.panel.validation import Fold, plan, scheme
 from lakehouse.settings.forecast import ForecastSettings
 
@@ -41,6 +46,21 @@ REPORTED = (
 )
 
 
+BAND_REPORTED = (
+    "pinball",
+    "crps",
+    "winkler_80",
+    "winkler_95",
+    "coverage_80",
+    "coverage_95",
+    "width_80",
+    "width_95",
+    f"pinball_vs_{REFERENCE}",
+    f"dm_vs_{REFERENCE}",
+    f"p_vs_{REFERENCE}",
+)
+
+
 @dataclass(frozen=True)
 class Development:
     """Validated candidates.
@@ -49,38 +69,68 @@ class Development:
         dataset: What they were fitted on.
         folds: The validation plan; the gate last.
         scheme: The plan as a table.
-        results: Out-of-sample forecasts by candidate.
-        table: All metrics, as ``metrics.evaluate`` returns them.
-        selection: Loss in the folds before the gate relative to the last price, by candidate.
-        challenger: The candidate with the smallest; the earlier one in the registry when equal.
+        walk: What every candidate said of every window.
+        table: All metrics of the point models, as ``metrics.evaluate`` returns them; their
+            intervals are of the scale model that did best before the gate.
+        band_table: All scores of the scale models, as ``evaluate_bands`` returns them.
+        selection: Loss in the folds before the gate relative to the last price, by point model.
+        challenger: The point model with the smallest; the earlier one in the registry when equal.
+        band_selection: Likewise of the scale models, relative to the 21-day deviation.
+        band_challenger: The scale model with the smallest.
     """
 
     dataset: Dataset
     folds: tuple[Fold, ...]
     scheme: pd.DataFrame
-    results: dict[str, OutOfSample]
+    walk: Walk
     table: pd.DataFrame
+    band_table: pd.DataFrame
     selection: dict[str, float]
     challenger: str
+    band_selection: dict[str, float]
+    band_challenger: str
 
     @property
     def gate(self) -> Fold:
         """The gate's window."""
         return self.folds[-1]
 
+    @cached_property
+    def results(self) -> dict[str, OutOfSample]:
+        """Out-of-sample forecasts by point model, with the bands that did best before the gate."""
+        return {kind: self.walk.pair(kind, self.band_challenger) for kind in self.walk.points}
+
     def gate_losses(self) -> dict[str, Floats]:
-        """Loss per date of the gate's window, by candidate."""
+        """Loss per date of the gate's window, by point model."""
         return _losses(self.dataset, self.results, gate=True)
 
-    def figures(self, kind: str) -> dict[str, float]:
-        """A candidate's overall metrics by horizon, flat: ``mae_vs_drift_h5``, …."""
-        overall = self.table[(self.table["group"] == "overall") & (self.table["candidate"] == kind)]
-        return {
-            f"{name}_h{row['horizon']}": float(row[name])
-            for row in overall.to_dict("records")
-            for name in REPORTED
-            if name in row and np.isfinite(row[name])
-        } | {"selection": self.selection[kind]}
+    def gate_band_losses(self, kind: str) -> dict[str, Floats]:
+        """Loss per date of the gate's window, by scale model, around one point model."""
+        bands = {scale: self.walk.pair(kind, scale) for scale in self.walk.scales}
+        return _band_losses(self.dataset, bands, gate=True)
+
+    def point_figures(self, kind: str) -> dict[str, float]:
+        """A point model's overall metrics by horizon, flat: ``mae_vs_drift_h5``, …."""
+        own = self.table[(self.table["group"] == "overall") & (self.table["candidate"] == kind)]
+        return _flat(own, REPORTED) | {"selection": self.selection[kind]}
+
+    def figures(self, kind: str, scale: str) -> dict[str, float]:
+        """A pair's overall metrics by horizon, flat: ``mae_vs_drift_h5``, ``band_crps_h1``, …."""
+        pair = {kind: self.walk.pair(kind, scale)}
+        table = metrics.evaluate(self.dataset, self.results, judged=pair, overall=True)
+        found = _flat(table, REPORTED) | {"selection": self.selection[kind]}
+        return found | {f"band_{name}": value for name, value in self.band_figures(scale).items()}
+
+    def band_figures(self, scale: str) -> dict[str, float]:
+        """A scale model's scores by horizon, and its coverage by volatility, flat."""
+        own = self.band_table[self.band_table["scale"] == scale]
+        found = _flat(own[own["group"] == "overall"], BAND_REPORTED)
+        for member, part in own[own["group"] == "volatility"].groupby("member"):
+            found |= {
+                f"coverage_80_{member}_h{row['horizon']}": float(row["coverage_80"])
+                for row in part.to_dict("records")
+            }
+        return found | {"selection": self.band_selection[scale]}
 
 
 def develop(
@@ -89,6 +139,7 @@ def develop(
     *,
     workspace: Path,
     kinds: tuple[str, ...] = tuple(CANDIDATES),
+    scales: tuple[str, ...] = tuple(SCALES),
     execute: Execute | None = None,
 ) -> Development:
     """Validate all candidates on a dataset.
@@ -98,35 +149,76 @@ def develop(
     """
     folds = plan(unique_dates(dataset), settings)
     rows = len(dataset.frame)
-    log.info(f"walk-forward: {len(kinds)} candidates, {len(folds)} windows, {rows} rows")
-    results = walkforward.run(dataset, folds, kinds, settings, workspace=workspace, execute=execute)
-    table = metrics.evaluate(dataset, results)
+    log.info(
+        f"walk-forward: {len(kinds)} point models, {len(scales)} scale models, "
+        f"{len(folds)} windows, {rows} rows"
+    )
+    walk = walkforward.run(
+        dataset, folds, kinds, settings, workspace=workspace, scales=scales, execute=execute
+    )
+    bands = {scale: walk.pair("drift", scale) for scale in walk.scales}
+    sizes = {k: float(v.mean()) for k, v in _band_losses(dataset, bands, gate=False).items()}
+    band_selection = {scale: mean / sizes[REFERENCE] for scale, mean in sizes.items()}
+    best = min(band_selection, key=lambda scale: band_selection[scale])
+    results = {kind: walk.pair(kind, best) for kind in walk.points}
     means = {k: float(v.mean()) for k, v in _losses(dataset, results, gate=False).items()}
     selection = {kind: mean / means["last_price"] for kind, mean in means.items()}
     return Development(
         dataset,
         folds,
         scheme(dataset, folds),
-        results,
-        table,
+        walk,
+        metrics.evaluate(dataset, results),
+        evaluate_bands(dataset, bands),
         selection,
         min(selection, key=lambda kind: selection[kind]),
+        band_selection,
+        best,
     )
 
 
-def serving_model(development: Development, kind: str, settings: ForecastSettings) -> Forecaster:
-    """Fit a candidate on every row with a label, and calibrate it on the out-of-sample scores."""
-    dataset, result = development.dataset, development.results[kind]
-    model = walkforward.fit(dataset, kind, dataset.targets, settings)
+def serving_model(
+    development: Development, kind: str, settings: ForecastSettings, *, scale: str = REFERENCE
+) -> Forecaster:
+    """Fit a pair on every row with a label, and calibrate it on the out-of-sample scores."""
+    dataset, result = development.dataset, development.walk.pair(kind, scale)
+    model = walkforward.fit(dataset, kind, dataset.targets, settings, scale=scale)
     unseen = scores(dataset.targets[result.rows], result.returns, result.scales)
     return model.calibrate(unseen, dataset.frame.iloc[result.rows])
 
 
-def _losses(dataset: Dataset, results: dict[str, OutOfSample], *, gate: bool) -> dict[str, Floats]:
+def _flat(table: pd.DataFrame, names: tuple[str, ...]) -> dict[str, float]:
+    return {
+        f"{name}_h{row['horizon']}": float(row[name])
+        for row in table.to_dict("records")
+        for name in names
+        if name in row and np.isfinite(row[name])
+    }
+
+
+def _losses(
+    dataset: Dataset, results: Mapping[str, OutOfSample], *, gate: bool
+) -> dict[str, Floats]:
     losses = {}
     for kind, result in results.items():
-        in_gate = result.folds == result.folds.max()
-        part = in_gate if gate else ~in_gate
+        part = _part(result, gate=gate)
         rows = result.rows[part]
         losses[kind] = loss(dataset.targets[rows], result.returns[part], dataset.dates[rows])
     return losses
+
+
+def _band_losses(
+    dataset: Dataset, bands: Mapping[str, OutOfSample], *, gate: bool
+) -> dict[str, Floats]:
+    losses = {}
+    for scale, band in bands.items():
+        part = _part(band, gate=gate)
+        rows = band.rows[part]
+        edges = edges_of(band)[part]
+        losses[scale] = band_loss(dataset.targets[rows], edges, dataset.dates[rows])
+    return losses
+
+
+def _part(result: OutOfSample, *, gate: bool) -> Mask:
+    in_gate: Mask = result.folds == result.folds.max()
+    return in_gate if gate else ~in_gate

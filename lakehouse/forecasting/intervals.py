@@ -15,6 +15,7 @@ and they are never narrower than those of grown symbols.
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from lakehouse.panel.dataset import AGES, GROWN, Floats
 
@@ -24,6 +25,8 @@ COLUMNS = ("lower_95", "lower_80", "upper_80", "upper_95")
 # Until there are enough scores, the bounds of a normal distribution.
 LEAST_SCORES = 100
 NORMAL = np.array([-1.96, -1.2816, 1.2816, 1.96])
+# Levels at which the whole distribution of scores is kept, for what else may be asked of it.
+GRID = np.arange(1, 400) / 400
 
 
 def scores(actual: Floats, predicted: Floats, scale: Floats) -> Floats:
@@ -96,6 +99,19 @@ def widened(grown: Floats, few: Floats) -> Floats:
     inner, outer = (float(np.quantile(sizes, level, method="higher")) for level in levels)
     own = np.array([-outer, -inner, inner, outer])
     return np.where(np.abs(own) > np.abs(grown), own, grown)
+
+
+def distribution(values: Floats) -> Floats:
+    """Quantiles of the scores at ``GRID`` for each horizon, shape (horizons, 399).
+
+    Until there are enough scores, those of a normal distribution.
+    """
+    found = np.tile(norm.ppf(GRID), (values.shape[1], 1))
+    for h in range(values.shape[1]):
+        known = values[np.isfinite(values[:, h]), h]
+        if len(known) >= LEAST_SCORES:
+            found[h] = np.quantile(known, GRID)
+    return found
 
 
 def _upper(ordered: Floats, tail: float) -> float:

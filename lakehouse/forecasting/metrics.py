@@ -3,7 +3,7 @@
 All errors are in log returns; a relative MAE is to the same-horizon baseline on the same rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lakehouse.forecasting.candidates import BASELINES
-from lakehouse.forecasting.walkforward import OutOfSample
+from lakehouse.forecasting.out_of_sample import OutOfSample
 from lakehouse.panel.dataset import AGES, VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
 
 # Of the intervals' bounds, in their order, and of the point.
@@ -20,18 +20,31 @@ LEAST_SYMBOLS_FOR_RANKS = 3
 Rows = NDArray[np.intp]
 
 
-def evaluate(dataset: Dataset, results: dict[str, OutOfSample]) -> pd.DataFrame:
+def evaluate(
+    dataset: Dataset,
+    results: Mapping[str, OutOfSample],
+    *,
+    judged: Mapping[str, OutOfSample] | None = None,
+    overall: bool = False,
+) -> pd.DataFrame:
     """All metrics of all candidates over all test windows, gate included.
+
+    Args:
+        dataset: All rows.
+        results: Forecasts by candidate, the baselines among them.
+        judged: Those to judge, if not these.
+        overall: Without the groups.
 
     Returns:
         One row per candidate, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
         ``source``, ``year``, ``symbol``) and member of the group. A single symbol has no rank.
     """
     rows: list[dict[str, object]] = []
-    for kind, result in results.items():
-        groups = dict(_groups(dataset, result))
+    for kind, result in (judged or results).items():
+        everything = {("overall", "all"): np.arange(len(result.rows))}
+        groups = everything if overall else dict(groups_of(dataset, result))
         for h in range(result.returns.shape[1]):
-            sample = Sample(dataset, results, kind, h)
+            sample = Sample(dataset, results, result, h)
             for (group, member), members in groups.items():
                 known = members[sample.known[members]]
                 if known.size:
@@ -50,9 +63,8 @@ class Sample:
     """
 
     def __init__(
-        self, dataset: Dataset, results: dict[str, OutOfSample], kind: str, h: int
+        self, dataset: Dataset, results: Mapping[str, OutOfSample], result: OutOfSample, h: int
     ) -> None:
-        result = results[kind]
         self.horizon = h + 1
         self.actual = dataset.targets[result.rows, h]
         self.known: Mask = np.isfinite(self.actual)
@@ -211,7 +223,8 @@ def terciles(values: Floats) -> NDArray[np.intp]:
     return np.where(finite, np.digitize(values, edges), -1)
 
 
-def _groups(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, str], Rows]]:
+def groups_of(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, str], Rows]]:
+    """Positions of forecasts by group and member of it."""
     frame = dataset.frame.iloc[result.rows]
     yield ("overall", "all"), np.arange(len(frame))
     names = {-1: "unknown", 0: "low", 1: "middle", 2: "high"}

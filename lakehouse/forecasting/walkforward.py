@@ -1,4 +1,7 @@
-"""Running candidates over folds: one task per pair, on whatever runs tasks."""
+"""Running candidates over folds: one task per pair, on whatever runs tasks.
+
+Point models and scale models run apart, each once per fold; any two of them make a forecaster.
+"""
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,11 +15,12 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.intervals import bounds_by_age, scores
+from lakehouse.forecasting.out_of_sample import FoldResult, Part, Walk
+from lakehouse.forecasting.parts import Points, Scales
+from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.panel.dataset import Dataset, Floats, ages, split_arrow, to_arrow
 from lakehouse.panel.validation import GATE, Fold
 from lakehouse.settings.forecast import ForecastSettings
@@ -31,97 +35,70 @@ class FoldTask:
 
     Attributes:
         path: Arrow file that holds the dataset.
+        part: Whether the candidate is a point model or a scale model.
         kind: The candidate.
         fold: The test window.
         settings: How to train.
     """
 
     path: str
+    part: Part
     kind: str
     fold: Fold
     settings: ForecastSettings
 
     def __str__(self) -> str:
-        return f"{self.kind}, fold {self.fold.name}"
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What came out.
-
-    Attributes:
-        kind: The candidate.
-        fold: The test window.
-        start: First row of the window in the dataset.
-        returns: Forecast log returns, shape (window rows, horizons).
-        scales: Scales of the errors, same shape.
-        model: The fitted model, for the gate's fold only.
-    """
-
-    kind: str
-    fold: Fold
-    start: int
-    returns: Floats
-    scales: Floats
-    model: Forecaster | None
-
-
-@dataclass(frozen=True)
-class OutOfSample:
-    """A candidate's forecasts of every test window, none of which its model had seen.
-
-    Attributes:
-        kind: The candidate.
-        rows: Row in the dataset, shape (n,), ascending.
-        folds: Number of the fold from 0; the gate has the highest, shape (n,).
-        returns: Forecast log returns, shape (n, horizons).
-        scales: Scales of the errors, shape (n, horizons).
-        ages: How much is known of the symbol, as ``dataset.ages`` tells it, shape (n,).
-        bounds: Interval bounds in units of the scale, from scores known before the window, shape
-            (n, horizons, 4); NaN in the first window, before which there are no scores.
-        gate_model: Fitted without the gate's window and what reaches into it, and calibrated.
-    """
-
-    kind: str
-    rows: NDArray[np.intp]
-    folds: NDArray[np.intp]
-    returns: Floats
-    scales: Floats
-    ages: NDArray[np.intp]
-    bounds: Floats
-    gate_model: Forecaster
+        return f"{self.kind} ({self.part}), fold {self.fold.name}"
 
 
 def run_fold(task: FoldTask) -> FoldResult:
     """Fit on what was known before the fold's cutoff, forecast the window."""
     dataset = _load(task.path)
     window = task.fold.test_rows(dataset)
-    model = fit(dataset, task.kind, dataset.labels_before(task.fold.cutoff), task.settings)
+    labels = dataset.labels_before(task.fold.cutoff)
+    # One thread per fit: sums of floats then never depend on how many cores there are.
     with threadpool_limits(1):
-        returns, scales = model.forecast(dataset.inputs.iloc[window])
-    return FoldResult(
-        task.kind,
-        task.fold,
-        window.start,
-        returns,
-        scales,
-        model if task.fold.name == GATE else None,
+        model = _fit(dataset, task.part, task.kind, labels, task.settings)
+        values = model.forecast(dataset.inputs.iloc[window])
+    kept = model if task.fold.name == GATE else None
+    return FoldResult(task.part, task.kind, task.fold, window.start, values, kept)
+
+
+def fit(
+    dataset: Dataset,
+    kind: str,
+    labels: Floats,
+    settings: ForecastSettings,
+    *,
+    scale: str = REFERENCE,
+) -> Forecaster:
+    """Fit two candidates on the rows that have a label."""
+    model = Forecaster(
+        kind=kind, scale=scale, min_history=settings.min_history_days, seed=settings.seed
     )
+    with threadpool_limits(1):
+        points = _fit(dataset, "point", kind, labels, settings)
+        scales = _fit(dataset, "scale", scale, labels, settings)
+    return model.assemble(points, scales, dataset.inputs.iloc[:0])
 
 
-def fit(dataset: Dataset, kind: str, labels: Floats, settings: ForecastSettings) -> Forecaster:
-    """Fit a candidate on the rows that have a label."""
+def _fit(
+    dataset: Dataset, part: Part, kind: str, labels: Floats, settings: ForecastSettings
+) -> Any:
     known = np.flatnonzero(np.isfinite(labels).any(axis=1))
     # Rows are ordered by date, so everything known lies in a prefix: a view, not a copy.
     last = int(known[-1]) + 1 if known.size else 0
-    model = Forecaster(
-        kind=kind,
-        min_history=settings.min_history_days,
-        seed=settings.seed,
-    )
-    # One thread per fit: sums of floats then never depend on how many cores there are.
-    with threadpool_limits(1):
-        return model.fit(dataset.inputs.iloc[:last], labels[:last])
+    inputs, y = dataset.inputs.iloc[:last], labels[:last]
+    how: dict[str, Any] = {
+        "kind": kind,
+        "min_history": settings.min_history_days,
+        "seed": settings.seed,
+    }
+    if part == "point":
+        return Points(**how).fit(inputs, y)
+    # What a move was like is known when it has ended, as its return is.
+    variances = np.where(np.isfinite(y), dataset.variances[:last], np.nan)
+    return Scales(**how).fit(inputs, y, variances)
 
 
 def run(
@@ -131,16 +108,18 @@ def run(
     settings: ForecastSettings,
     *,
     workspace: Path,
+    scales: Iterable[str] = (REFERENCE,),
     execute: Execute | None = None,
-) -> dict[str, OutOfSample]:
+) -> Walk:
     """Every candidate over every fold.
 
     Args:
         dataset: All rows.
         folds: The plan; the gate last.
-        kinds: Candidates to run.
+        kinds: Point models to run.
         settings: How to train.
         workspace: A directory that the tasks' processes can read, and nobody else uses meanwhile.
+        scales: Scale models to run.
         execute: Runs a function over tasks and returns the results in order; default: threads.
     """
     for left in workspace.glob(f"{DATASET}*"):
@@ -150,20 +129,28 @@ def run(
     table = to_arrow(dataset)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    tasks = [FoldTask(str(path), kind, fold, settings) for kind in kinds for fold in folds]
+    candidates: list[tuple[Part, str]] = [("point", kind) for kind in dict.fromkeys(kinds)]
+    candidates += [("scale", scale) for scale in dict.fromkeys(scales)]
+    tasks = [
+        FoldTask(str(path), part, kind, fold, settings)
+        for part, kind in candidates
+        for fold in folds
+    ]
     try:
         results = (execute or in_threads)(run_fold, tasks)
     finally:
         _load.cache_clear()
         path.unlink()
-    return {
-        kind: _assemble(
-            dataset,
-            [result for result in results if result.kind == kind],
-            ages(dataset.frame, settings.min_history_days),
-        )
-        for kind in dict.fromkeys(task.kind for task in tasks)
-    }
+    by_candidate: dict[tuple[Part, str], list[FoldResult]] = {}
+    for result in results:
+        by_candidate.setdefault((result.part, result.kind), []).append(result)
+    return Walk(
+        dataset,
+        {kind: found for (part, kind), found in by_candidate.items() if part == "point"},
+        {kind: found for (part, kind), found in by_candidate.items() if part == "scale"},
+        ages(dataset.frame, settings.min_history_days),
+        settings,
+    )
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -176,38 +163,3 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any
 def _load(path: str) -> Dataset:
     with pa.memory_map(path) as source:
         return split_arrow(pa.ipc.open_file(source).read_all())
-
-
-def _assemble(dataset: Dataset, results: list[FoldResult], age: NDArray[np.intp]) -> OutOfSample:
-    """Put the windows together, calibrating each by the scores known before it."""
-    rows, numbers, edges = [], [], []
-    past: list[Floats] = []
-    past_dates: list[NDArray[np.datetime64]] = []
-    for number, result in enumerate(results):
-        window = slice(result.start, result.start + len(result.returns))
-        rows.append(np.arange(window.start, window.stop))
-        numbers.append(np.full(len(result.returns), number))
-        shape = (len(result.returns), *result.returns.shape[1:], 4)
-        edges.append(np.full(shape, np.nan))
-        if past:
-            known = np.concatenate(past_dates) < np.datetime64(result.fold.cutoff, "D")
-            before = np.where(known, np.concatenate(past), np.nan)
-            latest = bounds_by_age(before, age[np.concatenate(rows[:-1])])
-            edges[-1][:] = latest[age[window]]
-        past.append(scores(dataset.targets[window], result.returns, result.scales))
-        past_dates.append(dataset.target_dates[window])
-    gate = results[-1].model
-    if gate is None:
-        raise ValueError("The last fold has to be the gate.")
-    gate.edges_ = latest
-    seen = np.concatenate(rows)
-    return OutOfSample(
-        results[0].kind,
-        seen,
-        np.concatenate(numbers),
-        np.concatenate([result.returns for result in results]),
-        np.concatenate([result.scales for result in results]),
-        age[seen],
-        np.concatenate(edges),
-        gate,
-    )

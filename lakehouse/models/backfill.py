@@ -21,9 +21,10 @@ from lakehouse.errors import NotEnoughData, UsageError
 from lakehouse.forecasting import walkforward
 from lakehouse.forecasting.development import Development, develop
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.forecasting.gate import decide
+from lakehouse.forecasting.gate import BAND, decide
 from lakehouse.forecasting.intervals import scores
 from lakehouse.models import ledger, warehouse_data
+from lakehouse.models.calibration import simulated_outcomes
 from lakehouse.models.inference import PredictionReport, report
 from lakehouse.panel.dataset import Dataset, as_date, unique_dates
 from lakehouse.settings import Settings
@@ -57,18 +58,21 @@ def backfill(
         closed_days = warehouse_data.read_closed_days(warehouse)
     warehouse_data.only(dataset.frame, symbols)
     tables = []
-    for model, part in simulate(dataset, first, last, settings, execute=execute):
+    for model, part, outcomes in simulate(dataset, first, last, settings, execute=execute):
         frame = part if symbols is None else part[part["symbol"].isin(symbols)]
         origin = ledger.Origin(
             settings.mlflow.model_name, simulated_version(model), built.quotes, simulated=True
         )
-        forecasts = model.predict(frame[model.columns_])
+        forecasts, drift, spread = ledger.forecast_rows(
+            model, frame, outcomes if settings.forecast.adaptive else None, settings.forecast
+        )
         tables.append(
             ledger.price_rows(
                 frame,
                 forecasts,
-                model.drift(frame),
+                drift,
                 origin,
+                spread=spread,
                 open_days=open_days,
                 closed_days=closed_days,
             )
@@ -96,8 +100,8 @@ def simulate(
     settings: Settings,
     *,
     execute: walkforward.Execute | None = None,
-) -> list[tuple[Forecaster, pd.DataFrame]]:
-    """The model of each block and the as-of rows that it forecasts.
+) -> list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]]:
+    """The model of each block, the as-of rows that it forecasts, and outcomes to calibrate by.
 
     Raises:
         NotEnoughData: There are no bars in the range, or too little history before it.
@@ -112,8 +116,8 @@ def simulate(
         settings.forecast.backfill_refit_days,
         settings.forecast.backfill_selection_days,
     )
-    blocks: list[tuple[Forecaster, pd.DataFrame]] = []
-    chosen: tuple[int, Development, str] | None = None
+    blocks: list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]] = []
+    chosen: tuple[int, Development, str, str] | None = None
     for block in np.unique(wanted // refit).tolist():
         start = block * refit
         selected_at = start // selection * selection // refit * refit
@@ -122,17 +126,21 @@ def simulate(
                 selected_at,
                 *_select(dataset, as_date(dates[selected_at]), settings, execute),
             )
-            log.info(f"back-fill: {chosen[2]} serves from what was known on {dates[selected_at]}")
-        _, development, kind = chosen
+            pair = f"{chosen[2]} with bands of {chosen[3]}"
+            log.info(f"back-fill: {pair} serves from what was known on {dates[selected_at]}")
+        _, development, kind, scale = chosen
         known = dataset.as_known_on(as_date(dates[start]))
-        model = walkforward.fit(known, kind, known.targets, settings.forecast)
-        result, then = development.results[kind], development.dataset
+        model = walkforward.fit(known, kind, known.targets, settings.forecast, scale=scale)
+        result, then = development.walk.pair(kind, scale), development.dataset
         unseen = scores(then.targets[result.rows], result.returns, result.scales)
         model.calibrate(unseen, then.frame.iloc[result.rows])
         model.trained_on_ = str(dates[start])
         inside = wanted[wanted // refit == block]
         rows = (dataset.dates >= dates[inside[0]]) & (dataset.dates <= dates[inside[-1]])
-        blocks.append((model, dataset.frame[rows].reset_index(drop=True)))
+        outcomes = simulated_outcomes(
+            model, result, then, dataset.select(dataset.dates <= dates[inside[-1]])
+        )
+        blocks.append((model, dataset.frame[rows].reset_index(drop=True), outcomes))
     return blocks
 
 
@@ -143,8 +151,8 @@ def simulated_version(model: Forecaster) -> str:
 
 def _select(
     dataset: Dataset, day: date, settings: Settings, execute: walkforward.Execute | None
-) -> tuple[Development, str]:
-    """Which candidate the gate would have let serve on a day without a champion."""
+) -> tuple[Development, str, str]:
+    """Which candidates the gate would have let serve on a day without a champion."""
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
     known = dataset.as_known_on(day)
@@ -154,8 +162,14 @@ def _select(
         raise NotEnoughData(
             f"Nothing could be trained on what was known on {day}: {error}"
         ) from error
-    decision = decide(
-        development.challenger, development.gate_losses(), None, None, 0, settings.forecast
+    how = settings.forecast
+    point = decide(development.challenger, development.gate_losses(), None, None, 0, how)
+    losses = development.gate_band_losses(point.serves)
+    band = decide(development.band_challenger, losses, None, None, 0, how, BAND)
+    walk = development.walk
+    kept = replace(
+        walk,
+        points={point.serves: walk.points[point.serves]},
+        scales={band.serves: walk.scales[band.serves]},
     )
-    kept = {decision.serves: development.results[decision.serves]}
-    return replace(development, results=kept), decision.serves
+    return replace(development, walk=kept), point.serves, band.serves

@@ -14,9 +14,11 @@ from catalog.connect import open_catalog
 from lakehouse.errors import DataError, NotEnoughData, UsageError
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.models import ledger, registry, tracking, warehouse_data
+from lakehouse.models.calibration import ledger_outcomes
 from lakehouse.models.set_aside import read_set_aside
 from lakehouse.panel.dataset import Floats
 from lakehouse.settings import Settings
+from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.client import connect
 
 if TYPE_CHECKING:
@@ -93,6 +95,11 @@ def predict(
         )
         open_days = warehouse_data.read_open_days(warehouse)
         closed_days = warehouse_data.read_closed_days(warehouse)
+        how = settings.forecast
+        outcomes = None
+        if how.adaptive:
+            name = settings.mlflow.model_name
+            outcomes = ledger_outcomes(warehouse, name, how.score_window_days)
     for reason in left_out:
         log.info("predict: left out, %s", reason)
     if not len(frame):
@@ -111,10 +118,13 @@ def predict(
     origin = ledger.Origin(
         settings.mlflow.model_name, str(version.version), built.quotes, simulated=False
     )
+    forecasts, drift, spread = _forecast(model, frame, outcomes, how, str(version.version))
     rows = ledger.price_rows(
         frame,
-        *_forecast(model, frame, str(version.version)),
+        forecasts,
+        drift,
         origin,
+        spread=spread,
         open_days=open_days,
         closed_days=closed_days,
     )
@@ -136,10 +146,16 @@ def predict(
     )
 
 
-def _forecast(model: Forecaster, frame: pd.DataFrame, version: str) -> tuple[Floats, Floats]:
-    """What the model says, and what the drift does."""
+def _forecast(
+    model: Forecaster,
+    frame: pd.DataFrame,
+    outcomes: pd.DataFrame | None,
+    settings: ForecastSettings,
+    version: str,
+) -> tuple[Floats, Floats, ledger.Spread]:
+    """What the model says, what the drift does, and what is kept beside them."""
     try:
-        return model.predict(frame[model.columns_]), model.drift(frame)
+        return ledger.forecast_rows(model, frame, outcomes, settings)
     except (AttributeError, KeyError) as error:
         raise DataError(
             f"v{version} was trained by other code or on other features and does not run any more "

@@ -15,9 +15,12 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from catalog.merge import merge
 from catalog.tables import FORECASTS
-from lakehouse.forecasting.forecaster import OUTPUTS
+from lakehouse.forecasting.forecaster import OUTPUTS, Forecaster
+from lakehouse.forecasting.intervals import LEVELS
+from lakehouse.models.calibration import rates_for
 from lakehouse.panel.dataset import Dates, Floats
 from lakehouse.panel.trading_days import next_trading_days
+from lakehouse.settings.forecast import ForecastSettings
 
 NO_DAYS: Dates = np.array([], dtype="datetime64[D]")
 
@@ -39,12 +42,64 @@ class Origin:
     simulated: bool
 
 
+@dataclass(frozen=True)
+class Spread:
+    """What is kept beside a forecast's prices; arrays have the shape (n, horizons).
+
+    Attributes:
+        scale: Size of the error to expect, in log returns.
+        rates: Miss rates that the 80 and 95 % intervals were made with, shape (n, horizons, 2).
+        chances: Probabilities of a rise and of a move beyond ± ``move``, likewise.
+        move: The share that counts as a move.
+    """
+
+    scale: Floats
+    rates: Floats
+    chances: Floats
+    move: float
+
+    def of(self, row: int, h: int) -> dict[str, float]:
+        """One forecast's columns."""
+        return {
+            "scale": float(self.scale[row, h]),
+            "rate_80": float(self.rates[row, h, 0]),
+            "rate_95": float(self.rates[row, h, 1]),
+            "chance_up": float(self.chances[row, h, 0]),
+            "chance_move": float(self.chances[row, h, 1]),
+            "move": self.move,
+        }
+
+
+def forecast_rows(
+    model: Forecaster,
+    frame: pd.DataFrame,
+    outcomes: pd.DataFrame | None,
+    settings: ForecastSettings,
+) -> tuple[Floats, Floats, Spread]:
+    """What a model says of rows: forecasts, the drift's, and what is kept beside them.
+
+    Args:
+        model: The model.
+        frame: The rows, n of them.
+        outcomes: What the intervals are kept calibrated by, as for ``calibration.rates_for``;
+            None leaves them as they were at training.
+        settings: The size of a move.
+    """
+    nominal = np.tile([1 - level for level in LEVELS], (len(frame), model.horizons, 1))
+    rates = nominal if outcomes is None else rates_for(model, outcomes, frame)
+    forecasts = model.predict(frame, None if outcomes is None else rates)
+    scale = model.forecast(frame)[1]
+    chances = model.chances(frame, float(np.log1p(settings.move)))
+    return forecasts, model.drift(frame), Spread(scale, rates, chances, settings.move)
+
+
 def price_rows(
     frame: pd.DataFrame,
     forecasts: Floats,
     drift: Floats,
     origin: Origin,
     *,
+    spread: Spread | None = None,
     open_days: Mapping[str, Dates],
     closed_days: Mapping[str, set[date]],
 ) -> pa.Table:
@@ -55,6 +110,7 @@ def price_rows(
         forecasts: Output of ``Forecaster.predict``, shape (n, 5 · horizons).
         drift: Output of ``Forecaster.drift``, shape (n, horizons).
         origin: Where they come from.
+        spread: What is kept beside the prices.
         open_days: Known trading days by source, or by ``source/symbol`` where they are others.
         closed_days: Known days without trading, likewise.
 
@@ -96,6 +152,7 @@ def price_rows(
                     "drift_point": float(prices[position, forecasts.shape[1] + h]),
                 }
                 | dict(zip(OUTPUTS, values, strict=True))
+                | (spread.of(position, h) if spread else {})
             )
     schema = schema_to_pyarrow(FORECASTS.schema, include_field_ids=False)
     return pa.Table.from_pylist(rows, schema=schema)

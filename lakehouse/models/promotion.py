@@ -10,12 +10,15 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from catalog.connect import open_catalog
-from catalog.merge import append
-from catalog.tables import GATE_DECISIONS
+from catalog.merge import append, merge
+from catalog.tables import GATE_CRITERIA, GATE_DECISIONS
 from lakehouse.errors import WeekaheadError
+from lakehouse.forecasting.band_metrics import band_loss
+from lakehouse.forecasting.criterion import Criterion
 from lakehouse.forecasting.development import Development
 from lakehouse.forecasting.forecaster import OUTPUTS
-from lakehouse.forecasting.gate import Champion, Decision, decide, loss
+from lakehouse.forecasting.gate import BAND, Champion, Comparison, Verdict, decide, loss
+from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.models import registry
 from lakehouse.models.tracking import TAG
 from lakehouse.panel.dataset import Floats, unique_dates
@@ -33,21 +36,26 @@ def present_champion(
     version = registry.champion(client, settings)
     if version is None:
         return None
-    returns, problem, broken = _twin_forecast(client, version, development)
+    outputs, problem, broken = _twin_forecast(client, version, development)
     return Champion(
         str(version.version),
         registry.version_kind(version),
         date.fromisoformat(version.tags[f"{TAG}trained_until"]),
-        returns,
+        None if outputs is None else outputs[:, :, 0],
         problem,
         broken,
+        registry.version_scale(version),
+        None if outputs is None else outputs[:, :, 1:],
     )
 
 
 def _twin_forecast(
     client: "MlflowClient", version: Any, development: Development
 ) -> tuple[Floats | None, str, bool]:
-    """What the twin says of the window; or why it cannot, and whether the model is beyond use."""
+    """What the twin says of the window, or why it cannot, and whether the model is beyond use.
+
+    Point and bounds have the shape (n, horizons, 5).
+    """
     cutoff = date.fromisoformat(version.tags[f"{TAG}gate_cutoff"])
     if cutoff > development.gate.cutoff:
         return None, f"it has seen the window (its own gate began after {cutoff})", False
@@ -67,7 +75,7 @@ def _twin_forecast(
     try:
         # All of it, intervals too: what cannot be served must not stay champion.
         outputs = twin.predict(inputs.iloc[window])
-        return outputs[:, :: len(OUTPUTS)], "", False
+        return outputs.reshape(len(outputs), twin.horizons, len(OUTPUTS)), "", False
     except AttributeError as error:
         # Stored by an earlier version of the candidates, which knew other attributes.
         return None, f"it was stored by other code ({error})", True
@@ -75,10 +83,9 @@ def _twin_forecast(
 
 def gate_decision(
     development: Development, champion: Champion | None, settings: ForecastSettings
-) -> Decision:
-    """Let the gate decide about a development's challenger."""
-    losses = development.gate_losses()
-    champion_loss = None
+) -> Verdict:
+    """Let the gate decide about a development's challengers: first the point, then the band."""
+    champion_loss, champion_band_loss = None, None
     new_days = 0
     if champion is not None:
         new_days = int(
@@ -86,45 +93,85 @@ def gate_decision(
                 unique_dates(development.dataset) > np.datetime64(champion.trained_until, "D")
             )
         )
+        window = development.gate.test_rows(development.dataset)
+        actual, dates = development.dataset.targets[window], development.dataset.dates[window]
         if champion.returns is not None:
-            window = development.gate.test_rows(development.dataset)
-            actual = development.dataset.targets[window]
-            champion_loss = loss(actual, champion.returns, development.dataset.dates[window])
-    return decide(development.challenger, losses, champion, champion_loss, new_days, settings)
+            champion_loss = loss(actual, champion.returns, dates)
+        if champion.edges is not None:
+            champion_band_loss = band_loss(actual, champion.edges, dates)
+    point = decide(
+        development.challenger,
+        development.gate_losses(),
+        champion,
+        champion_loss,
+        new_days,
+        settings,
+    )
+    band = decide(
+        development.band_challenger,
+        # Around the point that will serve, as the champion's are around its own.
+        development.gate_band_losses(point.serves),
+        champion,
+        champion_band_loss,
+        new_days,
+        settings,
+        BAND,
+    )
+    return Verdict(point, band)
+
+
+def write_down(settings: Settings, criterion: Criterion) -> None:
+    """Keep the gate's criterion in the lake, with the time; the first time counts."""
+    row = {"criterion": criterion.digest, "text": criterion.text, "written_at": datetime.now(UTC)}
+    merge(
+        open_catalog(settings.catalog, settings.s3),
+        GATE_CRITERIA,
+        pa.Table.from_pylist(
+            [row], schema=schema_to_pyarrow(GATE_CRITERIA.schema, include_field_ids=False)
+        ),
+        commit_id=f"criterion-{criterion.digest}",
+        replace=False,
+    )
 
 
 def record_decision(
     settings: Settings,
     development: Development,
-    decision: Decision,
+    verdict: Verdict,
     champion: Champion | None,
     *,
     run_id: str | None,
-    versions: Mapping[str, str],
+    versions: Mapping[tuple[str, str], str],
+    criterion: Criterion,
     dry_run: bool,
 ) -> None:
     """Append the gate's decision to the lake, from where it reaches the dashboards."""
-    numbers = {comparison.against: comparison for comparison in decision.comparisons}
-
-    def relative(name: str) -> float | None:
-        return numbers[name].relative_mae if name in numbers else None
-
     now = datetime.now(UTC)
-    serving = versions.get(decision.serves) if decision.changes else None
+    serving = versions.get(verdict.serves) if verdict.changes else None
+    point, band = verdict.point.comparisons, verdict.band.comparisons
+    challenger_kind, challenger_scale = verdict.challenger
+    serving_kind, serving_scale = verdict.serves
     row = {
         "decided_at": now,
         "model_name": settings.mlflow.model_name,
-        "challenger_version": versions.get(decision.challenger),
-        "challenger_kind": decision.challenger,
+        "challenger_version": versions.get(verdict.challenger),
+        "challenger_kind": challenger_kind,
+        "challenger_scale": challenger_scale,
         "champion_version": champion.version if champion else None,
         "serving_version": serving or (champion.version if champion else None),
-        "promoted": decision.changes and not dry_run,
+        "serving_kind": serving_kind,
+        "serving_scale": serving_scale,
+        "promoted": verdict.changes and not dry_run,
         "dry_run": dry_run,
-        "reason": decision.reason,
-        "relative_mae_last_price": relative("last_price"),
-        "relative_mae_drift": relative("drift"),
-        "relative_mae_champion": relative("champion"),
-        "p_value": max((c.p_value for c in decision.comparisons), default=None),
+        "reason": verdict.reason,
+        "relative_mae_last_price": _relative(point, "last_price"),
+        "relative_mae_drift": _relative(point, "drift"),
+        "relative_mae_champion": _relative(point, "champion"),
+        "p_value": max((c.p_value for c in point), default=None),
+        "relative_pinball_reference": _relative(band, REFERENCE),
+        "relative_pinball_champion": _relative(band, "champion"),
+        "band_p_value": max((c.adjusted_p for c in band), default=None),
+        "criterion": criterion.digest,
         "window_start": development.gate.test_start,
         "window_end": development.gate.test_end,
     }
@@ -134,6 +181,11 @@ def record_decision(
         pa.Table.from_pylist([row], schema=_decision_schema()),
         commit_id=f"gate-{run_id or pd.Timestamp(now).isoformat()}",
     )
+
+
+def _relative(comparisons: tuple[Comparison, ...], against: str) -> float | None:
+    found = [one.relative_mae for one in comparisons if one.against == against]
+    return found[0] if found else None
 
 
 def _decision_schema() -> pa.Schema:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.errors import DataError, UsageError
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.forecaster import Forecaster
+from lakehouse.forecasting.parts import Points, Scales
+from lakehouse.forecasting.scales import REFERENCE, SCALES
 from lakehouse.models.tracking import TAG, connect
 from lakehouse.settings import Settings
 
@@ -36,8 +38,10 @@ TWIN_FILE = "gate_model.skops"
 REFERENCE_FILE = "feature_reference.parquet"
 log = logging.getLogger("weekahead")
 TRUSTED = (
-    "lakehouse.forecasting.forecaster.Forecaster",
-    *(f"{kind.__module__}.{kind.__qualname__}" for kind in CANDIDATES.values()),
+    *(
+        f"{kind.__module__}.{kind.__qualname__}"
+        for kind in (Forecaster, Points, Scales, *CANDIDATES.values(), *SCALES.values())
+    ),
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "numpy.dtype",
 )
@@ -255,6 +259,11 @@ def _require_size(name: str, size: int, most: int = MAX_BYTES) -> None:
 def version_kind(version: "ModelVersion") -> str:
     """The candidate that a version holds."""
     return str(version.tags.get(f"{TAG}kind", ""))
+
+
+def version_scale(version: "ModelVersion") -> str:
+    """The scale model that a version holds; versions from before there were any have the first."""
+    return str(version.tags.get(f"{TAG}scale", REFERENCE))
 
 
 def version_sources(version: "ModelVersion") -> list[str]:

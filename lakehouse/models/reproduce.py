@@ -14,6 +14,7 @@ from catalog.connect import load_table, open_catalog
 from catalog.tables import BY_NAME
 from lakehouse.errors import DataError
 from lakehouse.forecasting.development import develop
+from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.models import registry, tracking, training_log, warehouse_data
 from lakehouse.models.retention import RELEASED
 from lakehouse.models.tracking import TAG
@@ -98,7 +99,7 @@ def reproduce(settings: Settings, version: str) -> ReproductionReport:
         log.info(f"reproduce: data {'identical' if digest == tags['data_digest'] else 'DIFFER'}")
         with tempfile.TemporaryDirectory() as folder:
             development = develop(dataset, how.forecast, workspace=Path(folder))
-    again = development.figures(tags["kind"])
+    again = development.figures(tags["kind"], tags.get("scale", REFERENCE))
     differences = compare(_recorded(client, str(found.run_id)), again)
     if digest != tags["data_digest"]:
         differences = (f"data: {tags['data_digest']} then, {digest} now", *differences)

@@ -40,12 +40,13 @@ class SetAside:
             return dataset
         kept = dataset.select(~self.mask(dataset.frame, dataset.dates))
         targets, target_dates = kept.targets.copy(), kept.target_dates.copy()
+        variances = kept.variances.copy()
         for h in range(targets.shape[1]):
             reaches = self.mask(kept.frame, target_dates[:, h])
-            targets[reaches, h] = np.nan
+            targets[reaches, h] = variances[reaches, h] = np.nan
             target_dates[reaches, h] = np.datetime64("NaT")
         frame = kept.frame.reset_index(drop=True)
-        return Dataset(frame, targets, target_dates)
+        return Dataset(frame, targets, target_dates, variances)
 
     def split(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """As-of rows that may be forecast, and the reasons why the others are not."""

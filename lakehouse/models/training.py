@@ -13,11 +13,19 @@ import pandas as pd
 from catalog.connect import open_catalog
 from catalog.snapshots import tag_snapshot
 from catalog.tables import BY_NAME
+from lakehouse.forecasting.candidates import CANDIDATES
+from lakehouse.forecasting.criterion import criterion
 from lakehouse.forecasting.development import Development, develop, serving_model
-from lakehouse.forecasting.gate import Decision
+from lakehouse.forecasting.gate import Verdict
+from lakehouse.forecasting.scales import SCALES
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.models import registry, tracking, training_log, warehouse_data
-from lakehouse.models.promotion import gate_decision, present_champion, record_decision
+from lakehouse.models.promotion import (
+    gate_decision,
+    present_champion,
+    record_decision,
+    write_down,
+)
 from lakehouse.models.tracking import TAG
 from lakehouse.models.training_log import Candidate
 from lakehouse.settings import Settings
@@ -44,7 +52,12 @@ class TrainingReport:
         champion_version: Its version.
         run_id: MLflow run of the training.
         candidates: Figures of every candidate, best first.
+        challenger_scale: The scale model of the bands that did best before the gate's window.
+        champion_scale: The scale model that serves now.
+        scales: Figures of every scale model, best first.
         comparisons: The challenger against champion and baselines on the gate's window.
+        band_comparisons: The challenging scale model against the reference and the champion's.
+        criterion: Hash of what the gate asked, which was kept before the evaluation.
         scheme: The validation scheme, one entry per fold.
         snapshots: The lake's snapshots that the data came from.
         data_digest: SHA-256 of features and targets.
@@ -62,7 +75,12 @@ class TrainingReport:
     champion_version: str | None
     run_id: str | None
     candidates: tuple[Candidate, ...]
+    challenger_scale: str | None
+    champion_scale: str | None
+    scales: tuple[Candidate, ...]
     comparisons: tuple[dict[str, Any], ...]
+    band_comparisons: tuple[dict[str, Any], ...]
+    criterion: str
     scheme: tuple[dict[str, Any], ...]
     snapshots: dict[str, int | None]
     data_digest: str
@@ -108,36 +126,44 @@ def train(
         dataset = warehouse_data.read_dataset(warehouse)
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
+    asked = criterion(settings.forecast, CANDIDATES, SCALES)
+    write_down(settings, asked)
     development = develop(dataset, settings.forecast, workspace=workspace, execute=execute)
     champion = present_champion(client, settings, development)
-    decision = gate_decision(development, champion, settings.forecast)
-    log.info(f"gate: {decision.reason}")
+    verdict = gate_decision(development, champion, settings.forecast)
+    log.info(f"gate: {verdict.reason}")
     outcome = _Outcome()
     digest = dataset.digest()
     if not dry_run:
-        outcome = _record(client, settings, development, decision, built, key, digest)
+        outcome = _record(client, settings, development, verdict, built, key, digest)
     record_decision(
         settings,
         development,
-        decision,
+        verdict,
         champion,
         run_id=outcome.run_id,
         versions=outcome.versions,
+        criterion=asked,
         dry_run=dry_run,
     )
     kept = champion.version if champion else None
     return TrainingReport(
         skipped=False,
         dry_run=dry_run,
-        reason=decision.reason,
-        action=decision.action,
-        challenger_kind=decision.challenger,
-        challenger_version=outcome.versions.get(decision.challenger),
-        champion_kind=decision.serves,
-        champion_version=outcome.versions.get(decision.serves) if decision.changes else kept,
+        reason=verdict.reason,
+        action=verdict.action,
+        challenger_kind=verdict.point.challenger,
+        challenger_version=outcome.versions.get(verdict.challenger),
+        champion_kind=verdict.point.serves,
+        champion_version=outcome.versions.get(verdict.serves) if verdict.changes else kept,
         run_id=outcome.run_id,
-        candidates=outcome.candidates or _figures(development),
-        comparisons=tuple(asdict(comparison) for comparison in decision.comparisons),
+        candidates=outcome.candidates or training_log.figures(development),
+        challenger_scale=verdict.band.challenger,
+        champion_scale=verdict.band.serves,
+        scales=training_log.scale_figures(development),
+        comparisons=tuple(asdict(one) for one in verdict.point.comparisons),
+        band_comparisons=tuple(asdict(one) for one in verdict.band.comparisons),
+        criterion=asked.digest,
         scheme=tuple(_records(development.scheme)),
         snapshots=built.snapshots,
         data_digest=digest,
@@ -172,14 +198,14 @@ def code_hash() -> str:
 class _Outcome:
     run_id: str | None = None
     candidates: tuple[Candidate, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 def _record(
     client: "MlflowClient",
     settings: Settings,
     development: Development,
-    decision: Decision,
+    verdict: Verdict,
     built: warehouse_data.BuiltFrom,
     key: str,
     digest: str,
@@ -196,42 +222,41 @@ def _record(
         digest=digest,
     )
     log.info(f"train: logged run {run_id} to MLflow")
-    versions = {}
+    versions: dict[tuple[str, str], str] = {}
     with training_log.finishing(client, run_id):
         catalog = open_catalog(settings.catalog, settings.s3)
-        kinds = [decision.challenger]
-        if decision.changes and decision.serves != decision.challenger:
-            kinds.append(decision.serves)
-        runs = {candidate.kind: candidate.run_id for candidate in candidates}
-        models = {}
-        for kind in kinds:
-            model = serving_model(development, kind, settings.forecast)
-            source = training_log.log_model(client, development, model, runs[kind])
-            models[runs[kind]] = source
-            serves = decision.changes and kind == decision.serves
+        pairs = [verdict.challenger]
+        if verdict.changes and verdict.serves != verdict.challenger:
+            pairs.append(verdict.serves)
+        for kind, scale in pairs:
+            run = training_log.pair_run(client, settings, run_id, kind, scale)
+            model = serving_model(development, kind, settings.forecast, scale=scale)
+            source = training_log.log_model(client, development, model, run)
+            training_log.log_figures(client, run, development.figures(kind, scale), source)
+            serves = verdict.changes and (kind, scale) == verdict.serves
             version = registry.register(
                 client,
                 settings,
                 source=source,
-                run_id=runs[kind],
+                run_id=run,
                 tags={
                     f"{TAG}{name}": value
                     for name, value in (
                         tags
-                        | {"kind": kind, "gate": decision.action if serves else "rejected"}
-                        | {"gate_reason": decision.reason, "training_run": run_id}
+                        | {"kind": kind, "scale": scale}
+                        | {"gate": verdict.action if serves else "rejected"}
+                        | {"gate_reason": verdict.reason, "training_run": run_id}
                     ).items()
                 },
-                description=decision.reason,
+                description=verdict.reason,
             )
-            versions[kind] = str(version.version)
+            versions[kind, scale] = str(version.version)
             for name, snapshot in built.snapshots.items():
                 if snapshot is not None:
                     tag_snapshot(catalog, BY_NAME[name], snapshot, registry.snapshot_tag(version))
-        training_log.log_figures(client, candidates, models)
-        if decision.changes:
-            registry.promote(client, settings, versions[decision.serves])
-            log.info(f"train: v{versions[decision.serves]} ({decision.serves}) serves")
+        if verdict.changes:
+            registry.promote(client, settings, versions[verdict.serves])
+            log.info(f"train: v{versions[verdict.serves]} ({' and '.join(verdict.serves)}) serves")
     ordered = sorted(candidates, key=lambda candidate: candidate.selection)
     return _Outcome(run_id, tuple(ordered), versions)
 
@@ -274,7 +299,12 @@ def _unchanged(
         champion_version=str(version.version),
         run_id=run_id,
         candidates=training_log.read_candidates(client, settings, run_id),
+        challenger_scale=None,
+        champion_scale=registry.version_scale(version),
+        scales=training_log.read_candidates(client, settings, run_id, part="scale"),
         comparisons=(),
+        band_comparisons=(),
+        criterion=criterion(settings.forecast, CANDIDATES, SCALES).digest,
         scheme=(),
         snapshots=snapshots,
         data_digest=run.data.tags[f"{TAG}data_digest"],
@@ -285,11 +315,3 @@ def _unchanged(
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _figures(development: Development) -> tuple[Candidate, ...]:
-    found = [
-        Candidate(kind, "", development.selection[kind], development.figures(kind))
-        for kind in development.results
-    ]
-    return tuple(sorted(found, key=lambda candidate: candidate.selection))

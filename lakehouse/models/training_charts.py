@@ -16,13 +16,17 @@ from lakehouse.panel.dataset import AGES
 TRAIN, GAP, TEST, GATE = "#7aa6c2", "#d9d9d9", "#e07b39", "#8c4a9e"
 
 
-def draw(scheme: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
+def draw(scheme: pd.DataFrame, table: pd.DataFrame, bands: pd.DataFrame, folder: Path) -> None:
     """Write all charts into a folder as PNG."""
     charts = {
         "validation_scheme": scheme_chart(scheme),
         "error_against_last_price": error_chart(table),
+        "bands_against_deviation": band_chart(bands),
         "coverage_by_volatility": coverage_chart(
-            table, "volatility", ("low", "middle", "high"), "tercile of the 21-day volatility"
+            bands.rename(columns={"scale": "candidate"}),
+            "volatility",
+            ("low", "middle", "high"),
+            "tercile of the 21-day volatility",
         ),
         "coverage_by_age": coverage_chart(
             table, "age", AGES, "history of the symbol: new has no volatility yet"
@@ -65,6 +69,20 @@ def error_chart(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("horizon, trading days")
     axes.set_ylabel("MAE relative to the last price")
     axes.set_title("Out-of-sample error; 1 is the last price")
+    axes.legend()
+    return figure
+
+
+def band_chart(table: pd.DataFrame) -> Figure:
+    """Relative pinball loss by horizon; below 1 beats the 21-day deviation."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    overall = table[table["group"] == "overall"]
+    for scale, rows in overall.groupby("scale", sort=False):
+        axes.plot(rows["horizon"], rows["pinball_vs_deviation"], marker="o", label=str(scale))
+    axes.set_xticks(sorted(overall["horizon"].unique()))
+    axes.set_xlabel("horizon, trading days")
+    axes.set_ylabel("pinball loss relative to the 21-day deviation")
+    axes.set_title("Out-of-sample loss of the bands; 1 is the 21-day deviation")
     axes.legend()
     return figure
 

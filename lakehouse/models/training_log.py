@@ -4,9 +4,9 @@ import json
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +34,10 @@ class Candidate:
     """A candidate's figures, for reports.
 
     Attributes:
-        kind: The candidate.
+        kind: The candidate, a point model or a scale model.
         run_id: Its MLflow run.
-        selection: Loss in the folds before the gate, relative to the last price.
+        selection: Loss in the folds before the gate, relative to the last price, or to the 21-day
+            deviation.
         figures: Metrics by name and horizon, such as ``mae_vs_drift_h5``.
     """
 
@@ -62,10 +63,8 @@ def log_training(
 ) -> tuple[str, tuple[Candidate, ...]]:
     """Write the training and one nested run per candidate; the training's run stays open.
 
-    The candidates' figures come last, with ``log_figures``.
-
     Returns:
-        The id of the training's run, and the candidates.
+        The id of the training's run, and the point models.
     """
     from lakehouse.models import training_charts as charts
 
@@ -79,42 +78,73 @@ def log_training(
         folder = Path(name)
         development.scheme.to_csv(folder / "validation_scheme.csv", index=False)
         development.table.to_csv(folder / "metrics.csv", index=False)
-        charts.draw(development.scheme, development.table, folder)
+        development.band_table.to_csv(folder / "bands.csv", index=False)
+        charts.draw(development.scheme, development.table, development.band_table, folder)
         client.log_artifacts(parent_id, str(folder))
-    candidates = []
-    for kind in development.results:
-        nested = _tags({"kind": kind}) | {"mlflow.parentRunId": parent_id}
-        run = client.create_run(experiment, run_name=kind, tags=nested)
-        figures = development.figures(kind)
-        run_id = str(run.info.run_id)
-        _log(client, run_id, {"kind": kind}, dataset)
-        client.set_terminated(run_id)
-        candidates.append(Candidate(kind, run_id, development.selection[kind], figures))
-    return parent_id, tuple(candidates)
+    found: dict[str, list[Candidate]] = {}
+    for part, candidates in (
+        ("point", figures(development)),
+        ("scale", scale_figures(development)),
+    ):
+        found[part] = []
+        for candidate in candidates:
+            nested = _tags({"kind": candidate.kind, "part": part})
+            nested |= {"mlflow.parentRunId": parent_id}
+            name = candidate.kind if part == "point" else f"bands: {candidate.kind}"
+            run_id = str(client.create_run(experiment, run_name=name, tags=nested).info.run_id)
+            _log(client, run_id, {"kind": candidate.kind, "part": part}, dataset)
+            log_figures(client, run_id, candidate.figures)
+            client.set_terminated(run_id)
+            found[part].append(replace(candidate, run_id=run_id))
+    return parent_id, tuple(found["point"])
+
+
+def figures(development: Development) -> tuple[Candidate, ...]:
+    """The point models with their figures, best first, before they have runs."""
+    found = [
+        Candidate(kind, "", development.selection[kind], development.point_figures(kind))
+        for kind in development.results
+    ]
+    return tuple(sorted(found, key=lambda candidate: candidate.selection))
+
+
+def scale_figures(development: Development) -> tuple[Candidate, ...]:
+    """The scale models with their figures, best first, before they have runs."""
+    found = [
+        Candidate(scale, "", loss, development.band_figures(scale))
+        for scale, loss in development.band_selection.items()
+    ]
+    return tuple(sorted(found, key=lambda candidate: candidate.selection))
 
 
 def log_figures(
-    client: "MlflowClient", candidates: Sequence[Candidate], models: Mapping[str, str]
+    client: "MlflowClient", run_id: str, found: Mapping[str, float], model: str = ""
 ) -> None:
-    """Write the candidates' metrics to their runs, and to the models made from them.
+    """Write metrics to a run, and to the model made in it.
 
-    After the models: MLflow copies the metrics that a run has by then to its model, and asks the
+    After the model: MLflow copies the metrics that a run has by then to its model, and asks the
     server for each one by itself. With hundreds of metrics that took a third of the training.
 
     Args:
         client: The tracking server.
-        candidates: Their figures and runs.
-        models: A model's address (``models:/…``) by the run that it was made in.
+        run_id: The run.
+        found: Figures by name.
+        model: The model's address (``models:/…``), if there is one.
     """
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    for candidate in candidates:
-        model = models.get(candidate.run_id, "").removeprefix("models:/") or None
-        metrics = [
-            Metric(name, value, now, 0, model_id=model) for name, value in candidate.figures.items()
-        ]
-        client.log_batch(candidate.run_id, metrics=metrics)
+    model_id = model.removeprefix("models:/") or None
+    metrics = [Metric(name, value, now, 0, model_id=model_id) for name, value in found.items()]
+    client.log_batch(run_id, metrics=metrics)
+
+
+def pair_run(client: "MlflowClient", settings: Settings, parent: str, kind: str, scale: str) -> str:
+    """Begin the run of a point model and a scale model that become a version."""
+    tags = _tags({"kind": kind, "scale": scale, "part": "pair"}) | {"mlflow.parentRunId": parent}
+    name = f"{kind} with bands of {scale}"
+    run = client.create_run(experiment_id(client, settings), run_name=name, tags=tags)
+    return str(run.info.run_id)
 
 
 def log_model(
@@ -146,7 +176,7 @@ def log_model(
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        twin = development.results[model.kind].gate_model
+        twin = development.walk.pair(model.kind, model.scale).gate_model
         registry.dump(twin, folder / registry.TWIN_FILE)
         _reference(development.dataset).to_parquet(folder / registry.REFERENCE_FILE, index=False)
         client.log_artifacts(run_id, str(folder))
@@ -154,11 +184,12 @@ def log_model(
 
 
 def read_candidates(
-    client: "MlflowClient", settings: Settings, run_id: str
+    client: "MlflowClient", settings: Settings, run_id: str, part: str = "point"
 ) -> tuple[Candidate, ...]:
-    """The candidates of an earlier training."""
+    """The point models, or the scale models, of an earlier training."""
     runs = client.search_runs(
-        [experiment_id(client, settings)], filter_string=f"tags.`mlflow.parentRunId` = '{run_id}'"
+        [experiment_id(client, settings)],
+        filter_string=f"tags.`mlflow.parentRunId` = '{run_id}' and tags.`{TAG}part` = '{part}'",
     )
     found = [
         Candidate(

@@ -67,7 +67,7 @@ def read_dataset(
     """
     order = "ORDER BY source, symbol, trade_date"
     features = client.query_arrow(f"SELECT * FROM `{marts}`.fct_features {order}")  # noqa: S608
-    names = ", ".join(f"target_{h}, target_date_{h}" for h in range(1, HORIZONS + 1))
+    names = ", ".join(f"target_{h}, variance_{h}, target_date_{h}" for h in range(1, HORIZONS + 1))
     targets = client.query_arrow(
         f"SELECT source, symbol, trade_date, {names} "  # noqa: S608
         f"FROM `{intermediate}`.int_targets {order}"

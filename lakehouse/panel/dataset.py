@@ -4,7 +4,7 @@ Rows are ordered by date first, so that a walk-forward window is a contiguous sl
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -17,6 +17,7 @@ from lakehouse.errors import NotEnoughData
 KEY = ("source", "symbol", "trade_date")
 IDENTITY = (*KEY, "close", "bar_number")
 VOLATILITY = "volatility_21"
+LOG_VARIANCE = "log_variance_"
 # Trading days ahead: every forecast is for each of 1 to this number.
 HORIZONS = 5
 
@@ -33,11 +34,19 @@ class Dataset:
         frame: ``source, symbol, trade_date, close, bar_number`` and the features; n rows.
         targets: Log returns of the adjusted close over 1…H bars, shape (n, H); NaN while unknown.
         target_dates: The dates those returns end at, shape (n, H); NaT while unknown.
+        variances: Sums of the daily variances on the way there, shape (n, H); NaN while unknown,
+            and everywhere when not given.
     """
 
     frame: pd.DataFrame
     targets: Floats
     target_dates: Dates
+    variances: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __post_init__(self) -> None:
+        """Fill in what was not given."""
+        if not self.variances.size:
+            object.__setattr__(self, "variances", np.full(self.targets.shape, np.nan))
 
     @property
     def inputs(self) -> pd.DataFrame:
@@ -61,7 +70,12 @@ class Dataset:
 
     def select(self, rows: NDArray[np.intp] | Mask | slice) -> "Dataset":
         """The same for some rows."""
-        return Dataset(self.frame.iloc[rows], self.targets[rows], self.target_dates[rows])
+        return Dataset(
+            self.frame.iloc[rows],
+            self.targets[rows],
+            self.target_dates[rows],
+            self.variances[rows],
+        )
 
     def labels_before(self, day: date) -> Floats:
         """Targets that were known before a day; the others are NaN, shape (n, H)."""
@@ -77,6 +91,7 @@ class Dataset:
             past.frame,
             np.where(known, past.targets, np.nan),
             np.where(known, past.target_dates, np.datetime64("NaT")),
+            np.where(known, past.variances, np.nan),
         )
 
     def digest(self) -> str:
@@ -92,6 +107,7 @@ class Dataset:
             else:
                 digest.update(_canonical(values.to_numpy(dtype="float64", na_value=np.nan)))
         digest.update(_canonical(self.targets))
+        digest.update(_canonical(self.variances))
         digest.update(self.target_dates.astype("int64").tobytes())
         return digest.hexdigest()
 
@@ -99,6 +115,11 @@ class Dataset:
 def feature_names(frame: pd.DataFrame) -> list[str]:
     """All columns that are features, in their order."""
     return [name for name in frame.columns if name not in IDENTITY]
+
+
+def return_features(frame: pd.DataFrame) -> list[str]:
+    """The features that say where prices may go; those of variance are for how far alone."""
+    return [name for name in feature_names(frame) if LOG_VARIANCE not in name]
 
 
 def from_arrow(features: pa.Table, targets: pa.Table, *, horizons: int) -> Dataset:
@@ -119,7 +140,8 @@ def from_arrow(features: pa.Table, targets: pa.Table, *, horizons: int) -> Datas
     frame = _ordered(features)
     names = [f"target_{h}" for h in range(1, horizons + 1)]
     dates = [f"target_date_{h}" for h in range(1, horizons + 1)]
-    future = _ordered(targets.select([*KEY, *names, *dates]))
+    moves = [f"variance_{h}" for h in range(1, horizons + 1)]
+    future = _ordered(targets.select([*KEY, *names, *moves, *dates]))
     joined = frame[list(KEY)].merge(
         future, on=list(KEY), how="left", validate="one_to_one", sort=False
     )
@@ -129,6 +151,7 @@ def from_arrow(features: pa.Table, targets: pa.Table, *, horizons: int) -> Datas
         frame,
         joined[names].to_numpy(dtype="float64", na_value=np.nan),
         joined[dates].to_numpy(dtype="datetime64[ns]").astype("datetime64[D]"),
+        joined[moves].to_numpy(dtype="float64", na_value=np.nan),
     )
 
 
@@ -137,14 +160,15 @@ def to_arrow(dataset: Dataset) -> pa.Table:
     table = pa.Table.from_pandas(dataset.frame, preserve_index=False)
     for h in range(dataset.targets.shape[1]):
         table = table.append_column(f"target_{h + 1}", pa.array(dataset.targets[:, h]))
+        table = table.append_column(f"variance_{h + 1}", pa.array(dataset.variances[:, h]))
         table = table.append_column(f"target_date_{h + 1}", pa.array(dataset.target_dates[:, h]))
     return table
 
 
 def split_arrow(table: pa.Table) -> Dataset:
     """The inverse of ``to_arrow``."""
-    future = [name for name in table.column_names if name.startswith("target_")]
-    horizons = len(future) // 2
+    future = [name for name in table.column_names if name.startswith(("target_", "variance_"))]
+    horizons = len(future) // 3
     features = table.drop_columns(future)
     return from_arrow(features, table.select([*KEY, *future]), horizons=horizons)
 

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import NotEnoughData, ServiceError
+from lakehouse.report.money import Section, read_earned
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class ReportData:
     candidates: Rows = field(default_factory=list)
     currencies: dict[tuple[str, str], str] = field(default_factory=dict)
     example: str = ""
+    earned: list[Section] = field(default_factory=list)
+    scales: Rows = field(default_factory=list)
 
 
 def read(settings: Settings) -> ReportData:
@@ -119,7 +122,7 @@ def read(settings: Settings) -> ReportData:
             raise ServiceError(f"ClickHouse could not answer for the report: {error}") from error
         if not forecasts:
             raise _nothing_yet()
-        champion, candidates = _training(settings)
+        champion, candidates, scales = _training(settings)
         return ReportData(
             symbols=_rows(client, SYMBOL_LIST, limit=SYMBOLS),
             symbol_count=int(_rows(client, SYMBOL_COUNT)[0]["symbols"]),
@@ -133,6 +136,8 @@ def read(settings: Settings) -> ReportData:
             champion=champion,
             example=_example(_rows(client, LAST_DATE)[0]["last"]),
             candidates=candidates,
+            scales=scales,
+            earned=read_earned(client, settings.forecast.cost_bps),
             currencies={
                 (row["source"], row["symbol"]): row["currency"] for row in _rows(client, CURRENCIES)
             },
@@ -148,16 +153,24 @@ def _example(last: date) -> str:
     return f"{last - timedelta(days=182)}..{last - timedelta(days=10)}"
 
 
-def _training(settings: Settings) -> tuple[str, Rows]:
-    """What serves, and every candidate's walk-forward figures, best first."""
+def _training(settings: Settings) -> tuple[str, Rows, Rows]:
+    """What serves, and walk-forward figures of point models and scale models, best first."""
     from lakehouse.models import registry, tracking, training_log
 
     client = tracking.connect(settings)
     version = registry.require_champion(client, settings)
     run_id = version.tags.get("weekahead.training_run", "")
-    candidates = training_log.read_candidates(client, settings, run_id) if run_id else ()
-    rows = [{"kind": candidate.kind, **candidate.figures} for candidate in candidates]
-    return f"version {version.version} ({registry.version_kind(version)})", rows
+    points, scales = (
+        [
+            {"kind": candidate.kind, **candidate.figures}
+            for candidate in training_log.read_candidates(client, settings, run_id, part)
+        ]
+        if run_id
+        else []
+        for part in ("point", "scale")
+    )
+    pair = f"{registry.version_kind(version)}, bands of {registry.version_scale(version)}"
+    return f"version {version.version} ({pair})", points, scales
 
 
 def _nothing_yet() -> NotEnoughData:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lakehouse.prices import price
 from lakehouse.report import charts
 from lakehouse.report.data import SYMBOLS, ReportData, read
+from lakehouse.report.money import LEAST_DAYS
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def render(data: ReportData) -> str:
         made_at=datetime.now(UTC),
         script=get_plotlyjs(),
         limit=SYMBOLS,
+        least_days=LEAST_DAYS,
         several=several,
         symbol_charts=[
             (

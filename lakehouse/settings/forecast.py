@@ -69,6 +69,23 @@ class ForecastSettings(Section):
     skill_limit: float = Field(
         1.02, gt=0.5, le=5, description="Error relative to the last price above which to warn."
     )
+    adaptive: bool = Field(
+        True,
+        description="Keep the intervals calibrated by the outcomes in the ledger (adaptive "
+        "conformal inference).",
+    )
+    move: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Each forecast has the probability of a move beyond plus or minus this share.",
+    )
+    cost_bps: float = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Cost of a purchase or a sale in the back-test, in basis points (0.01 %).",
+    )
     drift_limit: float = Field(
         0.25, gt=0, le=1, description="Kolmogorov-Smirnov distance that counts as feature drift."
     )

@@ -40,7 +40,7 @@ def wanted_build(settings: Settings, snapshots: Snapshots) -> Build:
     shared = f"jump_limit={settings.ingest.jump_limit}"
     return Build(
         snapshots,
-        _hash(project, skip=(), extra=shared),
+        _hash(project, skip=(), extra=f"{shared}, cost_bps={settings.forecast.cost_bps}"),
         _hash(project, skip=DATA_FOLDERS + TEST_FOLDERS, extra=shared),
     )
 

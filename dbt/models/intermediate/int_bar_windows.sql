@@ -12,8 +12,8 @@ with bars as (
         assumeNotNull(q.close) as close,
         q.bar_number as bar_number,
         q.log_index_e8 as log_index_e8,
-        toInt64(round(log(q.high / q.low) * 1e8)) as range_e8,
-        toInt64(round(log(q.open / q.close) * 1e8)) as open_e8,
+        {{ log_range('q') }} as range_e8,
+        {{ log_open('q') }} as open_e8,
         if(q.high > q.low, (q.close - q.low) / (q.high - q.low), null) as close_location,
         -- Volume in shares of the first bar: a split changes shares, not interest.
         if(q.volume > 0, toInt64(round(log(q.volume) * 1e4)) - q.split_index_e4, null)
@@ -49,6 +49,7 @@ running as (
         *,
         sum(log_index_e8) over bars as levels,
         sum(r * r) over bars as squares,
+        sum({{ daily_variance('r', 'range_e8', 'open_e8') }}) over bars as variances,
         sum(greatest(r, 0)) over bars as gains,
         sum(ifNull(range_e8, 0)) over bars as ranges,
         count(range_e8) over bars as range_count,
@@ -80,7 +81,8 @@ windowed as (
             ('gains', 14),
             ('levels', 12), ('levels', 21), ('levels', 26), ('levels', 63),
             ('ranges', 21), ('range_count', 21),
-            ('volumes', 21), ('volume_squares', 21), ('volume_count', 21),
+            ('variances', 1), ('variances', 5), ('variances', 21), ('variances', 63),
+            ('variances', 252), ('volumes', 21), ('volume_squares', 21), ('volume_count', 21),
         ) %}
         {{ change(column, n) }} as {{ column }}_{{ n }},
         {%- endfor %}

@@ -9,7 +9,9 @@ with quotes as (
         q.symbol as symbol,
         q.trade_date as trade_date,
         q.bar_number as bar_number,
-        q.log_index_e8 as log_index_e8
+        q.log_index_e8 as log_index_e8,
+        {{ log_range('q') }} as range_e8,
+        {{ log_open('q') }} as open_e8
     from {{ ref('int_bars') }} as q
     {%- if is_incremental() %}
     inner join {{ ref('int_first_bars') }} as f on q.source = f.source and q.symbol = f.symbol
@@ -25,7 +27,8 @@ with quotes as (
 sums as (
     select
         *,
-        sum(r * r) over bars as squares
+        sum(r * r) over bars as squares,
+        sum({{ daily_variance('r', 'range_e8', 'open_e8') }}) over bars as variances
     from (
         select
             *,
@@ -54,7 +57,13 @@ own as (
         {{ from_bar(widest + 1, change('log_index_e8', widest)) }} as ret_21,
         {{ from_bar(widest + 1, 'sqrt(' ~ variance(
             change('squares', widest), change('log_index_e8', widest), widest
-        ) ~ ') / 1e8') }} as volatility_21
+        ) ~ ') / 1e8') }} as volatility_21,
+        {%- for n in (1, 5, widest) %}
+        -- Whole numbers, so that their sum over symbols does not depend on their order.
+        toInt64(round(
+            {{ log_variance(change('variances', n), n) }} * 1e8
+        )) as log_variance_{{ n }}_e8{{ ',' if not loop.last }}
+        {%- endfor %}
     from sums
     window bars as (
         partition by source, symbol
@@ -87,6 +96,9 @@ select
     (ret_{{ n }} - {{ mean_over_date('ret_%d' % n) }}) / 1e8 as rel_ret_{{ n }},
     {%- endfor %}
     {{ mean_over_date('ret_5') }} / 1e8 as market_ret_5,
+    {%- for n in (1, 5, widest) %}
+    {{ mean_over_date('log_variance_%d_e8' % n) }} / 1e8 as market_log_variance_{{ n }},
+    {%- endfor %}
     {%- for column in ('ret_5', 'ret_21', 'volatility_21') %}
     if(
         not counts or {{ column }} is null or countIf({{ column }}, counts) over by_date < 2,

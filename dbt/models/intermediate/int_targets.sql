@@ -8,8 +8,16 @@ with bars as (
         symbol,
         trade_date,
         assumeNotNull(close) as close,
-        split_ratio
-    from {{ ref('int_bars') }}
+        split_ratio,
+        {{ daily_variance('r', 'range_e8', 'open_e8') }} as variance_e16
+    from (
+        select
+            q.*,
+            toInt64(round(ifNull(q.log_return, 0) * 1e8)) as r,
+            {{ log_range('q') }} as range_e8,
+            {{ log_open('q') }} as open_e8
+        from {{ ref('int_bars') }} as q
+    )
     where is_traded
 ),
 
@@ -23,8 +31,9 @@ ahead as (
         leadInFrame(toNullable(trade_date), {{ h }}, null) over following
             as target_date_{{ h }},
         leadInFrame(close, {{ h }}, 0.) over following as close_{{ h }},
-        leadInFrame(split_ratio, {{ h }}, 1.) over following
-            as ratio_{{ h }}{{ ',' if not loop.last }}
+        leadInFrame(split_ratio, {{ h }}, 1.) over following as ratio_{{ h }},
+        leadInFrame(variance_e16, {{ h }}, 0) over following
+            as variance_{{ h }}_e16{{ ',' if not loop.last }}
         {%- endfor %}
     from bars
     window following as (
@@ -50,6 +59,18 @@ select
             / close
         )
     ) as target_{{ h }},
+    {%- endfor %}
+    {%- for h in horizons %}
+    if(
+        target_date_{{ h }} is null,
+        null,
+        (
+            variance_1_e16
+            {%- for i in range(2, h + 1) %}
+            + variance_{{ i }}_e16
+            {%- endfor %}
+        ) / 1e16
+    ) as variance_{{ h }},
     {%- endfor %}
     {%- for h in horizons %}
     target_date_{{ h }}{{ ',' if not loop.last }}

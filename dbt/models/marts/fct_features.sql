@@ -62,7 +62,13 @@ select
     x.rank_volatility_21 as rank_volatility_21,
     toNullable(toFloat64(toDayOfWeek(trade_date))) as day_of_week,
     toNullable(toFloat64(toMonth(trade_date))) as month,
-    toFloat64(days_since_previous) as days_since_previous
+    toFloat64(days_since_previous) as days_since_previous,
+    {%- for n in (1, 5, 21, 63, 252) %}
+    {{ log_variance('variances_%d' % n, n) }} as log_variance_{{ n }},
+    {%- endfor %}
+    x.market_log_variance_1 as market_log_variance_1,
+    x.market_log_variance_5 as market_log_variance_5,
+    x.market_log_variance_21 as market_log_variance_21
 from {{ ref('int_bar_windows') }}
 left join cross_section as x using (source, symbol, trade_date)
 {%- if is_incremental() %}

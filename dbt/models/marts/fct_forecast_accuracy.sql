@@ -43,6 +43,10 @@ joined as (
         r.actual as actual,
         -- What the drift candidate said, fitted on the same data as the model.
         ifNull(f.drift_point, f.last_close * exp(f.horizon * r.estimated_drift)) as drift_point,
+        f.scale as scale,
+        f.chance_up as chance_up,
+        f.chance_move as chance_move,
+        f.move as move,
         r.volatility_21 as volatility_21,
         t.bounds as bounds
     from forecasts as f
@@ -86,6 +90,10 @@ select
     (upper_95 - lower_95) / last_close as width_95,
     sign(point - last_close) = sign(actual - last_close) as is_direction_right,
     actual > last_close as is_up,
+    scale,
+    chance_up,
+    chance_move,
+    abs(log(actual / last_close)) > log1p(move) as is_move,
     volatility_21,
     toLowCardinality(multiIf(
         volatility_21 is null, 'unknown',

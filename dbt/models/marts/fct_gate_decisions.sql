@@ -15,6 +15,13 @@ select
     relative_mae_champion,
     p_value,
     window_start,
-    window_end
+    window_end,
+    challenger_scale,
+    serving_kind,
+    serving_scale,
+    relative_pinball_reference,
+    relative_pinball_champion,
+    band_p_value,
+    criterion
 from {{ ref('stg_gate_decisions') }}
 where decided_at is not null

@@ -19,6 +19,12 @@ renamed as (
         lower_95,
         upper_95,
         drift_point,
+        scale,
+        rate_80,
+        rate_95,
+        chance_up,
+        chance_move,
+        move,
         feature_snapshot,
         ifNull(simulated, false) as is_simulated,
         made_at

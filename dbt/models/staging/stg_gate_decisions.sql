@@ -19,7 +19,14 @@ renamed as (
         relative_mae_champion,
         p_value,
         toDate32(window_start) as window_start,
-        toDate32(window_end) as window_end
+        toDate32(window_end) as window_end,
+        challenger_scale,
+        serving_kind,
+        serving_scale,
+        relative_pinball_reference,
+        relative_pinball_champion,
+        band_p_value,
+        criterion
     from source
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from lakehouse.panel.dataset import VOLATILITY, Floats, feature_names
+from lakehouse.panel.dataset import VOLATILITY, Floats, return_features
 
 # Standardised returns beyond this many volatilities are pulled in: one crash must not set a fit.
 CLIP = 5.0
@@ -44,7 +44,7 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def remember(self, X: pd.DataFrame, y: Floats) -> None:
         """Keep what scaling needs: names of the features, typical volatility, its elasticity."""
-        self.features_ = feature_names(X)
+        self.features_ = return_features(X)
         volatility = X[VOLATILITY].to_numpy(dtype="float64")
         usable = np.isfinite(volatility) & (volatility > 0)
         self.typical_volatility_ = (
@@ -84,10 +84,6 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame) -> Floats:
         """Expected log returns, shape (n,)."""
         raise NotImplementedError
-
-    def predict_scale(self, X: pd.DataFrame) -> Floats:
-        """The scale of the error that intervals are multiplied with, shape (n,)."""
-        return self.volatility(X)
 
 
 def _elasticity(volatility: Floats, y: Floats) -> float:

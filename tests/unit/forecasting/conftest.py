@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from lakehouse.forecasting.scales.scale import WINDOWS
 from lakehouse.panel.dataset import Dataset, from_arrow
 from lakehouse.settings.forecast import ForecastSettings
 
@@ -39,13 +40,23 @@ def make_tables(closes: Closes) -> tuple[pa.Table, pa.Table]:
         part["volatility_21"] = log.diff().rolling(21).std().to_numpy()
         part["ret_1"] = log.diff().to_numpy()
         part["ret_5"] = log.diff(5).to_numpy()
+        part["ret_21"] = log.diff(21).to_numpy()
         part["range_21"] = (log.rolling(21).max() - log.rolling(21).min()).to_numpy()
+        squares = log.diff() ** 2
+        for window in WINDOWS:
+            part[f"log_variance_{window}"] = np.log(squares.rolling(window).mean()).to_numpy()
         features.append(part)
         future = pd.DataFrame(head)
         for h in range(1, HORIZONS + 1):
             future[f"target_{h}"] = (log.shift(-h) - log).to_numpy()
+            future[f"variance_{h}"] = squares.rolling(h).sum().shift(-h).to_numpy()
             future[f"target_date_{h}"] = pd.Series(close.index).shift(-h).to_numpy()
         targets.append(future)
+    every = pd.concat(features, ignore_index=True)
+    for window in (1, 5, 21):
+        of_date = every.groupby("trade_date")[f"log_variance_{window}"]
+        every[f"market_log_variance_{window}"] = of_date.transform("mean")
+    features = [every]
     tables = (pd.concat(parts, ignore_index=True) for parts in (features, targets))
     one, other = (pa.Table.from_pandas(table, preserve_index=False) for table in tables)
     return one, other

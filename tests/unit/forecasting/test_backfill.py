@@ -5,6 +5,7 @@ import pytest
 
 from lakehouse.errors import NotEnoughData
 from lakehouse.models.backfill import simulate, simulated_version
+from lakehouse.models.ledger import forecast_rows
 from lakehouse.settings import Settings
 
 
@@ -18,10 +19,10 @@ def test_overlapping_ranges_make_the_same_forecasts(noise, all_settings) -> None
     first, last = noise.dates[-300].item(), noise.dates[-1].item()
     found = {}
     for start in (first, first + timedelta(days=20)):
-        for model, rows in simulate(noise, start, last, all_settings):
+        for model, rows, outcomes in simulate(noise, start, last, all_settings):
             for key, values in zip(
                 zip(rows.symbol, rows.trade_date, strict=True),
-                model.predict(rows[model.columns_]),
+                forecast_rows(model, rows, outcomes, all_settings.forecast)[0],
                 strict=True,
             ):
                 name = (simulated_version(model), *key)
@@ -34,16 +35,18 @@ def test_forecasts_know_nothing_of_what_came_later(build, closes, all_settings) 
     cut, whole = build(closes[closes.index <= day]), build(closes)
     results = []
     for dataset in (cut, whole):
-        ((model, rows),) = simulate(dataset, day.date(), day.date(), all_settings)
+        ((model, rows, outcomes),) = simulate(dataset, day.date(), day.date(), all_settings)
         assert len(rows) == 6
-        results.append((simulated_version(model), model.predict(rows[model.columns_]).tobytes()))
+        forecasts = forecast_rows(model, rows, outcomes, all_settings.forecast)[0]
+        results.append((simulated_version(model), forecasts.tobytes()))
+        assert forecasts.tobytes() != model.predict(rows).tobytes()
     assert results[0] == results[1]
 
 
 def test_every_date_is_forecast_by_a_model_of_its_past(noise, all_settings) -> None:
     blocks = simulate(noise, noise.dates[-200].item(), noise.dates[-1].item(), all_settings)
     assert len(blocks) > 1
-    for model, rows in blocks:
+    for model, rows, _ in blocks:
         assert rows.trade_date.min() >= np.datetime64(model.trained_on_)
 
 

@@ -50,7 +50,7 @@ def test_young_and_unknown_symbols_are_forecast_by_the_drift(noise, settings, ki
     assert np.isfinite(returns).all()
     assert (scales > 0).all()
     if CANDIDATES[kind].needs_history:
-        assert returns[0, 4] == model.fallbacks_[4].pooled_["test"]
+        assert returns[0, 4] == model.points_.fallbacks_[4].pooled_["test"]
 
 
 def test_a_lake_of_young_symbols_only_still_trains(noise: Dataset, settings) -> None:
@@ -62,7 +62,7 @@ def test_a_lake_of_young_symbols_only_still_trains(noise: Dataset, settings) -> 
 def test_missing_features_are_no_obstacle(noise: Dataset, settings) -> None:
     frame = noise.frame.copy()
     frame["volume_z_21"] = np.nan
-    dataset = Dataset(frame, noise.targets, noise.target_dates)
+    dataset = Dataset(frame, noise.targets, noise.target_dates, noise.variances)
     for kind in CANDIDATES:
         model = walkforward.fit(dataset, kind, dataset.targets, settings)
         assert np.isfinite(model.predict(dataset.inputs)).all(), kind
@@ -93,9 +93,9 @@ def test_drift_never_expects_a_loss(noise: Dataset) -> None:
 
 
 def test_combination_is_the_drift_without_skill_and_moves_with_it(noise, signal, settings) -> None:
-    models = walkforward.fit(signal, "combination", signal.targets, settings).models_
+    models = walkforward.fit(signal, "combination", signal.targets, settings).points_.models_
     assert models[0].weight_ > 0.5
-    idle = walkforward.fit(noise, "combination", noise.targets, settings).models_[0]
+    idle = walkforward.fit(noise, "combination", noise.targets, settings).points_.models_[0]
     assert idle.weight_ == 0
     assert (idle.predict(noise.inputs) == idle.drift_.predict(noise.inputs)).all()
 

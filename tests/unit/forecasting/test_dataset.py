@@ -24,10 +24,16 @@ def test_order_of_rows_does_not_matter(closes, noise: Dataset) -> None:
 def test_digest_sees_every_value(noise: Dataset) -> None:
     targets = noise.targets.copy()
     targets[100, 3] = np.nextafter(targets[100, 3], 1)
-    assert Dataset(noise.frame, targets, noise.target_dates).digest() != noise.digest()
+    assert (
+        Dataset(noise.frame, targets, noise.target_dates, noise.variances).digest()
+        != noise.digest()
+    )
     frame = noise.frame.copy()
     frame.loc[100, "ret_5"] = np.nan
-    assert Dataset(frame, noise.targets, noise.target_dates).digest() != noise.digest()
+    assert (
+        Dataset(frame, noise.targets, noise.target_dates, noise.variances).digest()
+        != noise.digest()
+    )
 
 
 def test_survives_the_way_to_another_process(noise: Dataset) -> None:

@@ -3,8 +3,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from lakehouse.forecasting.criterion import criterion
 from lakehouse.forecasting.development import develop
-from lakehouse.forecasting.gate import Champion, decide, loss
+from lakehouse.forecasting.gate import BAND, Champion, Verdict, decide, loss
 from lakehouse.settings.forecast import ForecastSettings
 
 SETTINGS = ForecastSettings(refresh_days=250)
@@ -99,3 +100,67 @@ def test_planted_signal_passes_and_noise_does_not(noise, signal, settings, tmp_p
             development.challenger, development.gate_losses(), None, None, 0, settings
         )
         assert (decision.serves != "drift") == serves, decision.reason
+
+
+def band_losses(**factors: float) -> dict[str, np.ndarray]:
+    """Pinball losses per date relative to the 21-day deviation."""
+    return {
+        scale: BASE * factor + np.random.default_rng(len(scale)).normal(0, 0.01, 250)
+        for scale, factor in ({"deviation": 1.0} | factors).items()
+    }
+
+
+def test_band_that_beats_the_deviation_serves_and_one_that_does_not_is_refused() -> None:
+    good = decide("har", band_losses(har=0.96), None, None, 0, SETTINGS, BAND)
+    assert (good.action, good.serves) == ("first", "har")
+    poor = decide("har", band_losses(har=0.9995), None, None, 0, SETTINGS, BAND)
+    assert (poor.action, poor.serves) == ("first", "deviation")
+    assert "nothing beats deviation" in poor.reason
+
+
+def test_band_has_to_beat_the_champions_band() -> None:
+    found = band_losses(har=0.96, mean=0.95)
+    old = Champion("3", "drift", date(2024, 1, 1), None, scale="mean")
+    decision = decide("har", found, old, found["mean"], 10, SETTINGS, BAND)
+    assert (decision.action, decision.serves) == ("keep", "mean")
+    old = Champion("3", "drift", date(2024, 1, 1), None, scale="har")
+    decision = decide("mean", found, old, found["har"], 10, SETTINGS, BAND)
+    assert (decision.action, decision.serves) == ("promote", "mean")
+
+
+def test_many_challengers_make_luck_likelier_and_the_gate_stricter() -> None:
+    """A p-value that passes alone fails among many that were tried in vain."""
+    random = np.random.default_rng(0)
+    found = losses()
+    found["ridge"] = found["drift"] - 0.0103 * BASE.mean() + random.normal(0, 0.25, 250)
+    alone = decide("ridge", found, None, None, 0, SETTINGS)
+    assert alone.serves == "ridge"
+    for number in range(20):
+        found[f"tried_{number}"] = found["drift"] + random.normal(0, 0.25, 250)
+    among = decide("ridge", found, None, None, 0, SETTINGS)
+    assert among.serves == "drift"
+    for before, after in zip(alone.comparisons, among.comparisons, strict=True):
+        assert before.p_value == after.p_value
+        assert after.adjusted_p > before.adjusted_p
+
+
+def test_either_decision_alone_makes_a_new_version() -> None:
+    found, bands = losses(ridge=1.1), band_losses(har=0.96)
+    now = Champion("3", "drift", date(2024, 1, 1), None)
+    keep = decide("ridge", found, now, found["drift"], 10, SETTINGS)
+    better = decide("har", bands, now, bands["deviation"], 10, SETTINGS, BAND)
+    verdict = Verdict(keep, better)
+    assert (verdict.changes, verdict.action) == (True, "promote")
+    assert verdict.serves == ("drift", "har")
+    assert "bands: har passes" in verdict.reason
+
+
+def test_criterion_holds_every_number_an_answer_depends_on() -> None:
+    one = criterion(SETTINGS, ["drift", "ridge"], ["deviation"])
+    assert one.digest == criterion(SETTINGS, ["ridge", "drift"], ["deviation"]).digest
+    changes = ({"gate_margin": 0.01}, {"gate_confidence": 0.9}, {"gate_days": 100})
+    others = [
+        criterion(SETTINGS.model_copy(update=c), ["drift", "ridge"], ["deviation"]) for c in changes
+    ]
+    others.append(criterion(SETTINGS, ["drift"], ["deviation"]))
+    assert len({one.digest, *(other.digest for other in others)}) == 5

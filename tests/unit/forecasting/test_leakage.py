@@ -6,6 +6,7 @@ import pytest
 from lakehouse.forecasting import walkforward
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.development import develop
+from lakehouse.forecasting.scales import SCALES
 from lakehouse.panel.dataset import Dataset, unique_dates
 from lakehouse.panel.validation import plan
 
@@ -34,6 +35,21 @@ def test_bars_after_a_day_change_no_forecast_made_on_it(build, closes, settings,
     assert forecasts[0][1].tobytes() == forecasts[1][1].tobytes()
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_bars_after_a_day_change_no_band_made_on_it(build, closes, settings, scale):
+    day = plan(unique_dates(build(closes)), settings)[1].test_start
+    sizes = []
+    for bars in (closes, with_another_future(closes, np.datetime64(day))):
+        dataset = build(bars)
+        fold = plan(unique_dates(dataset), settings)[1]
+        labels = dataset.labels_before(fold.cutoff)
+        model = walkforward.fit(dataset, "last_price", labels, settings, scale=scale)
+        today = dataset.dates == np.datetime64(day)
+        sizes.append(model.forecast(dataset.inputs[today])[1])
+    assert np.isfinite(sizes[0]).all()
+    assert sizes[0].tobytes() == sizes[1].tobytes()
+
+
 def test_bars_after_a_day_change_no_training_row_before_it(build, closes) -> None:
     day = closes.index[250]
     one, other = build(closes), build(with_another_future(closes, day))
@@ -47,7 +63,7 @@ def test_intervals_of_a_window_know_only_scores_from_before(build, closes, setti
     other = build(with_another_future(closes, np.datetime64(folds[-1].test_start)))
     bounds = []
     for data in (dataset, other):
-        result = walkforward.run(data, folds, ["drift"], settings, workspace=tmp_path)["drift"]
+        result = walkforward.run(data, folds, ["drift"], settings, workspace=tmp_path).pair("drift")
         bounds.append(result.bounds[result.folds == result.folds.max()])
     np.testing.assert_array_equal(*bounds)
 
@@ -68,7 +84,7 @@ def test_shuffled_targets_have_no_skill(signal: Dataset, settings, tmp_path) -> 
     for h in range(shuffled.shape[1]):
         known = np.flatnonzero(np.isfinite(shuffled[:, h]))
         shuffled[known, h] = shuffled[random.permutation(known), h]
-    dataset = Dataset(signal.frame, shuffled, signal.target_dates)
+    dataset = Dataset(signal.frame, shuffled, signal.target_dates, signal.variances)
     table = develop(dataset, settings, workspace=tmp_path, kinds=("last_price", "drift", "ridge"))
     overall = table.table[table.table.group == "overall"]
     assert overall.mae_vs_last_price.min() > 0.97

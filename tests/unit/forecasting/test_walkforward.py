@@ -21,18 +21,29 @@ def test_where_tasks_run_does_not_matter(noise: Dataset, settings, tmp_path) -> 
     folds = plan(unique_dates(noise), settings)
     kinds = ("drift", "ridge", "boosting")
     runs = [
-        walkforward.run(noise, folds, kinds, settings, workspace=tmp_path, execute=execute)
+        walkforward.run(
+            noise,
+            folds,
+            kinds,
+            settings,
+            workspace=tmp_path,
+            scales=("deviation", "mean"),
+            execute=execute,
+        )
         for execute in (None, serially, in_another_process)
     ]
-    for kind in kinds:
-        bits = {(run[kind].returns.tobytes(), run[kind].bounds.tobytes()) for run in runs}
+    for kind, scale in (*((kind, "deviation") for kind in kinds), ("drift", "mean")):
+        pairs = [run.pair(kind, scale) for run in runs]
+        bits = {
+            (pair.returns.tobytes(), pair.scales.tobytes(), pair.bounds.tobytes()) for pair in pairs
+        }
         assert len(bits) == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_first_window_has_no_intervals_and_later_ones_do(noise, settings, tmp_path) -> None:
     folds = plan(unique_dates(noise), settings)
-    result = walkforward.run(noise, folds, ["drift"], settings, workspace=tmp_path)["drift"]
+    result = walkforward.run(noise, folds, ["drift"], settings, workspace=tmp_path).pair("drift")
     assert np.isnan(result.bounds[result.folds == 0]).all()
     assert np.isfinite(result.bounds[result.folds > 0]).all()
     edges = result.gate_model.edges_[result.ages[-1]]

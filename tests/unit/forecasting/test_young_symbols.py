@@ -27,10 +27,15 @@ def listings() -> pd.DataFrame:
     return closes.where(age >= 0)
 
 
-def test_coverage_holds_at_every_age(build, listings, settings, tmp_path) -> None:
+@pytest.mark.parametrize("scale", ["deviation", "har"])
+def test_coverage_holds_at_every_age(build, listings, settings, tmp_path, scale) -> None:
     dataset = build(listings)
     folds = plan(unique_dates(dataset), settings)
-    results = walkforward.run(dataset, folds, ("last_price", "drift"), settings, workspace=tmp_path)
+    kinds = ("last_price", "drift")
+    walk = walkforward.run(
+        dataset, folds, kinds, settings, workspace=tmp_path, scales=(scale, "deviation")
+    )
+    results = {kind: walk.pair(kind, scale) for kind in kinds}
     table = metrics.evaluate(dataset, results)
     rows = table[(table.group == "age") & (table.candidate == "drift")]
     assert set(rows.member) == set(AGES)

@@ -1,0 +1,157 @@
+"""How good bands are: proper scores of quantiles and intervals, beside coverage and width.
+
+Every scale model is judged around the same point, the drift, on the same rows. All scores are in
+log returns; smaller is better.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lakehouse.forecasting.metrics import (
+    QUANTILES,
+    diebold_mariano,
+    groups_of,
+    per_date,
+    pinball,
+)
+from lakehouse.forecasting.out_of_sample import OutOfSample
+from lakehouse.forecasting.scales import REFERENCE
+from lakehouse.forecasting.scales.scale import OWN
+from lakehouse.panel.dataset import Dataset, Dates, Floats, Mask, symbols_of
+
+BOUNDS = QUANTILES[:4]
+# A week four times as variable as the quarter around it is a break; the sessions after it.
+BREAK_LOG_RATIO = float(np.log(4))
+BREAK_SESSIONS = 60
+Rows = NDArray[np.intp]
+
+
+def edges_of(result: OutOfSample) -> Floats:
+    """The bounds in log returns, shape (n, horizons, 4); NaN in the first window."""
+    edges: Floats = result.returns[:, :, None] + result.scales[:, :, None] * result.bounds
+    return edges
+
+
+def band_loss(actual: Floats, edges: Floats, dates: Dates) -> Floats:
+    """One loss per date: pinball loss of the four bounds over √horizon, averaged over the rest.
+
+    Args:
+        actual: Log returns, shape (n, horizons); NaN while unknown.
+        edges: The bounds, shape (n, horizons, 4).
+        dates: As-of dates, shape (n,).
+    """
+    horizons = actual.shape[1]
+    losses = pinball(actual.reshape(-1), edges.reshape(-1, 4), BOUNDS).reshape(actual.shape)
+    losses = losses / np.sqrt(np.arange(1, horizons + 1))
+    return per_date(losses.ravel(), np.repeat(dates, horizons))
+
+
+def evaluate_bands(dataset: Dataset, bands: Mapping[str, OutOfSample]) -> pd.DataFrame:
+    """All scores of all scale models over the windows that have calibrated bounds.
+
+    Args:
+        dataset: All rows.
+        bands: Each scale model's forecasts around the same point; the reference among them.
+
+    Returns:
+        One row per scale, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
+        ``source``, ``year``, ``after_break``) and member.
+    """
+    reference = bands[REFERENCE]
+    groups = {
+        key: rows for key, rows in groups_of(dataset, reference) if key[0] != "symbol"
+    } | _by_break(dataset, reference)
+    dates = dataset.dates[reference.rows]
+    rows: list[dict[str, object]] = []
+    for h in range(reference.returns.shape[1]):
+        actual = dataset.targets[reference.rows, h]
+        scored = {kind: scores_of(actual, band, h) for kind, band in bands.items()}
+        yardstick = scored[REFERENCE]["pinball"]
+        known = np.isfinite(yardstick)
+        for kind, columns in scored.items():
+            for (group, member), members in groups.items():
+                part = members[known[members]]
+                if not part.size:
+                    continue
+                found = {name: float(np.mean(values[part])) for name, values in columns.items()}
+                other = float(np.mean(yardstick[part]))
+                gain = per_date(yardstick[part] - columns["pinball"][part], dates[part])
+                statistic, p_value = diebold_mariano(gain, h + 1)
+                rows.append(
+                    {"scale": kind, "horizon": h + 1, "group": group, "member": member}
+                    | {"n": len(part)}
+                    | found
+                    | {f"pinball_vs_{REFERENCE}": found["pinball"] / other if other else np.nan}
+                    | {f"dm_vs_{REFERENCE}": statistic, f"p_vs_{REFERENCE}": p_value}
+                )
+    return pd.DataFrame(rows)
+
+
+def scores_of(actual: Floats, band: OutOfSample, h: int) -> dict[str, Floats]:
+    """Scores of each forecast for one horizon, by name, shape (n,) each; NaN where unknown.
+
+    ``pinball`` is the mean over the four bounds. ``crps`` is twice the pinball loss integrated
+    over the levels of bounds and point (Gneiting & Ranjan 2011). ``winkler`` is an interval's
+    width plus what an outcome outside is away from it, times 2/(1 - level) (Winkler 1972).
+    """
+    edges = band.returns[:, h, None] + band.scales[:, h, None] * band.bounds[:, h, :]
+    lower_95, lower_80, upper_80, upper_95 = edges.T
+    found = {
+        "pinball": pinball(actual, edges, BOUNDS),
+        "crps": crps(actual, np.column_stack([edges, band.returns[:, h]])),
+    }
+    unknown = ~np.isfinite(found["pinball"])
+    for level, low, high in ((80, lower_80, upper_80), (95, lower_95, upper_95)):
+        outside = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
+        inside = np.where(unknown, np.nan, (actual >= low) & (actual <= high))
+        found |= {
+            f"winkler_{level}": high - low + 200 / (100 - level) * outside,
+            f"coverage_{level}": inside,
+            f"width_{level}": high - low,
+        }
+    return found
+
+
+def crps(actual: Floats, quantiles: Floats) -> Floats:
+    """The continuous ranked probability score from the quantiles of ``QUANTILES``, shape (n,).
+
+    Five levels see an eighth less of it than all levels would; the same for every scale model.
+    """
+    levels = np.array(QUANTILES)
+    order = np.argsort(levels)
+    levels, forecasts = levels[order], quantiles[:, order]
+    error = actual[:, None] - forecasts
+    losses = np.maximum(levels * error, (levels - 1) * error)
+    # Beyond the outermost levels the loss goes to zero.
+    padded = np.pad(losses, ((0, 0), (1, 1)))
+    scores: Floats = 2 * np.trapezoid(padded, np.concatenate([[0.0], levels, [1.0]]), axis=1)
+    return scores
+
+
+def after_break(dataset: Dataset) -> Mask:
+    """Rows of the first 60 sessions after a break in volatility, seen as of each row's date.
+
+    A break is the first bar in as many sessions whose last week was four times as variable as its
+    last quarter.
+    """
+    week, quarter = (dataset.frame[OWN[i]].to_numpy(dtype="float64") for i in (1, 3))
+    broken = week - quarter > BREAK_LOG_RATIO
+    marked = np.zeros(len(broken), dtype=bool)
+    for rows in symbols_of(dataset.frame).groupby(symbols_of(dataset.frame)).indices.values():
+        until = -1
+        for place in np.flatnonzero(broken[rows]).tolist():
+            if place >= until:
+                until = place + BREAK_SESSIONS
+                marked[rows[place:until]] = True
+    return marked
+
+
+def _by_break(dataset: Dataset, result: OutOfSample) -> dict[tuple[str, str], Rows]:
+    marked = after_break(dataset)[result.rows]
+    return {
+        ("after_break", "within 60 sessions"): np.flatnonzero(marked),
+        ("after_break", "else"): np.flatnonzero(~marked),
+    }

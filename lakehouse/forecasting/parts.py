@@ -1,0 +1,118 @@
+"""The two halves of a forecaster, which are fitted apart: where prices go, and how far."""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from lakehouse.forecasting.candidates import CANDIDATES
+from lakehouse.forecasting.candidates.candidate import Candidate
+from lakehouse.forecasting.scales import REFERENCE, SCALES
+from lakehouse.forecasting.scales.scale import ScaleModel
+from lakehouse.panel.dataset import GROWN, HORIZONS, Floats, Mask, ages
+
+FALLBACK = "drift"
+
+
+class Points(BaseEstimator):  # type: ignore[misc]
+    """Where prices go: one candidate per horizon, and the drift for rows too young for it."""
+
+    def __init__(
+        self,
+        *,
+        kind: str = FALLBACK,
+        horizons: int = HORIZONS,
+        min_history: int = 60,
+        seed: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.horizons = horizons
+        self.min_history = min_history
+        self.seed = seed
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Fit one candidate per horizon.
+
+        Args:
+            X: Rows of ``marts.fct_features`` without the close.
+            y: Log returns, shape (n, horizons); NaN where not known.
+        """
+        candidate = CANDIDATES[self.kind]
+        mature = ages(X, self.min_history) == GROWN
+        self.models_: list[Candidate] = []
+        self.fallbacks_: list[Candidate] = []
+        for h in range(self.horizons):
+            known = np.isfinite(y[:, h])
+            fallback = CANDIDATES[FALLBACK](horizon=h + 1, seed=self.seed)
+            self.fallbacks_.append(fallback.fit(X[known], y[known, h]))
+            rows = known & mature if candidate.needs_history else known
+            model = candidate(horizon=h + 1, seed=self.seed)
+            # Without a single mature row there is nothing to learn from but the young ones.
+            self.models_.append(
+                model.fit(X[rows], y[rows, h]) if rows.any() else self.fallbacks_[h]
+            )
+        return self
+
+    def forecast(self, X: pd.DataFrame) -> Floats:
+        """Expected log returns, shape (n, horizons)."""
+        returns = np.empty((len(X), self.horizons))
+        young = np.zeros(len(X), dtype=bool)
+        if CANDIDATES[self.kind].needs_history:
+            young = ages(X, self.min_history) != GROWN
+        for models, rows in ((self.models_, ~young), (self.fallbacks_, young)):
+            if rows.any():
+                part = X if rows.all() else X[rows]
+                for h in range(self.horizons):
+                    returns[rows, h] = models[h].predict(part)
+        return returns
+
+    def drift(self, X: pd.DataFrame) -> Floats:
+        """What the drift, fitted on the same rows, forecasts: log returns, shape (n, horizons)."""
+        return np.column_stack([fallback.predict(X) for fallback in self.fallbacks_])
+
+
+class Scales(BaseEstimator):  # type: ignore[misc]
+    """How far prices may go: a scale model, and the 21-day deviation, or a guess, for the young."""
+
+    def __init__(
+        self,
+        *,
+        kind: str = REFERENCE,
+        horizons: int = HORIZONS,
+        min_history: int = 60,
+        seed: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.horizons = horizons
+        self.min_history = min_history
+        self.seed = seed
+
+    def fit(self, X: pd.DataFrame, y: Floats, variances: Floats) -> Self:
+        """Fit the scale model on grown rows.
+
+        Args:
+            X: Rows of ``marts.fct_features`` without the close.
+            y: Log returns, shape (n, horizons); NaN where not known.
+            variances: Sums of the daily variances on the way there, likewise.
+        """
+        mature = ages(X, self.min_history) == GROWN
+        model = SCALES[self.kind](horizons=self.horizons, seed=self.seed)
+        self.model_: ScaleModel = model.fit(X[mature], variances[mature])
+        self.fallbacks_: list[Candidate] = []
+        for h in range(self.horizons):
+            known = np.isfinite(y[:, h])
+            fallback = CANDIDATES["last_price"](horizon=h + 1, seed=self.seed)
+            self.fallbacks_.append(fallback.fit(X[known], y[known, h]))
+        return self
+
+    def forecast(self, X: pd.DataFrame) -> Floats:
+        """Sizes of the errors to expect, in log returns, shape (n, horizons)."""
+        scales = np.empty((len(X), self.horizons))
+        grown: Mask = ages(X, self.min_history) == GROWN
+        if grown.any():
+            scales[grown] = self.model_.predict(X[grown])
+        if not grown.all():
+            for h, fallback in enumerate(self.fallbacks_):
+                scales[~grown, h] = fallback.volatility(X[~grown])
+        return scales

@@ -1,0 +1,119 @@
+"""What every scale model shares: rows in, the size of the coming move out."""
+
+from typing import ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from lakehouse.panel.dataset import VOLATILITY, Floats
+
+WINDOWS = (1, 5, 21, 63, 252)
+OWN = tuple(f"log_variance_{window}" for window in WINDOWS)
+MARKET = tuple(f"market_log_variance_{window}" for window in (1, 5, 21))
+RETURNS = {"ret_1": 1, "ret_5": 5, "ret_21": 21}
+# Returns beyond this many deviations say no more than one of this size.
+CLIP = 5.0
+# A day without a move, or with a tiny one where only closes are known, is not a hundredth as
+# variable as the month around it.
+LEAST_LOG_SHARE = float(np.log(0.01))
+# A symbol that hardly traded has a variance near zero; it stops at this share of the typical one.
+LEAST_TYPICAL_SHARE = 0.01
+
+
+class ScaleModel(BaseEstimator):  # type: ignore[misc]
+    """A forecaster of the size of the moves over 1 to ``horizons`` trading days.
+
+    ``fit`` and ``predict`` take rows of ``marts.fct_features`` that have a 21-day volatility.
+    Sizes are in log returns, such as a standard deviation; their level is calibrated outside.
+
+    Attributes:
+        kind: The name in the registry of scale models.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, *, horizons: int = 5, seed: int = 0) -> None:
+        self.horizons = horizons
+        self.seed = seed
+
+    def fit(self, X: pd.DataFrame, variances: Floats) -> Self:  # noqa: ARG002
+        """Learn from rows and the sum of their next days' variances.
+
+        Args:
+            X: The rows, n of them.
+            variances: Shape (n, horizons); NaN where not known.
+        """
+        self.remember(X)
+        return self
+
+    def remember(self, X: pd.DataFrame) -> None:
+        """Keep the floor of all variances."""
+        variance = X[VOLATILITY].to_numpy(dtype="float64") ** 2
+        usable = variance[np.isfinite(variance) & (variance > 0)]
+        typical = float(np.median(usable)) if usable.size else 4e-4
+        self.log_floor_ = float(np.log(LEAST_TYPICAL_SHARE * typical))
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Sizes of the moves, shape (n, horizons), positive."""
+        raise NotImplementedError
+
+    def deviation(self, X: pd.DataFrame) -> Floats:
+        """The 21-day deviation, shape (n,), not below the floor."""
+        daily = X[VOLATILITY].to_numpy(dtype="float64")
+        deviations: Floats = np.maximum(daily, np.exp(self.log_floor_ / 2))
+        return deviations
+
+    def log_variances(self, X: pd.DataFrame) -> Floats:
+        """Logs of the daily variance over ``WINDOWS``, shape (n, 5), without gaps.
+
+        A window that is not full yet is what the next shorter one says; one without a move is
+        what the 21-day deviation says.
+        """
+        logs = X[list(OWN)].to_numpy(dtype="float64", copy=True)
+        month = WINDOWS.index(21)
+        logs[:, month] = np.where(
+            np.isfinite(logs[:, month]), logs[:, month], 2 * np.log(self.deviation(X))
+        )
+        for window in range(month + 1, len(WINDOWS)):
+            missing = ~np.isfinite(logs[:, window])
+            logs[missing, window] = logs[missing, window - 1]
+        least = logs[:, month] + LEAST_LOG_SHARE
+        for window in range(month):
+            # fmax takes the floor also where there is no value at all.
+            logs[:, window] = np.fmax(logs[:, window], least)
+        filled: Floats = np.maximum(logs, self.log_floor_)
+        return filled
+
+    def market(self, X: pd.DataFrame) -> Floats:
+        """Logs of the market's variance over 1, 5 and 21 days, shape (n, 3), without gaps."""
+        market = X[list(MARKET)].to_numpy(dtype="float64")
+        own = self.log_variances(X)[:, :3]
+        return np.where(np.isfinite(market), market, own)
+
+    def past_returns(self, X: pd.DataFrame) -> Floats:
+        """Past returns in deviations, and the losses among them, shape (n, 6).
+
+        Prices move more after a fall than after a rise of the same size (Black 1976).
+        """
+        columns = [
+            X[name].to_numpy(dtype="float64") / (self.deviation(X) * np.sqrt(days))
+            for name, days in RETURNS.items()
+        ]
+        returns = np.clip(np.nan_to_num(np.column_stack(columns)), -CLIP, CLIP)
+        return np.concatenate([returns, np.minimum(returns, 0.0)], axis=1)
+
+
+def log_targets(variances: Floats) -> Floats:
+    """Logs of the mean daily variance ahead, shape (n, horizons); NaN where unknown or zero."""
+    days = np.arange(1, variances.shape[1] + 1)
+    usable = np.isfinite(variances) & (variances > 0)
+    logs: Floats = np.log(np.where(usable, variances, np.nan) / days)
+    return logs
+
+
+def sizes(log_daily: Floats) -> Floats:
+    """Sizes of the moves from logs of the daily variance, shape (n, horizons) both."""
+    days = np.arange(1, log_daily.shape[1] + 1)
+    scale: Floats = np.exp(log_daily / 2) * np.sqrt(days)
+    return scale
