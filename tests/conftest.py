@@ -18,6 +18,8 @@ os.environ.update(
     DO_NOT_TRACK="1",
     RUNTIME__DLTHUB_TELEMETRY="false",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    # Most trainings here need not be good; those of test_ways.py are as people have them.
+    WEEKAHEAD_FORECAST__FOLDS="2",
 )
 
 # As-of dates of the forecasts that were made afterwards, and have come due.

@@ -17,6 +17,7 @@ from deploy.local import LAKE, running
 from deploy.local.service import choose_ports
 from deploy.local.state import load_state
 from lakehouse.home import open_home
+from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.client import connect
 from tests.homes import (
     alive,
@@ -31,28 +32,28 @@ from tests.homes import (
 )
 
 ROOT = Path(__file__).parents[2]
-# Trainings of these tests need not be good.
-QUICK = {"WEEKAHEAD_FORECAST__FOLDS": "2"}
+# Unlike elsewhere in the tests, a training is as people have it.
+AS_SHIPPED = {"WEEKAHEAD_FORECAST__FOLDS": str(ForecastSettings.model_fields["folds"].default)}
 
 
 def test_up_first_on_an_empty_home_then_a_worker_then_a_command(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    call(home, "up", **QUICK)
+    call(home, "up", **AS_SHIPPED)
     try:
         remote = json.loads(
-            call(home, "run", "--remote", "--symbols", "IBM,MSFT", "--json", **QUICK).stdout
+            call(home, "run", "--remote", "--symbols", "IBM,MSFT", "--json", **AS_SHIPPED).stdout
         )
         assert remote["state"] == "Completed"
         assert remote["result"]["predict"]["new"] == 10
         # A failed symbol is the same failure for a worker as for a command.
         failed = ("ingest", "--symbols", "IBM,NOSUCH")
-        here = call(home, *failed, code=1, **QUICK)
-        there = call(home, *failed, "--remote", code=1, **QUICK)
+        here = call(home, *failed, code=1, **AS_SHIPPED)
+        there = call(home, *failed, "--remote", code=1, **AS_SHIPPED)
         assert "NOSUCH" in here.stderr
         assert "NOSUCH" in there.stderr
     finally:
         call(home, "down")
-    alone = json.loads(call(home, "run", "--symbols", "IBM,MSFT", "--json", **QUICK).stdout)
+    alone = json.loads(call(home, "run", "--symbols", "IBM,MSFT", "--json", **AS_SHIPPED).stdout)
     assert alone["train"]["skipped"]
     assert alone["predict"]["new"] == 0
     assert not marked(home)
