@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from lakehouse.forecasting.scales.scale import WINDOWS
 from lakehouse.panel.dataset import Dataset
 from lakehouse.settings.forecast import ForecastSettings
 
@@ -75,12 +76,26 @@ def made_up(symbols: int, days: int) -> Dataset:
         lagged = np.full_like(log, np.nan)
         lagged[window:] = log[window:] - log[:-window]
         frame[f"ret_{window}"] = lagged.reshape(shape)
+    for window in WINDOWS:
+        variance = pd.DataFrame(returns**2).rolling(window).mean()
+        frame[f"log_variance_{window}"] = np.log(variance).to_numpy().reshape(shape)
+        if window <= 21:
+            market = np.log(variance).mean(axis=1).to_numpy()
+            frame[f"market_log_variance_{window}"] = np.repeat(market, symbols)
     targets = np.full((days, symbols, 5), np.nan)
+    variances = np.full((days, symbols, 5), np.nan)
     target_dates = np.full((days, symbols, 5), np.datetime64("NaT"), dtype="datetime64[D]")
     for h in range(1, 6):
         targets[:-h, :, h - 1] = log[h:] - log[:-h]
         target_dates[:-h, :, h - 1] = dates[h:, None].astype("datetime64[D]")
-    return Dataset(frame, targets.reshape(-1, 5), target_dates.reshape(-1, 5))
+        summed = pd.DataFrame(returns**2).rolling(h).sum().to_numpy()
+        variances[:-h, :, h - 1] = summed[h:]
+    return Dataset(
+        frame,
+        targets.reshape(-1, 5),
+        target_dates.reshape(-1, 5),
+        variances.reshape(-1, 5),
+    )
 
 
 @contextmanager
@@ -101,7 +116,12 @@ def train_all(folder: str, answer: Connection) -> None:
     dataset = made_up(SYMBOLS, DAYS)
     with timed(seconds, "seconds"):
         development = develop(dataset, settings, workspace=Path(folder))
-        serving_model(development, development.challenger, settings)
+        serving_model(
+            development,
+            development.challenger,
+            settings,
+            scale=development.band_challenger,
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     answer.send({"rows": len(dataset.frame), "peak_gib": peak} | seconds)
 
@@ -115,7 +135,7 @@ def test_training_all_candidates(tmp_path: Path) -> None:
     process.join()
     rate = result["rows"] / result["seconds"]
     print(
-        f"\ntraining {result['rows']:,} rows, six candidates, six windows: "
+        f"\ntraining {result['rows']:,} rows, six point and six scale models, six windows: "
         f"{result['seconds']:.1f} s ({rate:,.0f} rows/s), peak {result['peak_gib']:.2f} GiB"
     )
     assert result["seconds"] < TRAINING_SECONDS

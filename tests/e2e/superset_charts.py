@@ -12,6 +12,15 @@ ERRORS = (
 # The market's dashboard opens with the first symbol, and five days ahead.
 SYMBOL = "symbol = 'AAPL'"
 
+
+def by_strategy(column: str) -> str:
+    """A column of the weekly portfolios, in the order of the chart's series."""
+    return ", ".join(
+        f"avgIf({column}, strategy = '{strategy}' and schedule = 'weekly')"
+        for strategy in ("market", "top", "bottom", "long_short")
+    )
+
+
 EXPECTED = {
     # Market and forecast
     "Last quarter, and the next five trading days": f"""
@@ -32,6 +41,20 @@ EXPECTED = {
     "Shares traded per month (today's shares)": f"""
         select toDateTime(toStartOfMonth(trade_date), 'UTC'), sum(adjusted_volume)
         from marts.fct_quotes where {SYMBOL} group by 1""",
+    # What would it have earned?
+    "One unit of money that follows the forecasts, after costs": f"""
+        select toDateTime(trade_date, 'UTC'), {by_strategy("net_wealth")}
+        from marts.fct_backtest group by 1""",
+    "Fall from the highest worth so far": f"""
+        select toDateTime(trade_date, 'UTC'), {by_strategy("drawdown")}
+        from marts.fct_backtest group by 1""",
+    "Strategies, after costs": """
+        select schedule, strategy, exp(avg(log1p(net_return)) * 252) - 1,
+            exp(avg(log1p(gross_return)) * 252) - 1, stddevSamp(net_return) * sqrt(252),
+            if(stddevSamp(net_return) > 0,
+                avg(net_return) / stddevSamp(net_return) * sqrt(252), 0),
+            max(drawdown), avg(turnover) * 252, uniqExact(trade_date)
+        from marts.fct_backtest group by schedule, strategy""",
     # How good is it?
     "Error vs last price": f"""
         select sum(mae * forecasts) / sum(mae_last_price * forecasts) {PERFORMANCE}""",

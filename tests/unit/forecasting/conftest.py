@@ -28,6 +28,11 @@ def make_closes(days: int = 420, symbols: int = 6, *, seed: int = 1, memory: flo
     return pd.DataFrame(100 * np.exp(returns.cumsum(axis=0)), index=dates, columns=names)
 
 
+def log_of(values: pd.Series) -> np.ndarray:
+    """Logs; nothing where there was no move."""
+    return np.log(values.where(values > 0)).to_numpy()
+
+
 def make_tables(closes: Closes) -> tuple[pa.Table, pa.Table]:
     """Features and targets as the warehouse would give them; all features look back only."""
     features, targets = [], []
@@ -44,7 +49,7 @@ def make_tables(closes: Closes) -> tuple[pa.Table, pa.Table]:
         part["range_21"] = (log.rolling(21).max() - log.rolling(21).min()).to_numpy()
         squares = log.diff() ** 2
         for window in WINDOWS:
-            part[f"log_variance_{window}"] = np.log(squares.rolling(window).mean()).to_numpy()
+            part[f"log_variance_{window}"] = log_of(squares.rolling(window).mean())
         features.append(part)
         future = pd.DataFrame(head)
         for h in range(1, HORIZONS + 1):
