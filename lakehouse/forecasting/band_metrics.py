@@ -97,7 +97,7 @@ def scores_of(actual: Floats, band: OutOfSample, h: int) -> dict[str, Floats]:
     over the levels of bounds and point (Gneiting & Ranjan 2011). ``winkler`` is an interval's
     width plus what an outcome outside is away from it, times 2/(1 - level) (Winkler 1972).
     """
-    edges = band.returns[:, h, None] + band.scales[:, h, None] * band.bounds[:, h, :]
+    edges = band.returns[:, h, None] + band.scales[:, h, None] * band.bounds_at(h)
     lower_95, lower_80, upper_80, upper_95 = edges.T
     found = {
         "pinball": pinball(actual, edges, BOUNDS),

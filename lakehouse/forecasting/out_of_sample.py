@@ -1,7 +1,7 @@
 """What candidates said of windows that they had not seen, and pairs of them put together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.intervals import bounds_by_age, scores
 from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE
-from lakehouse.panel.dataset import Dataset, Floats
+from lakehouse.panel.dataset import AGES, Dataset, Floats
 from lakehouse.panel.validation import Fold
 from lakehouse.settings.forecast import ForecastSettings
 
@@ -51,8 +51,9 @@ class OutOfSample:
         returns: Forecast log returns, shape (n, horizons).
         scales: Scales of the errors, shape (n, horizons).
         ages: How much is known of the symbol, as ``dataset.ages`` tells it, shape (n,).
-        bounds: Interval bounds in units of the scale, from scores known before the window, shape
-            (n, horizons, 4); NaN in the first window, before which there are no scores.
+        table: Interval bounds in units of the scale, from scores known before each window, shape
+            (windows, ages, horizons, 4); NaN in the first window, before which there are no
+            scores.
         gate_model: Fitted without the gate's window and what reaches into it, and calibrated.
     """
 
@@ -63,8 +64,19 @@ class OutOfSample:
     returns: Floats
     scales: Floats
     ages: NDArray[np.intp]
-    bounds: Floats
+    table: Floats
     gate_model: Forecaster
+
+    @property
+    def bounds(self) -> Floats:
+        """The bounds of each row, shape (n, horizons, 4)."""
+        found: Floats = self.table[self.folds, self.ages]
+        return found
+
+    def bounds_at(self, h: int) -> Floats:
+        """The bounds of each row for one horizon, counted from 0, shape (n, 4)."""
+        found: Floats = self.table[self.folds, self.ages, h]
+        return found
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class Walk:
         scales: Windows of each scale model, likewise.
         ages: Of each row, how much is known of its symbol.
         settings: How the candidates were trained.
+        tables: Bounds of the pairs that were asked for so far.
     """
 
     dataset: Dataset
@@ -84,13 +97,16 @@ class Walk:
     scales: Mapping[str, list[FoldResult]]
     ages: NDArray[np.intp]
     settings: ForecastSettings
+    tables: dict[tuple[str, str], Floats] = field(default_factory=dict, repr=False, compare=False)
 
     def pair(self, kind: str, scale: str = REFERENCE) -> OutOfSample:
         """The forecasts of two candidates together, each window calibrated by those before."""
         points, scales = self.points[kind], self.scales[scale]
         rows = [np.arange(one.start, one.start + len(one.values)) for one in points]
         seen = np.concatenate(rows)
-        edges, latest = self._calibrated(points, scales, rows)
+        if (kind, scale) not in self.tables:
+            self.tables[kind, scale] = self._calibrated(points, scales, rows)
+        table = self.tables[kind, scale]
         model = Forecaster(
             kind=kind,
             scale=scale,
@@ -102,7 +118,7 @@ class Walk:
             raise ValueError("The last fold has to be the gate.")
         # Only the names of the columns are taken from the rows.
         model.assemble(point, size, self.dataset.inputs.iloc[:0])
-        model.edges_ = latest
+        model.edges_ = table[-1]
         return OutOfSample(
             kind,
             scale,
@@ -111,25 +127,23 @@ class Walk:
             np.concatenate([one.values for one in points]),
             np.concatenate([one.values for one in scales]),
             self.ages[seen],
-            edges,
+            table,
             model,
         )
 
     def _calibrated(
         self, points: list[FoldResult], scales: list[FoldResult], rows: list[NDArray[np.intp]]
-    ) -> tuple[Floats, Floats]:
-        """Bounds for each row from the scores known before its window, and the gate's by age."""
+    ) -> Floats:
+        """Bounds by window and age, each from the scores known before the window."""
         past: list[Floats] = []
-        edges = []
-        latest: Floats = np.empty(0)
+        horizons = points[0].values.shape[1]
+        table = np.full((len(points), len(AGES), horizons, 4), np.nan)
         for number, (point, size) in enumerate(zip(points, scales, strict=True)):
-            edges.append(np.full((*point.values.shape, 4), np.nan))
             if past:
                 before = np.concatenate(rows[:number])
                 cutoff = np.datetime64(point.fold.cutoff, "D")
                 known = self.dataset.target_dates[before] < cutoff
                 values = np.where(known, np.concatenate(past), np.nan)
-                latest = bounds_by_age(values, self.ages[before])
-                edges[-1][:] = latest[self.ages[rows[number]]]
+                table[number] = bounds_by_age(values, self.ages[before])
             past.append(scores(self.dataset.targets[rows[number]], point.values, size.values))
-        return np.concatenate(edges), latest
+        return table
