@@ -70,9 +70,6 @@ class Development:
         folds: The validation plan; the gate last.
         scheme: The plan as a table.
         walk: What every candidate said of every window.
-        table: All metrics of the point models, as ``metrics.evaluate`` returns them; their
-            intervals are of the scale model that did best before the gate.
-        band_table: All scores of the scale models, as ``evaluate_bands`` returns them.
         selection: Loss in the folds before the gate relative to the last price, by point model.
         challenger: The point model with the smallest; the earlier one in the registry when equal.
         band_selection: Likewise of the scale models, relative to the 21-day deviation.
@@ -83,8 +80,6 @@ class Development:
     folds: tuple[Fold, ...]
     scheme: pd.DataFrame
     walk: Walk
-    table: pd.DataFrame
-    band_table: pd.DataFrame
     selection: dict[str, float]
     challenger: str
     band_selection: dict[str, float]
@@ -99,6 +94,17 @@ class Development:
     def results(self) -> dict[str, OutOfSample]:
         """Out-of-sample forecasts by point model, with the bands that did best before the gate."""
         return {kind: self.walk.pair(kind, self.band_challenger) for kind in self.walk.points}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """All metrics of the point models, with the bands that did best before the gate."""
+        return metrics.evaluate(self.dataset, self.results)
+
+    @cached_property
+    def band_table(self) -> pd.DataFrame:
+        """All scores of the scale models, around the drift."""
+        bands = {scale: self.walk.pair("drift", scale) for scale in self.walk.scales}
+        return evaluate_bands(self.dataset, bands)
 
     def gate_losses(self) -> dict[str, Floats]:
         """Loss per date of the gate's window, by point model."""
@@ -168,8 +174,6 @@ def develop(
         folds,
         scheme(dataset, folds),
         walk,
-        metrics.evaluate(dataset, results),
-        evaluate_bands(dataset, bands),
         selection,
         min(selection, key=lambda kind: selection[kind]),
         band_selection,

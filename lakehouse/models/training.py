@@ -20,6 +20,7 @@ from lakehouse.forecasting.gate import Verdict
 from lakehouse.forecasting.scales import SCALES
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.models import registry, tracking, training_log, warehouse_data
+from lakehouse.models.model_card import model_card
 from lakehouse.models.promotion import (
     gate_decision,
     present_champion,
@@ -232,7 +233,10 @@ def _record(
             run = training_log.pair_run(client, settings, run_id, kind, scale)
             model = serving_model(development, kind, settings.forecast, scale=scale)
             source = training_log.log_model(client, development, model, run)
-            training_log.log_figures(client, run, development.figures(kind, scale), source)
+            figures = development.figures(kind, scale)
+            training_log.log_figures(client, run, figures, source)
+            card = model_card(development, verdict, kind, scale, figures, tags)
+            client.log_text(run, card, "model_card.md")
             serves = verdict.changes and (kind, scale) == verdict.serves
             version = registry.register(
                 client,
@@ -248,7 +252,7 @@ def _record(
                         | {"gate_reason": verdict.reason, "training_run": run_id}
                     ).items()
                 },
-                description=verdict.reason,
+                description=card,
             )
             versions[kind, scale] = str(version.version)
             for name, snapshot in built.snapshots.items():
