@@ -1,4 +1,4 @@
-"""The model card of a version: what it is, what it was made from, how good it is, where it fails."""
+"""The model card of a version: what it is and was made from, how good it is, where it fails."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,8 @@ def model_card(
     rows = [
         f"| {h} | {_of(figures, f'mae_vs_drift_h{h}', '.4f')} "
         f"| {_of(figures, f'band_pinball_vs_deviation_h{h}', '.4f')} "
-        f"| {_of(figures, f'coverage_80_h{h}', '.1%')} | {_of(figures, f'coverage_95_h{h}', '.1%')} "
+        f"| {_of(figures, f'coverage_80_h{h}', '.1%')} "
+        f"| {_of(figures, f'coverage_95_h{h}', '.1%')} "
         f"| {_of(figures, f'width_95_h{h}', '.3f')} |"
         for h in range(1, development.dataset.targets.shape[1] + 1)
     ]
@@ -51,7 +52,7 @@ def model_card(
             *rows,
             "",
             f"**Data**: {len(development.dataset.frame):,} rows of "
-            f"{', '.join(development.dataset.sources)}, {dates.min()} to {dates.max()}; lake snapshots "
+            f"{', '.join(development.dataset.sources)}, {dates.min()} to {dates.max()}; snapshots "
             + ", ".join(f"{name} {found}" for name, found in snapshots.items() if found)
             + f"; SHA-256 {tags['data_digest'][:12]}….",
             "",
