@@ -57,7 +57,10 @@ held as (
         r.symbol as symbol,
         r.as_of_date as as_of_date,
         r.is_simulated as is_simulated,
-        o.* except (source, symbol, as_of_date, model_name, model_version),
+        o.* except (source, symbol, as_of_date, model_name, model_version, days_known),
+        max(o.days_known) over (
+            partition by r.source, r.as_of_date, r.is_simulated
+        ) as days_known,
         arrayJoin(arrayFilter(s -> s != '', [
             'market',
             if(r.place <= greatest(intDiv(r.symbols, 5), 1), 'top', ''),
@@ -96,7 +99,7 @@ cohorts as (
         max(days_known) as days_known
     from held
     group by source, strategy, is_simulated, as_of_date
-    -- The five days are over, at least for one of the symbols.
+    -- The five days are over, at least for one symbol of the date.
     having days_known = 5
 )
 
