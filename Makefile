@@ -55,7 +55,11 @@ clean: ## Remove the environment and caches; .weekahead/ (your data) stays
 
 # The environment follows the lock file; a change of either makes it anew.
 .venv/.synced: uv.lock pyproject.toml | $(UV)
-	@$(UV) sync --frozen --quiet --compile-bytecode
+	@mkdir -p .uv
+	@echo "Installing about 2 GB of packages into .venv; the log is .uv/install.log" >&2
+	@set -o pipefail; $(UV) sync --frozen --compile-bytecode 2>&1 | tee .uv/install.log | \
+	  sed -un -E '/^ *(Download|Build|Built|Prepared|Installed|Bytecode)/{s/^ */  /;p}' >&2 || \
+	  { tail -n 20 .uv/install.log >&2; exit 1; }
 	@touch $@
 
 .uv/bin/uv:
