@@ -98,7 +98,8 @@ def init(source: str, symbols: tuple[str, ...] | None, start: object, force: boo
 @click.command()
 @click.argument("shell", type=click.Choice(tuple(INSTALLED)), required=False)
 @click.option("--print", "printed", is_flag=True, help="Print the script instead.")
-def completion(shell: str | None, printed: bool) -> None:
+@click.pass_context
+def completion(context: click.Context, shell: str | None, printed: bool) -> None:
     r"""Complete commands and options in bash, zsh or fish: installs it for this account.
 
     The shell is taken from the variable SHELL if none is named.
@@ -107,14 +108,13 @@ def completion(shell: str | None, printed: bool) -> None:
       weekahead completion
       weekahead completion zsh --print
     """
-    from flows.cli.main import cli
     from lakehouse.errors import UsageError
 
     shell = shell or Path(os.environ.get("SHELL", "")).name
     kind = get_completion_class(shell) if shell in INSTALLED else None
     if kind is None:
         raise UsageError(f"There is no completion for {shell!r}: name bash, zsh or fish.")
-    script = kind(cli, {}, "weekahead", "_WEEKAHEAD_COMPLETE").source()
+    script = kind(context.find_root().command, {}, "weekahead", "_WEEKAHEAD_COMPLETE").source()
     if printed:
         show.line(script)
         return
