@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from flows.cli import (
+    addresses,
     findings,
     models,
     overview,
@@ -61,7 +62,7 @@ def cli(context: click.Context) -> None:
         overview.show_overview()
 
 
-for module in (start, run, stack, pages, models, findings, sql, report, upkeep):
+for module in (start, run, stack, pages, addresses, models, findings, sql, report, upkeep):
     for command in module.COMMANDS:
         cli.add_command(command)
 
