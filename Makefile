@@ -55,7 +55,13 @@ clean: ## Remove the environment and caches; .weekahead/ (your data) stays
 
 # The environment follows the lock file; a change of either makes it anew.
 .venv/.synced: uv.lock pyproject.toml | $(UV)
-	@$(UV) sync --frozen --quiet --compile-bytecode
+	@$(UV) python find '>=3.11,<3.13' >/dev/null 2>&1 || $(UV) python install --quiet 3.12 2>/dev/null || { echo \
+	  "weekahead needs Python 3.11 or 3.12, and this machine has $$(python3 --version 2>&1). Install one beside it, for example 'apt-get install python3.12 python3.12-venv' or 'brew install python@3.12', and run make again." >&2; exit 1; }
+	@mkdir -p .uv
+	@echo "Installing about 2 GB of packages into .venv; the log is .uv/install.log" >&2
+	@set -o pipefail; $(UV) sync --frozen --compile-bytecode 2>&1 | tee .uv/install.log | \
+	  sed -un -E '/^ *(Download|Build|Built|Prepared|Installed|Bytecode)/{s/^ */  /;p}' >&2 || \
+	  { tail -n 20 .uv/install.log >&2; exit 1; }
 	@touch $@
 
 .uv/bin/uv:

@@ -57,6 +57,29 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
     Raises:
         CatalogUnavailable: The catalog does not answer, or refuses the credentials.
     """
+    properties = catalog_properties(catalog, s3, read_only=read_only)
+    if catalog.type == "hive":
+        # It warns each time that it looks for a lock; to wait for another writer is ordinary.
+        logging.getLogger("pyiceberg.catalog.hive").setLevel(logging.ERROR)
+    try:
+        opened = load_catalog("lake", **properties)
+        opened.list_namespaces()
+    except UNAVAILABLE as error:
+        raise CatalogUnavailable(
+            f"The Iceberg catalog at {catalog.uri} cannot be used: {error}. "
+            "Check WEEKAHEAD_CATALOG__URI, the credentials, and that it is running."
+        ) from error
+    return opened
+
+
+def catalog_properties(
+    catalog: CatalogSettings, s3: S3Settings, *, read_only: bool
+) -> dict[str, str]:
+    """What pyiceberg's ``load_catalog`` needs to know, and whoever else takes its configuration.
+
+    Raises:
+        CatalogUnavailable: There is no address.
+    """
     if not catalog.uri or not s3.endpoint:
         raise CatalogUnavailable(
             "No catalog address: set WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT."
@@ -74,8 +97,6 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
     }
     if catalog.type == "hive":
         properties |= HIVE_PROPERTIES
-        # It warns each time that it looks for a lock; to wait for another writer is ordinary.
-        logging.getLogger("pyiceberg.catalog.hive").setLevel(logging.ERROR)
     elif catalog.auth == "sigv4":
         properties |= {
             "rest.sigv4-enabled": "true",
@@ -90,15 +111,7 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
             "oauth2-server-uri": catalog.token_uri,
             "scope": catalog.scope,
         }
-    try:
-        opened = load_catalog("lake", **properties)
-        opened.list_namespaces()
-    except UNAVAILABLE as error:
-        raise CatalogUnavailable(
-            f"The Iceberg catalog at {catalog.uri} cannot be used: {error}. "
-            "Check WEEKAHEAD_CATALOG__URI, the credentials, and that it is running."
-        ) from error
-    return opened
+    return properties
 
 
 def ensure_tables(catalog: Catalog) -> None:

@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 COUNTS = ("new", "corrected", "unchanged", "rejected", "flagged")
 MAX_FINDINGS = 10
 UP_TO_DATE = "Nothing changed in the lake since the last build; the marts are up to date."
-LOOK_FURTHER = """
-Look further
-  weekahead sql "select * from ml.forecasts"          the ledger, in the lake (DuckDB)
-  weekahead sql --engine clickhouse "show tables from marts"
+NEXT_STEPS = """
+Next
   weekahead report                                    one HTML file with charts
-  weekahead predict --as-of {}    forecasts as made back then"""
+  weekahead predict --as-of {}    forecasts as made back then
+  weekahead up --with superset                        dashboards: weekahead open dashboards"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def describe_run(report: PipelineReport) -> Result:
         *_open_findings(report.ingested),
         *_champion(report.trained),
         *forecasts.parts,
-        LOOK_FURTHER.format(_half_year(report.predicted.as_of_last)),
+        NEXT_STEPS.format(_half_year(report.predicted.as_of_last)),
     )
     warnings = (*landed.warnings, *forecasts.warnings, *report.scored.warnings)
     return Result(report.to_dict(), parts, warnings, landed.errors, report.exit_code)

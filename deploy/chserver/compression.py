@@ -7,7 +7,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Final, Protocol, cast
 
 import lz4.frame
@@ -131,6 +131,26 @@ _ENCODERS: Final[dict[str, Callable[[], Encoder]]] = {
     "gzip": lambda: zlib.compressobj(3, wbits=31),
     "deflate": lambda: zlib.compressobj(3),
 }
+
+
+class Chain:
+    """Encoders one after the other: ClickHouse's blocks within HTTP's compression."""
+
+    def __init__(self, encoders: Sequence[Encoder]) -> None:
+        self._encoders = encoders
+
+    def compress(self, data: bytes) -> bytes:
+        """Take ``data`` in and return what is ready."""
+        for encoder in self._encoders:
+            data = encoder.compress(data) if data else data
+        return data
+
+    def flush(self) -> bytes:
+        """Return the rest."""
+        rest = b""
+        for encoder in self._encoders:
+            rest = (encoder.compress(rest) if rest else b"") + encoder.flush()
+        return rest
 
 
 def choose_encoder(accept_encoding: str) -> tuple[str, Encoder] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -140,7 +141,9 @@ class Connection:
             ClickHouseError: What the engine reports.
         """
         try:
-            return cast(QueryResult, self._conn.query(sql, output, params=dict(params or {})))
+            return cast(
+                QueryResult, self._conn.query(raw(sql), output, params=_texts(params or {}))
+            )
         except Exception as error:
             raise ClickHouseError.from_engine(error) from error
 
@@ -153,7 +156,7 @@ class Connection:
             ClickHouseError: What the engine reports, also in the middle of the result.
         """
         try:
-            stream = self._conn.send_query(sql, output, params=dict(params))
+            stream = self._conn.send_query(raw(sql), output, params=_texts(params))
         except Exception as error:
             raise ClickHouseError.from_engine(error) from error
         finished = False
@@ -172,6 +175,19 @@ class Connection:
             if not finished:
                 self._conn.streaming_cancel_query(stream)
 
+    def set_params(self, params: Mapping[str, str]) -> None:
+        """Let an INSERT with data find its parameters, which chDB takes with queries only.
+
+        Raises:
+            ClickHouseError: A name is not one.
+        """
+        for name in params:
+            if not _NAME.fullmatch(name):
+                raise ClickHouseError(36, f"The query parameter {name[:40]!r} has no proper name")
+        if params:
+            values = (f"param_{name} = {quote(value)}" for name, value in params.items())
+            self.run(f"SET {', '.join(values)}")
+
     def insert(self, statement: str, input_format: str, data: Iterator[bytes]) -> QueryResult:
         """Insert ``data`` piece by piece; it is in the table when this returns.
 
@@ -179,7 +195,7 @@ class Connection:
             ClickHouseError: What the engine reports, or what reading ``data`` raises.
         """
         try:
-            handle = self._conn.send_insert(statement, input_format)
+            handle = self._conn.send_insert(raw(statement), input_format)
         except Exception as error:
             raise ClickHouseError.from_engine(error) from error
         done = False
@@ -208,7 +224,7 @@ class Connection:
 
     def classify(self, sql: str) -> str:
         """Return the engine's own class of a statement: READ_ONLY, MUTATING, CONTROL, ..."""
-        return str(self._conn.classify_query(sql)["query_class"].name)
+        return str(self._conn.classify_query(raw(sql))["query_class"].name)
 
     def restore_role(self) -> None:
         """Go back to the connection's own role, or become useless."""
@@ -240,6 +256,28 @@ def _memory(role: str, limits: EngineLimits) -> dict[str, str]:
     }
 
 
+def raw(sql: str) -> bytes:
+    """Return a statement's bytes, whatever they are: strings in it need not be UTF-8."""
+    return sql.encode("utf-8", "surrogateescape")
+
+
+def _texts(params: Mapping[str, str]) -> dict[str, str]:
+    for name, value in params.items():
+        if not value.isascii() and not is_text(value):
+            raise ClickHouseError(36, f"The query parameter {name[:40]!r} is not UTF-8")
+    return dict(params)
+
+
+def is_text(value: str) -> bool:
+    """Tell whether ``value`` came from bytes that are UTF-8."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 

@@ -13,6 +13,7 @@ NAMES: Final[dict[int, str]] = {
     3: "UNEXPECTED_END_OF_FILE",
     33: "CANNOT_READ_ALL_DATA",
     36: "BAD_ARGUMENTS",
+    40: "CHECKSUM_DOESNT_MATCH",
     48: "NOT_IMPLEMENTED",
     62: "SYNTAX_ERROR",
     89: "UNKNOWN_COMPRESSION_METHOD",
@@ -24,11 +25,13 @@ NAMES: Final[dict[int, str]] = {
     209: "SOCKET_TIMEOUT",
     216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
     223: "QUERY_IS_TOO_LARGE",
-    354: "CANNOT_DECOMPRESS",
+    271: "CANNOT_DECOMPRESS",
+    354: "ZLIB_INFLATE_FAILED",
     372: "SESSION_NOT_FOUND",
     373: "SESSION_IS_LOCKED",
     374: "INVALID_SESSION_TIMEOUT",
     394: "QUERY_WAS_CANCELLED",
+    456: "UNKNOWN_QUERY_PARAMETER",
     497: "ACCESS_DENIED",
     512: "SET_NON_GRANTED_ROLE",
     516: "AUTHENTICATION_FAILED",
@@ -40,8 +43,8 @@ HTTP_STATUS: Final[dict[int, int]] = {
     code: status
     for status, codes in {
         # BAD_ARGUMENTS, CANNOT_PARSE_*, SYNTAX_ERROR, INCORRECT_DATA, TYPE_MISMATCH and the like.
-        400: "3 6 8 15 25 26 27 33 36 38 41 44 53 62 70 72 89 117 167 168 321 354 374 376 427 441 "
-        "452 675 676",
+        400: "3 6 8 15 25 26 27 33 36 38 40 41 44 53 62 70 72 89 117 167 168 271 321 354 374 376 "
+        "427 441 452 456 675 676",
         401: "194",
         403: "164 192 193 497 512 516",
         404: "46 47 50 56 60 63 73 78 81 115 139 336 372 511",
@@ -85,7 +88,11 @@ class ClickHouseError(Exception):
         chDB prefixes and nests the engine's message ("Streaming insert append failed: Code: 27.
         DB::Exception: Code: 27. ..."); clients expect it once.
         """
-        message = str(error)
+        if isinstance(error, UnicodeDecodeError):
+            # The engine repeats the statement, whose bytes need not be text.
+            message = error.object.decode("utf-8", "replace")
+        else:
+            message = str(error)
         codes = list(_CODE.finditer(message))
         if not codes:
             return cls(1002, message or type(error).__name__)

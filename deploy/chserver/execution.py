@@ -6,13 +6,15 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.chserver.compression import Encoder, choose_encoder
+from deploy.chserver.blocks import BlockEncoder
+from deploy.chserver.compression import Chain, Encoder, choose_encoder
 from deploy.chserver.engine import Connection, Progress, QueryResult
 from deploy.chserver.errors import ClickHouseError
 from deploy.chserver.formats import Joiner, content_type, joiner
+from deploy.chserver.native import upgraded
 from deploy.chserver.request import HttpQuery
 from deploy.chserver.wire import Headers, HttpConnection
 
@@ -26,7 +28,7 @@ class Response:
         self._timezone = timezone
         self._version = version
         self._tag = secrets.token_hex(8)
-        self._encoder: Encoder | None = None
+        self._encoder: Encoder = Chain(())
         self._lock = threading.Lock()
         self._open = False
 
@@ -44,18 +46,23 @@ class Response:
             headers.append(("X-ClickHouse-Format", output))
         if summary is not None:
             headers.append(("X-ClickHouse-Summary", _summary(summary)))
+        encoders: list[Encoder] = []
+        if self._query.flag("compress"):
+            method = self._query.params.get("network_compression_method", "LZ4")
+            encoders.append(BlockEncoder(method))
         if self._query.flag("enable_http_compression"):
             chosen = choose_encoder(self._query.headers.get("accept-encoding", ""))
             if chosen:
-                self._encoder = chosen[1]
+                encoders.append(chosen[1])
                 headers.append(("Content-Encoding", chosen[0]))
+        self._encoder = Chain(encoders)
         with self._lock:
             self._open = True
             self._http.start(200, headers)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the result."""
-        if data := self._encoder.compress(data) if self._encoder else data:
+        if data := self._encoder.compress(data):
             self._http.write(data)
 
     def finish(self) -> None:
@@ -63,7 +70,7 @@ class Response:
 
         Only when everything the request held is free again: the client may go on at once.
         """
-        if self._encoder and (rest := self._encoder.flush()):
+        if rest := self._encoder.flush():
             self._http.write(rest)
         self._http.finish()
 
@@ -86,7 +93,7 @@ class Response:
                 + tag
                 + b"\r\n__exception__\r\n"
             )
-            if self._encoder and (rest := self._encoder.flush()):
+            if rest := self._encoder.flush():
                 self._http.write(rest)
             self._http.abort()
             return
@@ -121,6 +128,9 @@ class Statement:
         settings: What the request changes for it.
         input_format: Format of the data, of an INSERT that carries them.
         data: The data, piece by piece.
+        query: The same without its format, as the engine's parser prints it.
+        revision: The protocol version for which the format Native is written.
+        types: Asks for the types of the result's columns.
     """
 
     sql: str
@@ -131,6 +141,15 @@ class Statement:
     settings: Mapping[str, str] = field(default_factory=dict)
     input_format: str | None = None
     data: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    query: str = ""
+    revision: int = 0
+    types: Callable[[], Sequence[str]] = tuple
+
+    def upgraded(self, data: bytes, rows: int) -> bytes:
+        """Return a part of the result as the client's protocol version has it."""
+        if self.revision and self.output.lower() == "native":
+            return upgraded(data, rows, self.revision, self.types)
+        return data
 
 
 def execute(
@@ -160,6 +179,7 @@ def _insert(
     connection: Connection, statement: Statement, input_format: str, response: Response
 ) -> None:
     started = time.monotonic_ns()
+    connection.set_params(statement.params)
     result = connection.insert(statement.sql, input_format, statement.data)
     response.start(
         None,
@@ -181,7 +201,7 @@ def _stream(connection: Connection, statement: Statement, join: Joiner, response
     blocks = connection.stream(statement.sql, statement.output, statement.params)
     try:
         for block in blocks:
-            data = block.bytes()
+            data = statement.upgraded(block.bytes(), block.rows_read())
             if first:
                 response.start(statement.output, _figures(block, started))
             elif not block.rows_read():
@@ -198,9 +218,11 @@ def _run(connection: Connection, statement: Statement, response: Response) -> No
     started = time.monotonic_ns()
     result = connection.run(statement.sql, statement.output, statement.params)
     size = result.size()
-    response.start(statement.output if size else None, _figures(result, started))
-    if size:
-        response.write(result.bytes())
+    data = statement.upgraded(result.bytes(), result.rows_read()) if size else b""
+    output = statement.output if statement.reads or size else None
+    response.start(output, _figures(result, started))
+    if data:
+        response.write(data)
 
 
 def _figures(result: QueryResult, started: int) -> dict[str, int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import Final
 
 import h11
 
 from deploy.chserver.auth import ROLES, User, Users
 from deploy.chserver.cage import Cage
-from deploy.chserver.engine import Engine
+from deploy.chserver.engine import Engine, raw
 from deploy.chserver.errors import ClickHouseError
 from deploy.chserver.execution import Response, Statement, execute
 from deploy.chserver.external import external_tables
@@ -25,7 +26,8 @@ from deploy.chserver.queries import QueryRegistry, RunningQuery
 from deploy.chserver.request import HttpQuery, is_read_only, narrowed
 from deploy.chserver.sessions import Session, Sessions
 from deploy.chserver.shares import Shares
-from deploy.chserver.statements import first_words, output_format
+from deploy.chserver.statements import first_words, output_format, without_format
+from deploy.chserver.values import filled
 from deploy.chserver.wire import Headers, HttpConnection
 
 _LIMIT: Final = re.compile(r"\bmax_execution_time = '?([0-9.]+)")
@@ -157,15 +159,13 @@ class Handler:
         response: Response,
         outcome: Outcome,
     ) -> None:
-        if query.flag("compress") or query.flag("decompress"):
-            raise ClickHouseError(
-                48, "ClickHouse's native block compression is not supported: use Content-Encoding"
-            )
         text, insert, data = read_statement(http, query, self._limits)
         kind = " ".join(first_words(text, 1))
         outcome.kind = kind if kind in _KINDS else "OTHER"
         statement, canonical = self._prepare(query, user, text, insert)
         name = query.params.get("session_id")
+        if insert == "Values" and statement.params:
+            data = filled(data, statement.params)
         with spooled(data) as statement.data:
             if first_words(text) == ("KILL", "QUERY"):
                 with self._shares.kill(user), self._session(query, user) as session:
@@ -187,10 +187,7 @@ class Handler:
         self, query: HttpQuery, user: User, text: bytes, input_format: str | None
     ) -> tuple[Statement, str]:
         """Let the engine parse the statement, and the guard judge it and the request."""
-        try:
-            sql = text.decode("utf-8").rstrip("; \t\r\n")
-        except UnicodeDecodeError as error:
-            raise ClickHouseError(62, f"Syntax error: not UTF-8 text: {error}") from error
+        sql = text.decode("utf-8", "surrogateescape").rstrip("; \t\r\n")
         if not sql:
             raise ClickHouseError(62, "Syntax error: empty query")
         whole = f"{sql} FORMAT {input_format}" if input_format else sql
@@ -200,13 +197,14 @@ class Handler:
         for name in changed:
             self._guard.check_setting(user.role, name)
         self._guard.check(user.role, parsed.canonical, query.query_params, query.database)
-        words = first_words(parsed.canonical.encode())
+        canonical = raw(parsed.canonical)
+        words = first_words(canonical)
         reads = parsed.kind == "READ_ONLY"
         if (query.method in ("GET", "HEAD") or is_read_only(query)) and not reads:
             raise ClickHouseError(
                 164, "Cannot execute query in readonly mode: use POST for what changes something"
             )
-        own = output_format(parsed.canonical.encode())
+        own = output_format(canonical)
         wanted = (
             own
             or query.headers.get("x-clickhouse-format")
@@ -222,6 +220,8 @@ class Handler:
             params=query.query_params,
             input_format=input_format,
             settings=changed,
+            query=without_format(canonical).decode("utf-8", "surrogateescape"),
+            revision=int(query.number("client_protocol_version", 0)),
         )
         return statement, parsed.canonical
 
@@ -256,6 +256,16 @@ class Handler:
                     {**statement.settings, "log_comment": f"{comment} {running.token}".strip()},
                     query.database,
                 )
+                statement.types = cache(
+                    partial(
+                        self.sessions.column_types,
+                        user,
+                        statement.query,
+                        statement.params,
+                        statement.settings,
+                        session.database,
+                    )
+                )
                 with external_tables(session.connection, query.external, self._guard):
                     self._execute(http, query, session, statement, response, running)
         finally:
@@ -282,7 +292,7 @@ class Handler:
             running.in_engine = False
             running.watched = None
             connection.on_progress(None)
-        words = first_words(statement.sql.encode("utf-8", "replace"))
+        words = first_words(raw(statement.sql))
         if words[:1] == ("USE",):
             session.after_use()
         elif words[:1] == ("SET",):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.chserver.blocks import BlockReader, Readable
 from deploy.chserver.compression import BodyReader
 from deploy.chserver.errors import ClickHouseError
 from deploy.chserver.request import HttpQuery
@@ -37,8 +38,12 @@ def read_statement(
     Raises:
         ClickHouseError: The request is larger than the limits.
     """
-    body = BodyReader(RequestBody(http, limits.body), query.headers.get("content-encoding", ""))
-    text = query.params.get("query", "").encode("utf-8", "replace")
+    received = RequestBody(http, limits.body)
+    body: Readable = BodyReader(received, query.headers.get("content-encoding", ""))
+    if query.flag("decompress"):
+        unchecked = query.flag("http_native_compression_disable_checksumming_on_decompress")
+        body = BlockReader(body, verify=not unchecked)
+    text = query.params.get("query", "").encode("utf-8", "surrogateescape")
     content_type = query.headers.get("content-type", "")
     if content_type.lower().startswith("multipart/form-data"):
         form = _read_up_to(body, limits.form)
@@ -71,7 +76,7 @@ def spooled(data: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
         yield iter(lambda: file.read(_PIECE), b"")
 
 
-def _read_up_to(body: BodyReader, limit: int) -> bytes:
+def _read_up_to(body: Readable, limit: int) -> bytes:
     whole = bytearray()
     while piece := body.read(_PIECE):
         whole += piece
@@ -80,7 +85,7 @@ def _read_up_to(body: BodyReader, limit: int) -> bytes:
     return bytes(whole)
 
 
-def _pieces(rest: bytes, body: BodyReader) -> Iterator[bytes]:
+def _pieces(rest: bytes, body: Readable) -> Iterator[bytes]:
     if rest:
         yield rest
     while piece := body.read(_PIECE):

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.chserver.engine import Connection, Engine, escape
+from deploy.chserver.engine import Connection, Engine, escape, is_text, quote
 from deploy.chserver.errors import ClickHouseError
 
 _REMEMBERED: Final = 1024
@@ -56,9 +56,14 @@ class Parser:
 
     def _ask(self, sql: str) -> Parsed:
         try:
-            result = self._connection.run(
-                "SELECT formatQuerySingleLine({sql:String})", "TSVRaw", {"sql": escape(sql)}
-            )
+            if is_text(sql):
+                result = self._connection.run(
+                    "SELECT formatQuerySingleLine({sql:String})", "TSVRaw", {"sql": escape(sql)}
+                )
+            else:
+                # A parameter has to be UTF-8; a statement need not.
+                quoted = f"SELECT formatQuerySingleLine({quote(sql)})"
+                result = self._connection.run(quoted, "TSVRaw")
         except ClickHouseError as error:
             text = error.text.split(": In scope SELECT formatQuery")[0]
             raise ClickHouseError(error.code, text, error.name) from error

@@ -89,7 +89,10 @@ class HttpQuery:
         try:
             url = urlsplit(target.decode("ascii"))
             pairs = parse_qsl(
-                url.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="replace"
+                url.query,
+                keep_blank_values=True,
+                max_num_fields=_MAX_FIELDS,
+                errors="surrogateescape",
             )
         except ValueError as error:
             raise BadRequest(400, f"the request's address cannot be read: {error}") from error
@@ -99,7 +102,7 @@ class HttpQuery:
             {name.decode("latin-1"): value.decode("latin-1") for name, value in headers},
             dict(pairs),
         )
-        query.query_id = query.params.get("query_id") or str(uuid.uuid4())
+        query.query_id = _printable(query.params.get("query_id", "")) or str(uuid.uuid4())
         return query
 
     @property
@@ -196,7 +199,7 @@ class HttpQuery:
             elif name == "query":
                 statement += data
             else:
-                self.params[name] = data.decode("utf-8", "replace")
+                self.params[name] = data.decode("utf-8", "surrogateescape")
         self.external += [self._external(name, data) for name, data in tables]
         return statement
 
@@ -210,6 +213,10 @@ class HttpQuery:
                 36, f"External table {name} has neither {name}_structure nor {name}_types"
             )
         return External(name, structure, self.params.get(f"{name}_format", "TabSeparated"), data)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def is_read_only(query: HttpQuery) -> bool:

@@ -52,6 +52,11 @@ class Session:
         if (database or self._home) != self._current:
             self._use(database or self._home)
 
+    @property
+    def database(self) -> str:
+        """The database that unqualified names mean now."""
+        return self._current
+
     def _use(self, database: str) -> None:
         statement = f"USE {quote_name(database)}"
         if database == "system" and self.user.role != "admin":
@@ -149,6 +154,31 @@ class Sessions:
                 raise ClickHouseError(373, f"Session {name} is locked by a concurrent client")
             session.timeout = timeout
         return session
+
+    def column_types(
+        self,
+        user: User,
+        query: str,
+        params: Mapping[str, str],
+        settings: Mapping[str, str],
+        database: str,
+    ) -> list[str]:
+        """Return the types of the columns of ``query``; none where they cannot be found out.
+
+        Asked on a connection of its own, because the query's is busy with it: temporary tables
+        are unknown there.
+        """
+        session = Session(self._engine, user)
+        try:
+            session.apply(settings, database)
+            described = session.connection.run(
+                f"DESCRIBE TABLE ({query})", "JSONCompactEachRow", params
+            )
+        except ClickHouseError:
+            return []
+        finally:
+            session.connection.close()
+        return [json.loads(line)[1] for line in described.bytes().splitlines()]
 
     def forget(self, user: User, name: str) -> None:
         """Let the session go once its request is done (``close_session=1``)."""

@@ -58,6 +58,9 @@ class Token:
         return self.text.decode("utf-8", "replace").lower()
 
 
+_NOTHING: Final = Token("other", b"", 0, 0)
+
+
 def tokens(sql: bytes) -> Iterator[Token]:
     """Yield the tokens of ``sql`` without spaces and comments; an ``open`` one is the last."""
     for match in _TOKEN.finditer(sql):
@@ -117,16 +120,35 @@ def find_insert_data(sql: bytes) -> Insert | None:
 
 
 def _skip_target(stream: Iterator[Token]) -> bool:
-    """Read over ``INSERT INTO [TABLE|FUNCTION] name``; false when it is something else."""
+    """Read over ``[WITH ...] INSERT INTO [TABLE|FUNCTION] name``; false for anything else."""
     token = next(stream, None)
-    if token is None or not token.is_word(b"INSERT"):
+    if token and token.is_word(b"WITH"):
+        token = _skip_with(stream)
+    elif token and token.is_word(b"INSERT"):
+        token = next(stream, None)
+    else:
         return False
-    token = next(stream, None)
     if token and token.is_word(b"INTO"):
         token = next(stream, None)
     if token and token.is_word(b"TABLE", b"FUNCTION"):
         token = next(stream, None)
     return token is not None
+
+
+def _skip_with(stream: Iterator[Token]) -> Token | None:
+    """Read over a WITH clause and the INSERT behind it; ``None`` when there is no INSERT."""
+    depth = 0
+    before = _NOTHING
+    for token in stream:
+        depth += (token.text in (b"(", b"[", b"{")) - (token.text in (b")", b"]", b"}"))
+        if depth == 0 and token.is_word(b"SELECT"):
+            return None
+        # A column, an alias or a function may have this name, too.
+        if depth == 0 and before.is_word(b"INSERT") and token.kind in ("word", "quoted"):
+            return None if token.is_word(b"AS", b"FROM", b"UNION") else token
+        named = before.text == b"." or before.is_word(b"AS")
+        before = _NOTHING if depth or named else token
+    return None
 
 
 def _at_format(sql: bytes, start: int, name: Token | None) -> Insert | None:
@@ -151,17 +173,28 @@ def first_words(sql: bytes, count: int = 2) -> tuple[str, ...]:
 
 def output_format(sql: bytes) -> str | None:
     """Return the format that the statement's own FORMAT clause asks for, if it has one."""
-    found, previous, depth = None, b"", 0
-    expect = False
+    clause = _format_clause(sql)
+    return clause[1].text.decode("utf-8", "replace") if clause else None
+
+
+def without_format(sql: bytes) -> bytes:
+    """Return the statement without its FORMAT clause."""
+    clause = _format_clause(sql)
+    return sql[: clause[0].start] + sql[clause[1].end :] if clause else sql
+
+
+def _format_clause(sql: bytes) -> tuple[Token, Token] | None:
+    """Return the keyword and the name of the last FORMAT clause outside of brackets."""
+    found, keyword, previous, depth = None, None, b"", 0
     for token in tokens(sql):
         if token.text in (b"(", b"["):
             depth += 1
         elif token.text in (b")", b"]"):
             depth -= 1
-        if expect:
-            found = token.text.decode("utf-8", "replace") if token.kind == "word" else found
-            expect = False
+        if keyword:
+            found = (keyword, token) if token.kind == "word" else found
+            keyword = None
         elif depth == 0 and token.is_word(b"FORMAT") and previous.upper() not in (b"AS", b"."):
-            expect = True
+            keyword = token
         previous = token.text
     return found

@@ -24,6 +24,7 @@ from xmlrpc.client import Fault, ProtocolError, ServerProxy, Transport
 
 import psutil
 
+from deploy.local.open_files import LEAST, allow_open_files
 from deploy.local.service import Service, tail
 from lakehouse import __version__
 from lakehouse.errors import ServiceError
@@ -54,6 +55,7 @@ logfile_backups=1
 pidfile={run}/supervisor.pid
 childlogdir={logs}
 umask=077
+minfds={files}
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
@@ -124,6 +126,7 @@ class Manager:
         if self.answers():
             return
         self.stop()
+        allow_open_files()
         self._specs.mkdir(mode=0o700, exist_ok=True)
         self._write_config([])
         child = subprocess.Popen(
@@ -301,6 +304,7 @@ class Manager:
         }
         text = MANAGER.format(
             **shared,
+            files=LEAST,
             socket=_quoted(self._socket),
             user=USER,
             password=self._password,

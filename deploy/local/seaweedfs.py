@@ -174,6 +174,13 @@ def remove_sockets(ports: dict[str, int]) -> None:
     Raises:
         ServiceError: Another account took the name of one.
     """
+    folder = Path(SOCKET).parent
+    if not os.access(folder, os.W_OK):
+        raise ServiceError(
+            f"SeaweedFS keeps sockets in {folder}, which cannot be written here. Have one that "
+            f"can, such as docker run --tmpfs {folder}, or use a lake of your own: "
+            "WEEKAHEAD_CATALOG__URI and WEEKAHEAD_S3__ENDPOINT."
+        )
     names = [
         SOCKET.format(name.removesuffix(".grpc"), ports[name])
         for name in ports

@@ -12,7 +12,20 @@ from types import FrameType
 
 import click
 
-from flows.cli import findings, models, report, run, show, sql, stack, upkeep
+from flows.cli import (
+    addresses,
+    findings,
+    models,
+    overview,
+    pages,
+    report,
+    run,
+    show,
+    sql,
+    stack,
+    start,
+    upkeep,
+)
 from lakehouse import __version__
 from lakehouse.errors import WeekaheadError
 
@@ -24,6 +37,7 @@ everything runs on this machine, below .weekahead/ (or WEEKAHEAD_HOME).
 
 \b
 Start here:
+  weekahead                                      where this home stands, and what to do next
   weekahead run                                  the whole pipeline on sample quotes
   weekahead sql "select * from raw.quotes limit 5"
   weekahead report                               one HTML file with charts
@@ -36,14 +50,19 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 
 @click.group(
-    help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    help=HELP,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="weekahead")
-def cli() -> None:
-    """Hold the commands together."""
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Hold the commands together; without one, say where this home stands."""
+    if context.invoked_subcommand is None:
+        overview.show_overview()
 
 
-for module in (run, stack, models, findings, sql, report, upkeep):
+for module in (start, run, stack, pages, addresses, models, findings, sql, report, upkeep):
     for command in module.COMMANDS:
         cli.add_command(command)
 

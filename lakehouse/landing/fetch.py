@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from lakehouse.landing.landing import (
     read_splits,
 )
 from lakehouse.landing.quality import Expectation
+from lakehouse.ownership import private_folder
 from lakehouse.settings import Settings
 from lakehouse.sources.reader import SPLITS_SCHEMA, Batch, FetchLog, Reader
 
@@ -151,6 +153,9 @@ def _files(pipeline: "dlt.Pipeline") -> dict[str, list[Path]]:
 def _working_directory(home: Path) -> Iterator[Path]:
     """A fresh directory for dlt, so that what a killed run left behind can spoil nothing."""
     root = home / "ingest"
+    if "%" in str(root.absolute()):
+        # dlt takes its folder for a part of a template.
+        root = private_folder(Path(tempfile.gettempdir()) / f"weekahead-{os.geteuid()}-ingest")
     folder = root / f"{os.getpid()}-{uuid4().hex[:8]}"
     try:
         folder.mkdir(parents=True, mode=0o700)

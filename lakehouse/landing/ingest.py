@@ -41,6 +41,8 @@ def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
     """
     started = time.monotonic()
     today = datetime.now(UTC).date()
+    if request.symbols is None and not request.board and request.source == settings.ingest.source:
+        request = replace(request, symbols=settings.ingest.symbols or None)
     _check(request, today)
     if request.symbols is not None:
         request = replace(request, symbols=tuple(name.upper() for name in request.symbols))

@@ -19,6 +19,7 @@ from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE, SCALES
+from lakehouse.models.serving import ALIAS
 from lakehouse.models.tracking import TAG, connect
 from lakehouse.settings import Settings
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-ALIAS = "champion"
 # When a version began to serve for the first time.
 PROMOTED = f"{TAG}promoted_at"
 MODEL = "model"

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.prices import price
 from lakehouse.report import charts
 from lakehouse.report.data import SYMBOLS, ReportData, read
 from lakehouse.report.money import LEAST_DAYS
+from lakehouse.report.packing import pack
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,14 +56,13 @@ def render(data: ReportData) -> str:
         for source in sorted({row["source"] for row in data.realised})
         for name, late in (("Made at the time", False), ("Simulated for the past", True))
     ]
-    return environment.get_template("page.html.j2").render(
-        data=data,
-        made_at=datetime.now(UTC),
-        script=get_plotlyjs(),
-        limit=SYMBOLS,
-        least_days=LEAST_DAYS,
-        several=several,
-        symbol_charts=[
+    found: dict[str, Any] = {
+        "data": data,
+        "made_at": datetime.now(UTC),
+        "limit": SYMBOLS,
+        "least_days": LEAST_DAYS,
+        "several": several,
+        "symbol_charts": [
             (
                 f"{row['symbol']} ({row['source']})" if several else row["symbol"],
                 _json(charts.forecast_chart(data, row["source"], row["symbol"])),
@@ -70,14 +70,19 @@ def render(data: ReportData) -> str:
             )
             for row in data.symbols
         ],
-        by_symbol=[charts.of(data.forecasts, row["source"], row["symbol"]) for row in data.symbols],
-        error_chart=_json(charts.error_chart(data)) if data.candidates else None,
-        realised=[
+        "by_symbol": [
+            charts.of(data.forecasts, row["source"], row["symbol"]) for row in data.symbols
+        ],
+        "error_chart": _json(charts.error_chart(data)) if data.candidates else None,
+        "realised": [
             (name, rows, _json(charts.coverage_chart(rows, f"{name}: coverage")))
             for name, rows in realised
             if rows
         ],
-    )
+    }
+    drawn = environment.get_template("draw.js.j2").render(found)
+    packed = pack(f"{get_plotlyjs()};\n{drawn}")
+    return environment.get_template("page.html.j2").render(found, packed=packed)
 
 
 def _json(figure: "Figure") -> str:

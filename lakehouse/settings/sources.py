@@ -94,6 +94,11 @@ class IngestSettings(Section):
     """What is fetched, and how strict the quality gate is."""
 
     source: str = Field("sample", description="Default quote source: sample, moex or yahoo.")
+    symbols: tuple[str, ...] = Field(
+        (),
+        description="Symbols that a run reads when it names none; empty: all that the source "
+        "lists, and for Yahoo those that the lake knows. They belong to the setting `source`.",
+    )
     start: date = Field(
         date(2000, 1, 1), description="First date of a first backfill (YYYY-MM-DD)."
     )

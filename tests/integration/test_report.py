@@ -60,6 +60,7 @@ def test_it_opens_without_a_network_and_shows_every_symbol(report: Path, tmp_pat
     shown, requests, problems = open_page(report, tmp_path / "report.png")
     assert problems == []
     assert requests == []
+    assert report.stat().st_size < 2_000_000
     assert shown["symbols"] == SYMBOLS
     assert shown["charts"] >= 3
     assert shown["traces"] >= 4

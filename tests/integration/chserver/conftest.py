@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,6 +146,22 @@ def start(data: Path, users: Path, *options: str) -> ServerProcess:
             port = int(line.split(",")[0].rsplit(":", 1)[1])
     passwords = {**PASSWORDS, "reader2": "reader2-secret"}
     return ServerProcess(data, users, process, port, passwords)
+
+
+def own_python(request: pytest.FixtureRequest, name: str, *packages: str) -> Path:
+    """An environment of its own, made once and kept under pytest's cache directory."""
+    home = Path(request.config.cache.mkdir(name))  # type: ignore[union-attr]
+    python = home / "venv" / "bin" / "python"
+    if not (home / "complete").exists():
+        uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+        environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
+        for arguments in (
+            ["venv", "--quiet", "--clear", "--python", sys.executable, str(home / "venv")],
+            ["pip", "install", "--quiet", "--python", str(python), *packages],
+        ):
+            subprocess.run([uv, *arguments], check=True, timeout=300, env=environment)
+        (home / "complete").touch()
+    return python
 
 
 @pytest.fixture(scope="session")

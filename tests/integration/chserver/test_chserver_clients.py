@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import decimal
-import os
 import subprocess
 import sys
 import textwrap
@@ -18,6 +17,8 @@ import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from clickhouse_connect.driver.external import ExternalData
+
+from tests.integration.chserver.conftest import own_python
 
 COLUMNS = {
     "id": "UInt32",
@@ -282,19 +283,5 @@ def test_sqlalchemy_2(server: Any) -> None:
 
 
 def test_sqlalchemy_1_4(server: Any, request: pytest.FixtureRequest) -> None:
-    """In an environment of its own, made once and kept under pytest's cache directory."""
-    import shutil
-
-    home = Path(request.config.cache.mkdir("sqlalchemy-1.4"))  # type: ignore[union-attr]
-    python = home / "venv" / "bin" / "python"
-    if not (home / "complete").exists():
-        uv = shutil.which("uv") or str(Path.cwd() / ".uv" / "bin" / "uv")
-        environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
-        for arguments in (
-            ["venv", "--quiet", "--clear", "--python", sys.executable, str(home / "venv")],
-            ["pip", "install", "--quiet", "--python", str(python), "sqlalchemy<2",
-             "clickhouse-connect>=1.12,<2"],
-        ):  # fmt: skip
-            subprocess.run([uv, *arguments], check=True, timeout=300, env=environment)
-        (home / "complete").touch()
+    python = own_python(request, "sqlalchemy-1.4", "sqlalchemy<2", "clickhouse-connect>=1.12,<2")
     check_dialect(server, python, "1.4")

@@ -165,7 +165,8 @@ def test_compressed_requests_and_responses(server: Any, encoding: str, compress:
 
 def test_unknown_compression_is_refused(server: Any) -> None:
     assert server.query(b"x", headers={"Content-Encoding": "rot13"}).code == 89
-    assert server.query("SELECT 1", compress="1").code == 48
+    wanted = {"compress": "1", "network_compression_method": "rot13"}
+    assert server.query("SELECT 1", **wanted).code in (36, 89)
 
 
 def test_curl_streams_an_insert_of_any_size(server: Any) -> None:
@@ -228,7 +229,7 @@ def test_one_statement_a_request(server: Any) -> None:
     for sql in ("SELECT 1; SELECT 2", "SELECT 1; DROP TABLE marts.prices", ";", " -- nothing"):
         assert server.query(sql).code == 62
     assert server.ok("SELECT 1;") == "1\n"
-    assert server.query(b"SELECT '\xff\xfe'").code == 62
+    assert server.query(b"SELECT '\xff\xfe'").body == b"\xff\xfe\n"
 
 
 def test_credentials_come_one_way_only(server: Any) -> None:

@@ -13,6 +13,7 @@ from deploy.chserver.statements import (
     first_words,
     output_format,
     tokens,
+    without_format,
 )
 
 GUARD = Guard(
@@ -33,6 +34,7 @@ GUARD = Guard(
 FRAGMENTS = st.sampled_from(
     [
         *("INSERT", "INTO", "t", "(a, b)", "VALUES", "FORMAT", "CSV", "SELECT", "FROM", "SETTINGS"),
+        *("WITH", "1 AS x"),
         *(
             "'it''s'",
             "'a\\'b'",
@@ -82,7 +84,7 @@ def test_splitter_never_fails_and_keeps_every_byte(sql: bytes) -> None:
     output_format(sql)
     if insert is None:
         return
-    assert first_words(sql, 1) == ("INSERT",)
+    assert first_words(sql, 1) in (("INSERT",), ("WITH",))
     assert sql.startswith(insert.statement)
     gap = sql[len(insert.statement) : insert.data_start]
     assert gap.split()[0].upper() in (b"VALUES", b"FORMAT")
@@ -111,6 +113,11 @@ def test_pieces_split_like_the_whole(sql: bytes, cut: int) -> None:
         ("INSERT INTO values VALUES (1)", ("INSERT INTO values ", "Values", "(1)")),
         ("-- VALUES\nINSERT INTO t /* FORMAT */ VALUES (1)", None),
         ("INSERT INTO t SETTINGS a = 'FORMAT CSV' FORMAT Native\n\x00", None),
+        ("WITH 1 AS x INSERT INTO t FORMAT CSV\na;", ("WITH 1 AS x INSERT INTO t ", "CSV", "a;")),
+        (
+            "with a as (select insert from t), b.insert AS insert insert t(c) values (1)",
+            ("with a as (select insert from t), b.insert AS insert insert t(c) ", "Values", "(1)"),
+        ),
     ],
 )
 def test_where_the_data_begin(sql: str, expected: tuple[str, str, str] | None) -> None:
@@ -133,6 +140,10 @@ def test_where_the_data_begin(sql: str, expected: tuple[str, str, str] | None) -
         "INSERT INTO t FROM INFILE 'x' FORMAT CSV",
         "INSERT INTO t FORMAT CSV",
         "INSERT INTO t (a, 'VALUES (1",
+        "WITH insert AS (SELECT 1) SELECT * FROM insert FORMAT CSV\n1",
+        "WITH 1 AS insert SELECT insert FORMAT CSV\n1",
+        "WITH insert('a', 1, 1, 'b') AS x SELECT x FORMAT CSV\n1",
+        "WITH 1 AS x INSERT INTO t SELECT x FORMAT CSV\n1",
         "",
     ],
 )
@@ -153,6 +164,13 @@ def test_statements_without_data(sql: str) -> None:
 )
 def test_output_format(sql: str, expected: str | None) -> None:
     assert output_format(sql.encode()) == expected
+    assert output_format(without_format(sql.encode())) is None
+
+
+def test_without_format() -> None:
+    rest = without_format(b"SELECT 1 FORMAT Native SETTINGS max_threads = 1")
+    assert rest.split() == b"SELECT 1 SETTINGS max_threads = 1".split()
+    assert without_format(b"SELECT (SELECT 'FORMAT x')") == b"SELECT (SELECT 'FORMAT x')"
 
 
 def refused(sql: str, role: str = "writer", **params: str) -> bool:
