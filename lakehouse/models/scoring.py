@@ -13,7 +13,7 @@ from catalog.connect import open_catalog
 from catalog.merge import append
 from catalog.tables import FEATURE_DRIFT
 from lakehouse.models import feature_drift, registry, tracking, warehouse_data
-from lakehouse.panel.dataset import feature_names
+from lakehouse.panel.dataset import return_features
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.client import connect
@@ -124,7 +124,8 @@ def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
     with connect(settings) as warehouse:
         warehouse_data.built_from(warehouse)
         current = warehouse_data.read_recent(warehouse, settings.forecast.drift_window_days)
-    features = feature_names(current)
+    # Levels of variance wander for years: what is far from their mean then is no drift.
+    features = return_features(current)
     drift = feature_drift.against_version(client, version, current[features], settings.forecast)
     newest = current["trade_date"].max()
     append(
