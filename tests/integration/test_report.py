@@ -67,6 +67,8 @@ def test_it_opens_without_a_network_and_shows_every_symbol(report: Path, tmp_pat
     for expected in (
         "drift",
         "The gate:",
+        "What would it have earned?",
+        "How far, rather than where to",
         "Simulated for the past (sample): what happened",
         "price, USD",
         "raw.quotes",
