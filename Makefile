@@ -6,13 +6,18 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run report superset superset-export test test-compose test-operations check format bench docs clean
+.PHONY: help run demo report superset superset-export test test-compose test-operations check format bench docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 run: .venv/.synced ## Install what is needed and run the whole pipeline on the sample quotes
 	@$(RUN) weekahead run
+
+demo: run ## make run, a year of forecasts as they would have been made then, and the page that judges them
+	@$(RUN) weekahead predict --as-of 2012-03-01..2013-02-19
+	@$(RUN) weekahead report
+	@$(RUN) python -m webbrowser "file://$(CURDIR)/weekahead-report.html" >/dev/null || true
 
 report: .venv/.synced ## Write weekahead-report.html: forecasts, how good they are, data health
 	@$(RUN) weekahead report
