@@ -14,6 +14,7 @@ from catalog.tables import QUOTES
 from deploy.local import running
 from lakehouse.models import registry, tracking, warehouse_data
 from lakehouse.models.reproduce import reproduce
+from lakehouse.models.training import _trained_already as dates_wait
 from lakehouse.models.training import train
 from lakehouse.panel.dataset import unique_dates
 from lakehouse.panel.sampling import Sampling
@@ -77,4 +78,7 @@ def test_a_thinned_training_is_recorded_reproduced_and_waits_for_new_dates(small
             waiting = train(small)
             assert waiting.skipped and "1 new trading days of the 2" in waiting.reason
             assert waiting.run_id == first.run_id
-    assert not train(small, dry_run=True).skipped
+    with connect(small) as client:
+        built = warehouse_data.built_from(client)
+        sampling = warehouse_data.choose_sampling(client, small)
+        assert dates_wait(tracking.connect(small), small, client, built, sampling) is None
