@@ -22,6 +22,7 @@ from lakehouse.findings import DIVIDENDS_NOT_OFFERED, OPEN, list_findings, open_
 from lakehouse.findings import Finding as DataFinding
 from lakehouse.home import Home, load_secrets, open_home
 from lakehouse.landing.freshness import Freshness, freshness
+from lakehouse.memory import GIB, machine_memory, shares
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ KNOWN_PASSWORDS = frozenset(
     {"", "admin", "password", "password1234", "minioadmin", "changeme", "secret", "default", "test"}
 )
 LOW_DISK_GB = 5
+LOW_MEMORY_GB = 2
 LOW_CERTIFICATE_DAYS = 60
 
 
@@ -74,7 +76,8 @@ def examine(settings: Settings) -> list[Finding]:
     # Before the home is opened, which closes it to others.
     exposed = list(_private(Home(settings.home.absolute())))
     home = open_home(settings.home)
-    findings = [*_versions(), *_disk(settings, home), *exposed, *_passwords(settings, home)]
+    findings = [*_versions(), *_disk(settings, home), *_memory(settings), *exposed]
+    findings += _passwords(settings, home)
     findings += _certificate(home)
     findings += [*_stack(settings), *_ports(settings)]
     for check in (_lake, _runs):
@@ -106,6 +109,18 @@ def _disk(settings: Settings, home: Home) -> Iterator[Finding]:
         yield Finding("disk", "warning", what, "weekahead maintain; free some space.")
     else:
         yield Finding("disk", "ok", what)
+
+
+def _memory(settings: Settings) -> Iterator[Finding]:
+    found = shares(settings)
+    parts = {"engine": found.engine, "training": found.training, "store": found.store}
+    told = ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items())
+    what = f"{machine_memory() / GIB:.1f} GiB here, {found.total / GIB:.1f} for all parts: {told}"
+    if found.total < LOW_MEMORY_GB * GIB:
+        todo = "Enough for a few symbols. Where there is more, set WEEKAHEAD_SERVICES__MEMORY_GB."
+        yield Finding("memory", "warning", what, todo)
+    else:
+        yield Finding("memory", "ok", what)
 
 
 def _private(home: Home) -> Iterator[Finding]:

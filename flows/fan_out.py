@@ -1,26 +1,75 @@
-"""Training's candidates and folds as Prefect tasks: on threads by default, on Dask by a setting."""
+"""Where training's candidates and folds run: on threads, on a local Dask, or on a Dask cluster.
+
+Threads and a local Dask run them as Prefect tasks. Workers of a cluster need neither this home nor
+a way to Prefect: they fetch the dataset from the object store, and the scheduler brings results.
+"""
 
 import logging
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from lakehouse.errors import ServiceError
+from lakehouse.models.stored_dataset import stored
+from lakehouse.panel.handover import Share
+from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 
+CONNECT_SECONDS = 20
 
-def executor(settings: ForecastSettings) -> Callable[..., list[Any]]:
+
+def executor(settings: Settings) -> Callable[..., list[Any]]:
     """What ``lakehouse.usecases`` takes as ``execute``; the runner starts when there is work."""
+    forecast = settings.forecast
+    if forecast.runner == "dask" and forecast.dask_address:
+        return Cluster(forecast.dask_address, stored(settings.s3))
 
     def execute(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        with _runner(settings) as runner:
+        with _runner(forecast) as runner:
             futures = [runner.submit(_call, {"function": function, "item": i}) for i in items]
             return [future.result() for future in futures]
 
     return execute
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Runs tasks on a Dask cluster.
+
+    Attributes:
+        address: Of the scheduler.
+        share: How the workers get a dataset.
+    """
+
+    address: str
+    share: Share
+
+    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """Results in the order of the items; what a lost worker was at is done by another.
+
+        Raises:
+            ServiceError: The scheduler does not answer.
+        """
+        from distributed import Client
+
+        try:
+            client = Client(  # type: ignore[no-untyped-call]
+                self.address, timeout=CONNECT_SECONDS, set_as_default=False
+            )
+        except OSError as error:
+            raise ServiceError(
+                f"The Dask scheduler at {self.address} does not answer: start it, or correct "
+                "WEEKAHEAD_FORECAST__DASK_ADDRESS."
+            ) from error
+        with client:
+            futures = client.map(function, list(items), pure=False)
+            results: list[Any] = client.gather(futures)  # type: ignore[no-untyped-call]
+            return results
 
 
 # Results are arrays for the caller alone: neither hashed for a cache nor kept on a disk.
@@ -36,8 +85,6 @@ def _runner(settings: ForecastSettings) -> TaskRunner[Any]:
     # Importing Dask takes a second, which runs on threads need not wait.
     from prefect_dask.task_runners import DaskTaskRunner
 
-    if settings.dask_address:
-        return DaskTaskRunner(address=settings.dask_address)
     return DaskTaskRunner(
         cluster_kwargs={
             "n_workers": cores,

@@ -144,7 +144,7 @@ def transform(
 def _train(force: bool, dry_run: bool) -> TrainingReport:
     with _settings() as settings:
         report: TrainingReport = USE_CASES["train"].run(
-            settings, force=force, dry_run=dry_run, execute=executor(settings.forecast)
+            settings, force=force, dry_run=dry_run, execute=executor(settings)
         )
         return report
 
@@ -203,7 +203,7 @@ def _predict(
             as_of=as_of,
             symbols=symbols,
             publish=publish,
-            execute=executor(settings.forecast),
+            execute=executor(settings),
         )
         return report
 

@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-memory", type=int, default=2 * 1024**3, help="memory limit of all queries, bytes"
     )
+    parser.add_argument(
+        "--memory-setting",
+        default="",
+        metavar="NAME=GIB",
+        help="what the limit follows and its present value, for the message when it is reached",
+    )
     parser.add_argument("--max-queries", type=int, default=16, help="queries at the same time")
     parser.add_argument(
         "--queue-seconds", type=float, default=10.0, help="how long a query may wait for its turn"
@@ -96,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
         from deploy.chserver.observe import AccessLog
         from deploy.chserver.server import Server
 
-        limits = EngineLimits(max_memory=options.max_memory)
+        limits = EngineLimits(options.max_memory, memory_setting=options.memory_setting)
         config = write_config(options.data.resolve() / "config", logs.resolve(), limits)
         try:
             engine = Engine(options.data.resolve() / "engine", config, limits)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from deploy.chserver.engine_config import EngineLimits, role_settings
-from deploy.chserver.errors import ClickHouseError
+from deploy.chserver.errors import ClickHouseError, with_advice
 from deploy.chserver.guard import Names
 
 Progress = Mapping[str, int]
@@ -59,8 +59,9 @@ class Engine:
 
         self._connect: Any = _chdb.connect  # type: ignore[attr-defined]
         self._dsn = f"{data}?config-file={config}"
+        self.memory_setting = limits.memory_setting
         self._settings = {
-            role: {**values, **_memory(role, limits)} for role, values in role_settings().items()
+            role: {**values, **limits.of_role(role)} for role, values in role_settings().items()
         }
         try:
             self._root = self._connect(self._dsn)
@@ -125,6 +126,7 @@ class Connection:
 
     def __init__(self, engine: Engine, role: str) -> None:
         self.role = role
+        self._memory_setting = engine.memory_setting
         self._conn = engine.open_raw()
         # The order counts: the profile brings the constraints, which also bind its own values.
         self.run(f"SET ROLE {role}")
@@ -145,7 +147,7 @@ class Connection:
                 QueryResult, self._conn.query(raw(sql), output, params=_texts(params or {}))
             )
         except Exception as error:
-            raise ClickHouseError.from_engine(error) from error
+            raise self._failure(error) from error
 
     def stream(
         self, sql: str, output: str, params: Mapping[str, str]
@@ -158,7 +160,7 @@ class Connection:
         try:
             stream = self._conn.send_query(raw(sql), output, params=_texts(params))
         except Exception as error:
-            raise ClickHouseError.from_engine(error) from error
+            raise self._failure(error) from error
         finished = False
         try:
             while not finished:
@@ -170,7 +172,7 @@ class Connection:
             raise
         except Exception as error:
             finished = True
-            raise ClickHouseError.from_engine(error) from error
+            raise self._failure(error) from error
         finally:
             if not finished:
                 self._conn.streaming_cancel_query(stream)
@@ -197,7 +199,7 @@ class Connection:
         try:
             handle = self._conn.send_insert(raw(statement), input_format)
         except Exception as error:
-            raise ClickHouseError.from_engine(error) from error
+            raise self._failure(error) from error
         done = False
         try:
             for piece in data:
@@ -215,12 +217,14 @@ class Connection:
             # The engine has already given the insert up; the cause is on its way to the client.
             return
 
-    @staticmethod
-    def _call(function: Any, *arguments: object) -> object:
+    def _call(self, function: Any, *arguments: object) -> object:
         try:
             return function(*arguments)
         except Exception as error:
-            raise ClickHouseError.from_engine(error) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> ClickHouseError:
+        return with_advice(ClickHouseError.from_engine(error), self._memory_setting)
 
     def classify(self, sql: str) -> str:
         """Return the engine's own class of a statement: READ_ONLY, MUTATING, CONTROL, ..."""
@@ -241,19 +245,6 @@ class Connection:
     def close(self) -> None:
         """Close the connection; its temporary tables go."""
         self._conn.close()
-
-
-def _memory(role: str, limits: EngineLimits) -> dict[str, str]:
-    """Whose query has to go when memory runs out: a reader's, while the others wait for it.
-
-    All connections are of one engine user, so its limit is the one that they share. Source:
-    ClickHouse documentation, "Memory overcommit"; a denominator of zero exempts a query.
-    """
-    return {
-        "max_memory_usage_for_user": str(limits.max_memory * 9 // 10),
-        "memory_overcommit_ratio_denominator": "1" if role == "reader" else "0",
-        "memory_usage_overcommit_max_wait_microseconds": "15000000",
-    }
 
 
 def raw(sql: str) -> bytes:

@@ -82,13 +82,59 @@ _NOT_FOR_READERS: Final = [
 ]
 
 
+_MIB: Final = 1024**2
+# Caches whose defaults would be gigabytes; each gets this share of the memory.
+_CACHES: Final = {
+    "mark_cache_size": 1 / 32,
+    "primary_index_cache_size": 1 / 32,
+    "index_mark_cache_size": 1 / 64,
+    "query_condition_cache_size": 1 / 64,
+    "parquet_metadata_cache_size": 1 / 64,
+    "iceberg_metadata_files_cache_size": 1 / 64,
+    "compiled_expression_cache_size": 1 / 64,
+}
+
+
 @dataclass(frozen=True)
 class EngineLimits:
-    """Sizes that keep the engine small; all in bytes."""
+    """Sizes that keep the engine within its memory.
+
+    Attributes:
+        max_memory: What all queries and caches may use, in bytes.
+        log_file: Size of a log file, in bytes.
+        memory_setting: What ``max_memory`` follows and its value in GiB, as ``NAME=VALUE``.
+    """
 
     max_memory: int = 2 * 1024**3
-    mark_cache: int = 128 * 1024**2
-    log_file: int = 10 * 1024**2
+    log_file: int = 10 * _MIB
+    memory_setting: str = ""
+
+    def of_role(self, role: str) -> dict[str, str]:
+        """Settings that share the memory between connections, and send to disk what is larger.
+
+        When memory runs out, a reader's query has to go, while the others wait for it. All
+        connections are of one engine user, so its limit is the one that they share. Source:
+        ClickHouse documentation, "Memory overcommit"; a denominator of zero exempts a query.
+        """
+        # Two large statements at once, each with a sort, a join and blocks to be written.
+        spill = self.max_memory // 12
+        found = {
+            "max_memory_usage_for_user": self.max_memory * 9 // 10,
+            "memory_overcommit_ratio_denominator": 1 if role == "reader" else 0,
+            "memory_usage_overcommit_max_wait_microseconds": 15_000_000,
+            "max_bytes_before_external_sort": spill,
+            "max_bytes_before_external_group_by": spill,
+            "max_bytes_before_external_join": spill,
+            "max_bytes_before_external_distinct": spill,
+            "min_insert_block_size_bytes": min(self.max_memory // 32, 256 * _MIB),
+            "max_insert_threads": 1,
+        }
+        return {name: str(value) for name, value in found.items()}
+
+    @property
+    def caches(self) -> dict[str, int]:
+        """Sizes of the engine's caches, in bytes."""
+        return {name: int(share * self.max_memory) for name, share in _CACHES.items()}
 
 
 def write_config(directory: Path, log_dir: Path, limits: EngineLimits) -> Path:
@@ -131,7 +177,11 @@ def _server(users: Path, log_dir: Path, limits: EngineLimits) -> ET.Element:
     _add(statements, "level", "none")
     _add(_add(_add(root, "user_directories"), "users_xml"), "path", users)
     _add(root, "max_server_memory_usage", limits.max_memory)
-    _add(root, "mark_cache_size", limits.mark_cache)
+    _add(root, "merges_mutations_memory_usage_soft_limit", limits.max_memory // 4)
+    # What does not fit goes there: the only folder where the engine may write.
+    _add(root, "tmp_path", f"{users.parent.parent / 'tmp'}/")
+    for name, size in limits.caches.items():
+        _add(root, name, size)
     _add(root, "display_secrets_in_show_and_select", 0)
     _add(_add(root, "send_crash_reports"), "enabled", 0)
     return root

@@ -6,6 +6,7 @@ the clients decide by them what to retry (clickhouse-connect retries 429, 503 an
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -102,6 +103,35 @@ class ClickHouseError(Exception):
             name = found.group(1)
             text = text[: found.start()].rstrip(". ")
         return cls(int(codes[-1].group(1)), text, name)
+
+
+_OUT_OF_MEMORY: Final = 241
+_NEEDED = re.compile(r"would use ([\d.]+) (\w+)\b.*?maximum: ([\d.]+) (\w+)", re.DOTALL)
+_UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+# What a statement had asked for when it was stopped is not all that it would have needed.
+_RESERVE: Final = 1.25
+
+
+def with_advice(error: ClickHouseError, memory_setting: str) -> ClickHouseError:
+    """Say what to do about a lack of memory; other errors stay as they are.
+
+    Args:
+        error: What the engine reports.
+        memory_setting: What the engine's memory follows and its value in GiB, as ``NAME=VALUE``.
+    """
+    found = _NEEDED.search(error.text) if error.code == _OUT_OF_MEMORY else None
+    if not found:
+        return error
+    if error.text.startswith("Query memory limit"):
+        advice = "Ask for less at once: fewer symbols, dates or columns"
+    else:
+        name, _, value = memory_setting.partition("=")
+        if not value:
+            return error
+        needed, limit = (float(found[number]) * _UNITS[found[number + 1]] for number in (1, 3))
+        enough = math.ceil(2 * float(value) * max(needed / limit, 1) * _RESERVE) / 2
+        advice = f"The limit follows {name}, now {value}; {enough:g} should be enough"
+    return ClickHouseError(error.code, f"{error.text.rstrip('. ')}. {advice}", error.name)
 
 
 class ClientGone(Exception):

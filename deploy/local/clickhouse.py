@@ -12,6 +12,7 @@ from deploy import FOLDER
 from deploy.local.service import HOST, Service, ask
 from deploy.local.state import load_state
 from lakehouse.home import Home, Secrets, write_private
+from lakehouse.memory import GIB, shares
 from lakehouse.settings import Settings
 
 ROLES = ("admin", "writer", "reader")
@@ -53,9 +54,11 @@ def _real_server(program: str, settings: Settings, home: Home, secrets: Secrets)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in ("config.d", "users.d"):
             (config / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        memory = int(settings.clickhouse.max_memory_gb * 2**30)
         text = SERVER_CONFIG.format(
-            host=HOST, port=port["http"], data=escape(str(data)), memory=memory
+            host=HOST,
+            port=port["http"],
+            data=escape(str(data)),
+            memory=shares(settings).engine,
         )
         write_private(config / "config.xml", text)
         write_private(config / "users.xml", USERS_CONFIG)
@@ -105,7 +108,8 @@ def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Servic
             f"--port={port['http']}",
             f"--users={users}",
             f"--log-dir={logs}",
-            f"--max-memory={int(settings.clickhouse.max_memory_gb * 2**30)}",
+            f"--max-memory={shares(settings).engine}",
+            f"--memory-setting={memory_setting(settings)}",
             *(f"--connect-port={number}" for number in lake_ports(settings, home)),
         ]
 
@@ -116,6 +120,13 @@ def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Servic
         ready=_answers,
         prepare=prepare,
     )
+
+
+def memory_setting(settings: Settings) -> str:
+    """The setting that the engine's memory follows, with its present value in GiB."""
+    if settings.clickhouse.max_memory_gb:
+        return f"WEEKAHEAD_CLICKHOUSE__MAX_MEMORY_GB={settings.clickhouse.max_memory_gb:g}"
+    return f"WEEKAHEAD_SERVICES__MEMORY_GB={shares(settings).total / GIB:.2f}"
 
 
 def lake_ports(settings: Settings, home: Home) -> list[int]:

@@ -19,6 +19,7 @@ from deploy.local import certificates
 from deploy.local.service import HOST, Service, ask
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, Secrets, socket_folder, write_private
+from lakehouse.memory import shares
 from lakehouse.settings import Settings
 
 TABLE_BUCKET = "lake"
@@ -114,8 +115,8 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
             "WEED_JWT_SIGNING_READ_KEY": secrets["weed_jwt_read"],
             "WEED_JWT_FILER_SIGNING_KEY": secrets["weed_jwt_filer"],
             "WEED_JWT_FILER_SIGNING_READ_KEY": secrets["weed_jwt_filer_read"],
-            # With half of it, the garbage collector takes half the CPU of a large upload.
-            "GOMEMLIMIT": "600MiB",
+            # With less, the garbage collector takes half the CPU of a large upload.
+            "GOMEMLIMIT": f"{shares(settings).store // 2**20}MiB",
             "GOGC": "50",
         },
         prepare=prepare,

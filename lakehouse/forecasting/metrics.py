@@ -17,6 +17,8 @@ from lakehouse.panel.dataset import AGES, VOLATILITY, Dataset, Dates, Floats, Ma
 # Of the intervals' bounds, in their order, and of the point.
 QUANTILES = (0.025, 0.1, 0.9, 0.975, 0.5)
 LEAST_SYMBOLS_FOR_RANKS = 3
+# With more, a line for each says nothing and costs more than the training.
+MOST_SYMBOLS_APART = 100
 Rows = NDArray[np.intp]
 
 
@@ -37,7 +39,8 @@ def evaluate(
 
     Returns:
         One row per candidate, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
-        ``source``, ``year``, ``symbol``) and member of the group. A single symbol has no rank.
+        ``source``, ``year``, ``symbol``) and member of the group. A single symbol has no rank;
+        very many symbols have no rows of their own.
     """
     rows: list[dict[str, object]] = []
     for kind, result in (judged or results).items():
@@ -241,6 +244,8 @@ def groups_of(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str
     }
     for group, values in labels.items():
         codes, members = pd.factorize(values, sort=True)
+        if group == "symbol" and len(members) > MOST_SYMBOLS_APART:
+            continue
         ordered = np.argsort(codes, kind="stable")
         ends = np.cumsum(np.bincount(codes, minlength=len(members)))
         for member, rows in zip(members, np.split(ordered, ends[:-1]), strict=True):

@@ -10,22 +10,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.ipc
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.out_of_sample import FoldResult, Part, Walk
 from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE
-from lakehouse.panel.dataset import Dataset, Floats, ages, split_arrow, to_arrow
+from lakehouse.panel.dataset import Dataset, Floats, ages
+from lakehouse.panel.handover import Place, Share, as_local_file
 from lakehouse.panel.validation import GATE, Fold
 from lakehouse.settings.forecast import ForecastSettings
 
-DATASET = "dataset-"
 Execute = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 
@@ -34,14 +31,14 @@ class FoldTask:
     """One candidate on one fold; small enough to be sent to another process.
 
     Attributes:
-        path: Arrow file that holds the dataset.
+        place: Where the dataset lies.
         part: Whether the candidate is a point model or a scale model.
         kind: The candidate.
         fold: The test window.
         settings: How to train.
     """
 
-    path: str
+    place: Place
     part: Part
     kind: str
     fold: Fold
@@ -53,7 +50,7 @@ class FoldTask:
 
 def run_fold(task: FoldTask) -> FoldResult:
     """Fit on what was known before the fold's cutoff, forecast the window."""
-    dataset = _load(task.path)
+    dataset = _load(task.place)
     window = task.fold.test_rows(dataset)
     labels = dataset.labels_before(task.fold.cutoff)
     # One thread per fit: sums of floats then never depend on how many cores there are.
@@ -121,26 +118,21 @@ def run(
         workspace: A directory that the tasks' processes can read, and nobody else uses meanwhile.
         scales: Scale models to run.
         execute: Runs a function over tasks and returns the results in order; default: threads.
+            Where it runs them elsewhere it has an attribute ``share``, a ``handover.Share``.
     """
-    for left in workspace.glob(f"{DATASET}*"):
-        left.unlink()
-    # A name of its own each time: a process that lives on remembers the last one that it read.
-    path = workspace.resolve() / f"{DATASET}{uuid4().hex}.arrow"
-    table = to_arrow(dataset)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
     candidates: list[tuple[Part, str]] = [("point", kind) for kind in dict.fromkeys(kinds)]
     candidates += [("scale", scale) for scale in dict.fromkeys(scales)]
-    tasks = [
-        FoldTask(str(path), part, kind, fold, settings)
-        for part, kind in candidates
-        for fold in folds
-    ]
-    try:
-        results = (execute or in_threads)(run_fold, tasks)
-    finally:
-        _load.cache_clear()
-        path.unlink()
+    share: Share = getattr(execute, "share", as_local_file)
+    with share(dataset, workspace) as place:
+        tasks = [
+            FoldTask(place, part, kind, fold, settings)
+            for part, kind in candidates
+            for fold in folds
+        ]
+        try:
+            results = (execute or in_threads)(run_fold, tasks)
+        finally:
+            _load.cache_clear()
     by_candidate: dict[tuple[Part, str], list[FoldResult]] = {}
     for result in results:
         by_candidate.setdefault((result.part, result.kind), []).append(result)
@@ -160,6 +152,5 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any
 
 
 @lru_cache(maxsize=1)
-def _load(path: str) -> Dataset:
-    with pa.memory_map(path) as source:
-        return split_arrow(pa.ipc.open_file(source).read_all())
+def _load(place: Place) -> Dataset:
+    return place.load()

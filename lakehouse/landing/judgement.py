@@ -145,6 +145,8 @@ class Judgement:
         """Sessions without a bar, within the dates that were read."""
         loaded = _days_by_symbol(self.quotes)
         here = _days_by_symbol(self.expected.around)
+        # Thousands of symbols share a calendar of thousands of days.
+        known_days: dict[int, Days] = {}
         for symbol, window in windows.items():
             if symbol in self.verdict.refused:
                 continue
@@ -154,7 +156,9 @@ class Judgement:
             first, last = _range(window, fresh, known)
             if not sessions or (first is None and not window.holes):
                 continue
-            expected = np.array(sessions, "datetime64[D]")
+            if id(sessions) not in known_days:
+                known_days[id(sessions)] = np.array(sessions, "datetime64[D]")
+            expected = known_days[id(sessions)]
             wanted = np.isin(expected, np.array(sorted(window.holes), "datetime64[D]"))
             if first is not None and last is not None:
                 wanted |= (expected >= np.datetime64(first)) & (expected <= np.datetime64(last))

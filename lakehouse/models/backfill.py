@@ -53,12 +53,16 @@ def backfill(
     started = time.monotonic()
     with connect(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
-        dataset = warehouse_data.read_dataset(warehouse)
+        sampling = warehouse_data.choose_sampling(warehouse, settings)
+        dataset = warehouse_data.read_dataset(warehouse, sampling)
+        asked = warehouse_data.read_as_of(warehouse, first, last)
         open_days = warehouse_data.read_open_days(warehouse)
         closed_days = warehouse_data.read_closed_days(warehouse)
-    warehouse_data.only(dataset.frame, symbols)
+    warehouse_data.only(pd.concat([dataset.frame, asked])[["symbol"]], symbols)
     tables = []
-    for model, part, outcomes in simulate(dataset, first, last, settings, execute=execute):
+    for model, part, outcomes in simulate(
+        dataset, first, last, settings, asked=asked, execute=execute
+    ):
         frame = part if symbols is None else part[part["symbol"].isin(symbols)]
         origin = ledger.Origin(
             settings.mlflow.model_name, simulated_version(model), built.quotes, simulated=True
@@ -99,13 +103,24 @@ def simulate(
     last: date,
     settings: Settings,
     *,
+    asked: pd.DataFrame | None = None,
     execute: walkforward.Execute | None = None,
 ) -> list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]]:
     """The model of each block, the as-of rows that it forecasts, and outcomes to calibrate by.
 
+    Args:
+        dataset: What to learn from.
+        first: First as-of date.
+        last: Last as-of date.
+        settings: How to train.
+        asked: Rows of all these dates; by default those of the dataset.
+        execute: Runs tasks, as for ``walkforward.run``.
+
     Raises:
         NotEnoughData: There are no bars in the range, or too little history before it.
     """
+    rows = dataset.frame if asked is None else asked
+    as_of = rows["trade_date"].to_numpy().astype("datetime64[D]")
     dates = unique_dates(dataset)
     wanted = np.flatnonzero((dates >= np.datetime64(first)) & (dates <= np.datetime64(last)))
     if not wanted.size:
@@ -136,11 +151,11 @@ def simulate(
         model.calibrate(unseen, then.frame.iloc[result.rows])
         model.trained_on_ = str(dates[start])
         inside = wanted[wanted // refit == block]
-        rows = (dataset.dates >= dates[inside[0]]) & (dataset.dates <= dates[inside[-1]])
         outcomes = simulated_outcomes(
             model, result, then, dataset.select(dataset.dates <= dates[inside[-1]])
         )
-        blocks.append((model, dataset.frame[rows].reset_index(drop=True), outcomes))
+        block_rows = (as_of >= dates[inside[0]]) & (as_of <= dates[inside[-1]])
+        blocks.append((model, rows[block_rows].reset_index(drop=True), outcomes))
     return blocks
 
 

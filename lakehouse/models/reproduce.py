@@ -20,6 +20,7 @@ from lakehouse.models.retention import RELEASED
 from lakehouse.models.tracking import TAG
 from lakehouse.models.training import code_hash
 from lakehouse.panel.dataset import HORIZONS, Dataset
+from lakehouse.panel.sampling import Sampling
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.builds import last_build
@@ -94,7 +95,9 @@ def reproduce(settings: Settings, version: str) -> ReproductionReport:
     _require_snapshots(settings, snapshots, found)
     how = settings.model_copy(update={"forecast": _recorded_settings(found, tags["settings"])})
     log.info(f"reproduce: building the features of v{found.version} from its snapshots")
-    with _rebuilt(how, snapshots, str(found.version)) as (dataset, models):
+    # Versions from before there was a choice were trained on everything.
+    sampling = Sampling.from_json(tags.get("sampling"))
+    with _rebuilt(how, snapshots, str(found.version), sampling) as (dataset, models):
         digest = dataset.digest()
         log.info(f"reproduce: data {'identical' if digest == tags['data_digest'] else 'DIFFER'}")
         with tempfile.TemporaryDirectory() as folder:
@@ -168,6 +171,7 @@ def _rebuilt(
     settings: Settings,
     snapshots: dict[str, int | None],
     version: str,
+    sampling: Sampling,
 ) -> Iterator[tuple[Dataset, str]]:
     layers = {
         layer: f"scratch_v{version}_{layer}" for layer in ("staging", "intermediate", "marts")
@@ -182,7 +186,7 @@ def _rebuilt(
         )
         with connect(settings, "admin") as warehouse:
             dataset = warehouse_data.read_dataset(
-                warehouse, marts=layers["marts"], intermediate=layers["intermediate"]
+                warehouse, sampling, marts=layers["marts"], intermediate=layers["intermediate"]
             )
             build = last_build(warehouse)
         yield dataset, build.models if build else ""

@@ -46,7 +46,7 @@ class SetAside:
             targets[reaches, h] = variances[reaches, h] = np.nan
             target_dates[reaches, h] = np.datetime64("NaT")
         frame = kept.frame.reset_index(drop=True)
-        return Dataset(frame, targets, target_dates, variances)
+        return Dataset(frame, targets, target_dates, variances, calendar=dataset.calendar)
 
     def split(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """As-of rows that may be forecast, and the reasons why the others are not."""

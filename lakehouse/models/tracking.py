@@ -12,6 +12,7 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 TAG = "weekahead."
 DATABASE = "mlflow.db"
@@ -86,16 +87,15 @@ def home_name(settings: Settings) -> str:
     return f"{platform.node()}:{settings.home.absolute()}".replace("'", "_")
 
 
-def last_run(client: "MlflowClient", settings: Settings, training_key: str) -> str | None:
-    """The finished training run of these data, settings and code, if there is one."""
+def last_run(client: "MlflowClient", settings: Settings, **tags: str) -> "Run | None":
+    """The latest finished training run with these tags, if there is one."""
+    wanted = [f"tags.`{TAG}{name}` = '{value}'" for name, value in tags.items()]
     runs = client.search_runs(
         [experiment_id(client, settings)],
-        filter_string=(
-            f"tags.`{TAG}training_key` = '{training_key}' and attributes.status = 'FINISHED'"
-        ),
+        filter_string=" and ".join([*wanted, "attributes.status = 'FINISHED'"]),
         max_results=1,
     )
-    return str(runs[0].info.run_id) if runs else None
+    return runs[0] if runs else None
 
 
 def _point(settings: Settings) -> None:

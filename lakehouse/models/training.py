@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,15 @@ from lakehouse.models.promotion import (
 )
 from lakehouse.models.tracking import TAG
 from lakehouse.models.training_log import Candidate
+from lakehouse.panel.dataset import unique_dates
+from lakehouse.panel.sampling import Sampling
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 log = logging.getLogger("weekahead")
 
@@ -119,12 +124,16 @@ def train(
     with connect(settings) as warehouse:
         built = warehouse_data.built_from(warehouse)
         key = training_key(settings, built)
-        if not force and (run_id := tracking.last_run(client, settings, key)):
-            report = _unchanged(client, settings, run_id, built.snapshots)
+        sampling = warehouse_data.choose_sampling(warehouse, settings)
+        if not force and (found := _trained_already(client, settings, warehouse, built, sampling)):
+            run, reason = found
+            report = _unchanged(client, settings, run, built.snapshots, reason)
             if report is not None:
                 log.info(f"train: {report.reason}")
                 return report
-        dataset = warehouse_data.read_dataset(warehouse)
+        dataset = warehouse_data.read_dataset(warehouse, sampling)
+    if not sampling.is_everything:
+        log.info(f"train: {len(dataset.frame):,} rows of the history are used: {sampling}")
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
     asked = criterion(settings.forecast, CANDIDATES, SCALES)
@@ -136,7 +145,8 @@ def train(
     outcome = _Outcome()
     digest = dataset.digest()
     if not dry_run:
-        outcome = _record(client, settings, development, verdict, built, key, digest)
+        tags = _describe(settings, development, built, digest, sampling)
+        outcome = _record(client, settings, development, verdict, built, key, tags)
     record_decision(
         settings,
         development,
@@ -175,8 +185,13 @@ def train(
 
 def training_key(settings: Settings, built: warehouse_data.BuiltFrom) -> str:
     """Hash of everything a training depends on: snapshots, features' code, own code, settings."""
+    parts = [json.dumps(built.snapshots, sort_keys=True), recipe_key(settings, built)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def recipe_key(settings: Settings, built: warehouse_data.BuiltFrom) -> str:
+    """The same without the data: how a training is done."""
     parts = [
-        json.dumps(built.snapshots, sort_keys=True),
         built.models,
         code_hash(),
         settings.forecast.model_dump_json(exclude={"runner", "dask_address"}),
@@ -209,18 +224,17 @@ def _record(
     verdict: Verdict,
     built: warehouse_data.BuiltFrom,
     key: str,
-    digest: str,
+    tags: dict[str, str],
 ) -> _Outcome:
     """Runs, models, versions, the champion's alias and the lake's tags."""
     tracking.close_dead_runs(client, settings)
-    tags = _describe(settings, development, built, digest)
     run_id, candidates = training_log.log_training(
         client,
         settings,
         development,
         tags=tags | {"training_key": key},
         snapshots=built.snapshots,
-        digest=digest,
+        digest=tags["data_digest"],
     )
     log.info(f"train: logged run {run_id} to MLflow")
     versions: dict[tuple[str, str], str] = {}
@@ -266,32 +280,69 @@ def _record(
 
 
 def _describe(
-    settings: Settings, development: Development, built: warehouse_data.BuiltFrom, digest: str
+    settings: Settings,
+    development: Development,
+    built: warehouse_data.BuiltFrom,
+    digest: str,
+    sampling: Sampling,
 ) -> dict[str, str]:
     """What it takes to train the same again."""
     dates = development.dataset.dates
     return {
         "snapshots": json.dumps(built.snapshots, sort_keys=True),
         "settings": settings.forecast.model_dump_json(),
+        "sampling": sampling.to_json(),
         "data_digest": digest,
         "code": code_hash(),
         "home": tracking.home_name(settings),
         "dbt_models": built.models,
         "libraries": json.dumps(training_log.library_versions(), sort_keys=True),
         "trained_until": str(dates.max()),
+        "history_until": str(unique_dates(development.dataset).max()),
+        "recipe": recipe_key(settings, built),
         "sources": json.dumps(development.dataset.sources),
         "gate_cutoff": development.gate.cutoff.isoformat(),
     }
 
 
+def _trained_already(
+    client: "MlflowClient",
+    settings: Settings,
+    warehouse: "Client",
+    built: warehouse_data.BuiltFrom,
+    sampling: Sampling,
+) -> "tuple[Run, str] | None":
+    """An earlier training that still holds, and why.
+
+    Of a history that is thinned to every n-th date, fewer than n new dates bring nothing to learn
+    from that the last training did not have.
+    """
+    key = training_key(settings, built)
+    if run := tracking.last_run(client, settings, training_key=key):
+        return run, "nothing changed since the last training"
+    run = tracking.last_run(client, settings, recipe=recipe_key(settings, built))
+    until = run.data.tags.get(f"{TAG}history_until") if run else None
+    if run is None or until is None:
+        return None
+    new = warehouse_data.dates_after(warehouse, date.fromisoformat(until))
+    if not 0 < new < sampling.step:
+        # None are new when older ones were corrected: that is worth a training.
+        return None
+    return run, f"{new} new trading days of the {sampling.step} that a training waits for"
+
+
 def _unchanged(
-    client: "MlflowClient", settings: Settings, run_id: str, snapshots: dict[str, int | None]
+    client: "MlflowClient",
+    settings: Settings,
+    run: "Run",
+    snapshots: dict[str, int | None],
+    reason: str,
 ) -> TrainingReport | None:
     version = registry.champion(client, settings)
     if version is None:
         return None
-    reason = f"nothing changed since the last training; v{version.version} serves"
-    run = client.get_run(run_id)
+    reason = f"{reason}; v{version.version} serves"
+    run_id = str(run.info.run_id)
     return TrainingReport(
         skipped=True,
         dry_run=False,

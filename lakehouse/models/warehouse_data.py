@@ -1,6 +1,6 @@
 """What forecasting reads from the warehouse and the lake."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,11 @@ import pandas as pd
 import pyarrow as pa
 
 from lakehouse.errors import NotEnoughData, UnknownSymbol
+from lakehouse.memory import shares
 from lakehouse.models.set_aside import read_set_aside
 from lakehouse.panel.dataset import HORIZONS, Dataset, Dates, from_arrow
+from lakehouse.panel.sampling import PARTS, Sampling, choose
+from lakehouse.settings import Settings
 from lakehouse.warehouse.builds import Snapshots, last_build
 
 if TYPE_CHECKING:
@@ -25,6 +28,10 @@ SOURCES = (
     "raw.securities",
     "raw.findings",
 )
+EVERYTHING = Sampling()
+RECENT_ROWS = 50_000
+# What a row costs at the height of a training: features, forecasts of all candidates, figures.
+BYTES_PER_ROW = 5_000
 
 
 @dataclass(frozen=True)
@@ -57,27 +64,91 @@ def built_from(client: "Client") -> BuiltFrom:
     return BuiltFrom({name: build.snapshots.get(name) for name in SOURCES}, build.models)
 
 
+def choose_sampling(client: "Client", settings: Settings) -> Sampling:
+    """Which rows of the marts, as they are, a training is to look at: as many as fit."""
+    dates = _rows_by_date(client, "marts")
+    budget = min(settings.forecast.max_rows, shares(settings).training // BYTES_PER_ROW)
+    return choose(sum(dates.values()), len(dates), budget=budget, seed=settings.forecast.seed)
+
+
 def read_dataset(
-    client: "Client", *, marts: str = "marts", intermediate: str = "intermediate"
+    client: "Client",
+    sampling: Sampling = EVERYTHING,
+    *,
+    marts: str = "marts",
+    intermediate: str = "intermediate",
 ) -> Dataset:
-    """All features and targets.
+    """Features and targets of the chosen rows, read a year at a time.
 
     Raises:
         NotEnoughData: There are none.
     """
-    order = "ORDER BY source, symbol, trade_date"
-    features = client.query_arrow(f"SELECT * FROM `{marts}`.fct_features {order}")  # noqa: S608
+    dates = np.array(sorted(_rows_by_date(client, marts)), dtype="datetime64[D]")
+    years = np.unique(dates.astype("datetime64[Y]")).astype(int) + 1970
+    chosen = _condition(sampling, marts)
+    features = [
+        client.query_arrow(
+            f"SELECT * FROM `{marts}`.fct_features "  # noqa: S608
+            f"WHERE toYear(trade_date) = {year} AND {chosen}"
+        )
+        for year in years.tolist() or [0]
+    ]
     names = ", ".join(f"target_{h}, variance_{h}, target_date_{h}" for h in range(1, HORIZONS + 1))
     targets = client.query_arrow(
         f"SELECT source, symbol, trade_date, {names} "  # noqa: S608
-        f"FROM `{intermediate}`.int_targets {order}"
+        f"FROM `{intermediate}`.int_targets WHERE {chosen}"
     )
     dataset = from_arrow(
-        _dated(features, "trade_date"),
+        pa.concat_tables(_dated(table, "trade_date") for table in features),
         _dated(targets, *(name for name in targets.column_names if "date" in name)),
         horizons=HORIZONS,
     )
+    if not sampling.is_everything:
+        dataset = replace(dataset, calendar=dates)
     return read_set_aside(client, marts).leave_out(dataset)
+
+
+def dates_after(client: "Client", day: date) -> int:
+    """Trading dates with features after a day."""
+    return sum(known > day for known in _rows_by_date(client, "marts"))
+
+
+def read_as_of(client: "Client", first: date, last: date) -> pd.DataFrame:
+    """The feature rows of a range of dates, but for symbols that findings leave out; any number."""
+    table = client.query_arrow(
+        "SELECT * FROM marts.fct_features "
+        "WHERE trade_date BETWEEN {first:Date32} AND {last:Date32}",
+        parameters={"first": first, "last": last},
+    )
+    table = _dated(table, "trade_date")
+    if not table.num_rows:
+        empty: pd.DataFrame = table.to_pandas(date_as_object=False)
+        return empty
+    rows = from_arrow(table, _no_targets(), horizons=0)
+    return read_set_aside(client).leave_out(rows).frame
+
+
+def _rows_by_date(client: "Client", marts: str) -> dict[date, int]:
+    counts = client.query(
+        f"SELECT trade_date, count() FROM `{marts}`.fct_features GROUP BY trade_date"  # noqa: S608
+    ).result_rows
+    return {day: int(rows) for day, rows in counts}
+
+
+def _condition(sampling: Sampling, marts: str) -> str:
+    """What is true of the chosen rows, in SQL; whole numbers alone decide."""
+    conditions = ["true"]
+    if sampling.step > 1:
+        conditions.append(
+            "trade_date IN (SELECT trade_date FROM (SELECT trade_date, "  # noqa: S608
+            "row_number() OVER (ORDER BY trade_date) - 1 AS number "
+            f"FROM (SELECT DISTINCT trade_date FROM `{marts}`.fct_features)) "
+            f"WHERE number % {sampling.step} = {sampling.offset})"
+        )
+    if sampling.parts < PARTS:
+        key = f"toString(source), toString(symbol), toInt32(trade_date), {sampling.seed}"
+        conditions.append(f"sipHash64({key}) % {PARTS} < {sampling.parts}")
+    return " AND ".join(conditions)
 
 
 def read_latest(client: "Client", symbols: tuple[str, ...] | None) -> pd.DataFrame:
@@ -96,17 +167,20 @@ def read_latest(client: "Client", symbols: tuple[str, ...] | None) -> pd.DataFra
     return only(frame, symbols)
 
 
-def read_recent(client: "Client", days: int) -> pd.DataFrame:
-    """The feature rows of the latest trading days.
+def read_recent(client: "Client", days: int, limit: int = RECENT_ROWS) -> pd.DataFrame:
+    """The feature rows of the latest trading days; an even sample of them beyond a limit.
 
     Raises:
         NotEnoughData: There are no features.
     """
+    dates = _rows_by_date(client, "marts")
+    latest = sorted(dates)[-days:]
+    rows = sum(dates[day] for day in latest)
+    sampling = Sampling(parts=min(PARTS, limit * PARTS // max(rows, 1)))
     table = client.query_arrow(
-        "SELECT * FROM marts.fct_features WHERE trade_date IN ("
-        "SELECT DISTINCT trade_date FROM marts.fct_features ORDER BY trade_date DESC "
-        "LIMIT {days:UInt32}) ORDER BY source, symbol, trade_date",
-        parameters={"days": days},
+        f"SELECT * FROM marts.fct_features WHERE trade_date >= {{first:Date32}} "  # noqa: S608
+        f"AND {_condition(sampling, 'marts')}",
+        parameters={"first": latest[0] if latest else date.max},
     )
     return from_arrow(_dated(table, "trade_date"), _no_targets(), horizons=0).frame
 

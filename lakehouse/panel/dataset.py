@@ -36,12 +36,14 @@ class Dataset:
         target_dates: The dates those returns end at, shape (n, H); NaT while unknown.
         variances: Sums of the daily variances on the way there, shape (n, H); NaN while unknown,
             and everywhere when not given.
+        calendar: All trading dates, sorted, when the rows are a sample; None: those of the rows.
     """
 
     frame: pd.DataFrame
     targets: Floats
     target_dates: Dates
     variances: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    calendar: Dates | None = None
 
     def __post_init__(self) -> None:
         """Fill in what was not given."""
@@ -75,6 +77,7 @@ class Dataset:
             self.targets[rows],
             self.target_dates[rows],
             self.variances[rows],
+            calendar=self.calendar,
         )
 
     def labels_before(self, day: date) -> Floats:
@@ -92,6 +95,7 @@ class Dataset:
             np.where(known, past.targets, np.nan),
             np.where(known, past.target_dates, np.datetime64("NaT")),
             np.where(known, past.variances, np.nan),
+            calendar=None if self.calendar is None else self.calendar[self.calendar <= last],
         )
 
     def digest(self) -> str:
@@ -174,8 +178,8 @@ def split_arrow(table: pa.Table) -> Dataset:
 
 
 def unique_dates(dataset: Dataset) -> Dates:
-    """The as-of dates, sorted, each once."""
-    return np.unique(dataset.dates)
+    """The trading dates, sorted, each once; those that a sample leaves out are among them."""
+    return np.unique(dataset.dates) if dataset.calendar is None else dataset.calendar
 
 
 def as_date(day: np.datetime64) -> date:

@@ -19,6 +19,9 @@ class ClickHouseSettings(Section):
     reader_user: str = Field("reader", description="Account of dashboards and ad-hoc SQL.")
     reader_password: SecretStr = Field(SecretStr(""), description="Its password.")
     threads: int = Field(2, ge=1, le=64, description="dbt models built at the same time.")
-    max_memory_gb: float = Field(
-        2.0, ge=0.25, description="Memory limit of the embedded server, in GiB."
+    max_memory_gb: float | None = Field(
+        None,
+        ge=0.25,
+        description="Memory of the embedded server's queries, in GiB; default: its share of "
+        "services.memory_gb.",
     )

@@ -29,6 +29,12 @@ class ForecastSettings(Section):
     gate_confidence: float = Field(
         0.95, gt=0.5, lt=1, description="Confidence of the improvement that promotes a challenger."
     )
+    max_rows: int = Field(
+        250_000,
+        ge=10_000,
+        description="Rows that a training looks at; of a larger history every fifth trading date "
+        "at most, and of those dates an even sample.",
+    )
     refresh_days: int = Field(
         250,
         ge=0,
@@ -43,7 +49,7 @@ class ForecastSettings(Section):
     dask_address: str | None = Field(
         None,
         description="Address of a Dask scheduler, such as tcp://10.0.0.5:8786, whose workers have "
-        "weekahead installed and see the home directory; default: a local cluster.",
+        "weekahead installed and reach the object store; default: a local cluster.",
     )
     stale_days: int = Field(
         30,

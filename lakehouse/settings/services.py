@@ -33,6 +33,12 @@ class ServicesSettings(Section):
     start_timeout_seconds: float = Field(
         60.0, gt=0, le=600, description="How long a service may take until it answers."
     )
+    memory_gb: float | None = Field(
+        None,
+        ge=1,
+        description="Memory in GiB that engine, store, training and programs share; default: "
+        "three quarters of the machine's, or of its control group's, and at most 7.",
+    )
     min_free_disk_mb: int = Field(
         500, ge=0, description="Free disk space below which nothing is started."
     )

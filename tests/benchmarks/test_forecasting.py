@@ -18,10 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from threadpoolctl import threadpool_limits
 
+from lakehouse.forecasting.out_of_sample import OutOfSample
+from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.forecasting.scales.scale import WINDOWS
-from lakehouse.panel.dataset import Dataset
+from lakehouse.panel.dataset import Dataset, unique_dates
+from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 
 FULL = os.environ.get("WEEKAHEAD_BENCH_FULL") == "1"
@@ -183,6 +187,94 @@ def test_boosting_is_no_slower_than_mlforecast(tmp_path: Path) -> None:
         f"as served, the number of trees being chosen first: {seconds['served']:.2f} s"
     )
     assert seconds["same"] <= theirs["seconds"]
+
+
+TILES = 40 if FULL else 8
+THINNED = ("last_price", "drift", "ridge", "boosting")
+
+
+def tiled(dataset: Dataset, copies: int) -> Dataset:
+    """As many markets as copies: each symbol again under another name, its numbers with noise."""
+    random = np.random.default_rng(3)
+    frames, targets = [], []
+    volatility = dataset.frame["volatility_21"].fillna(0.02).to_numpy()
+    for copy in range(copies):
+        frame = dataset.frame.copy()
+        frame["symbol"] = frame["symbol"].astype(str) + f"-{copy}"
+        for name in dataset.features:
+            spread = 0.1 * float(np.nanstd(frame[name]))
+            noise = random.normal(0, spread, len(frame)) if name != "volatility_21" else 0.0
+            frame[name] = frame[name] + noise
+        frames.append(frame)
+        noise = random.normal(0, 0.3, dataset.targets.shape) * volatility[:, None]
+        targets.append(dataset.targets + noise)
+    frame = pd.concat(frames, ignore_index=True)
+    order = frame.sort_values(["trade_date", "source", "symbol"], kind="stable").index.to_numpy()
+    return Dataset(
+        frame.iloc[order].reset_index(drop=True),
+        np.concatenate(targets)[order],
+        np.tile(dataset.target_dates, (copies, 1))[order],
+    )
+
+
+def thinned(dataset: Dataset, step: int) -> Dataset:
+    """Every so many dates, as a training reads them."""
+    dates = unique_dates(dataset)
+    kept = dataset.select(np.isin(dataset.dates, dates[1::step]))
+    frame = kept.frame.reset_index(drop=True)
+    return Dataset(frame, kept.targets, kept.target_dates, calendar=dates)
+
+
+@pytest.mark.timeout(3600)
+def test_thinned_dates_cost_neither_error_nor_coverage(pipeline: Settings, tmp_path: Path) -> None:
+    """Models that learned from every fifth date beside those of all, on the same rows.
+
+    The rows are those that both have forecast without having seen them, on every fifth date.
+    """
+    from lakehouse.forecasting.development import develop
+    from lakehouse.models.warehouse_data import read_dataset
+    from lakehouse.warehouse.client import connect
+
+    with connect(pipeline) as client:
+        sample = read_dataset(client)
+    for name, dataset in (("sample", sample), (f"{TILES} times with noise", tiled(sample, TILES))):
+        few = thinned(dataset, 5)
+        settings = ForecastSettings()
+        full, thin = (
+            develop(rows, settings, workspace=tmp_path, kinds=THINNED, scales=(REFERENCE,))
+            for rows in (dataset, few)
+        )
+        print(f"\n{name}: {len(dataset.frame):,} rows, {len(few.frame):,} of them thinned")
+        for kind in THINNED:
+            ratio, covered, width = compared(dataset, full.results[kind], few, thin.results[kind])
+            print(
+                f"  {kind:<12} error {ratio:.4f} of that of all dates; 80 % band covers "
+                f"{covered[0]:.1%} (all: {covered[1]:.1%}), {width:.3f} as wide"
+            )
+            assert ratio < 1.005
+            assert abs(covered[0] - covered[1]) < 0.02
+
+
+def compared(
+    dataset: Dataset, full: OutOfSample, few: Dataset, thin: OutOfSample
+) -> tuple[float, tuple[float, float], float]:
+    """Thin over full: error, coverage of each, width; where both have calibrated bands."""
+    days = dataset.dates[full.rows]
+    common = np.isin(days, few.dates[thin.rows])
+    mine, theirs = thin.rows, full.rows[common]
+    assert (few.dates[mine] == dataset.dates[theirs]).all()
+    actual = few.targets[mine]
+    known = np.isfinite(actual) & np.isfinite(thin.bounds).all(axis=2)
+    known &= np.isfinite(full.bounds[common]).all(axis=2)
+    errors, inside, widths = [], [], []
+    for result, rows in ((thin, slice(None)), (full, common)):
+        forecast, scale = result.returns[rows], result.scales[rows]
+        bounds = result.bounds[rows]
+        low, high = (forecast + scale * bounds[:, :, tail] for tail in (1, 2))
+        errors.append(np.abs(actual - forecast)[known].mean())
+        inside.append(float(((actual >= low) & (actual <= high))[known].mean()))
+        widths.append((high - low)[known].mean())
+    return errors[0] / errors[1], (inside[0], inside[1]), widths[0] / widths[1]
 
 
 def mlforecast_environment() -> Path:

@@ -1,8 +1,12 @@
 {{
     config(
         meta={'replaces': "(({{ on_changed_dates() }}) or ({{ rows_since('bars_from') }}))"},
+        query_settings={'join_algorithm': 'full_sorting_merge'},
     )
 }}
+
+-- Both sides of the join are as long as the history and sorted by its key: they are merged, without
+-- a table of one of them in memory.
 
 -- depends_on: {{ ref('int_rebuild') }} {{ ref('int_changed_dates') }}
 with cross_section as (

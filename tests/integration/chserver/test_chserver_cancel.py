@@ -136,9 +136,15 @@ def test_time_limit_answers_with_the_engines_code(server: Any) -> None:
 
 
 def test_server_memory_limit(start_server: Any) -> None:
-    server = start_server("--max-memory", str(600 * 1024**2))
+    setting = ("--memory-setting", "SOME__MEMORY_GB=3")
+    server = start_server("--max-memory", str(600 * 1024**2), *setting)
     answer = server.query("SELECT groupArray(toString(number)) FROM numbers(100000000) FORMAT Null")
     assert answer.code == 241
+    assert b"The limit follows SOME__MEMORY_GB, now 3; " in answer.body
+    # What can be put aside is put aside: a sort of twice the memory.
+    text = "concat(toString(number), repeat('x', 50))"
+    wide = f"SELECT {text} AS t FROM numbers(20000000) ORDER BY cityHash64(t) FORMAT Null"
+    assert server.query(wide, max_block_size="8192").status == 200
     assert server.ok("SELECT 1") == "1\n"
 
 

@@ -4,7 +4,8 @@ import os
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.fan_out import _runner
+from flows.fan_out import _runner, executor
+from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 
 
@@ -18,7 +19,6 @@ def test_dask_means_a_process_per_core_on_loopback() -> None:
         assert len(set(addresses.values()) - {os.getpid()}) == os.cpu_count()
         assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
         # A cluster that runs already is used as it is.
-        scheduler = runner.client.scheduler.address
-        other = ForecastSettings(runner="dask", dask_address=scheduler)
-        with _runner(other) as second:
-            assert second.client.submit(os.getpid).result() in addresses.values()
+        forecast = {"runner": "dask", "dask_address": runner.client.scheduler.address}
+        execute = executor(Settings(_env_file=None, forecast=forecast))  # type: ignore[call-arg, arg-type]
+        assert execute(abs, [-3, 2, -1]) == [3, 2, 1]

@@ -1,0 +1,80 @@
+"""A dataset in the object store, for workers on other machines that share no disk."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from catalog.settings import S3Settings
+from lakehouse.errors import SettingsError
+from lakehouse.panel.dataset import Dataset, split_arrow
+from lakehouse.panel.handover import PREFIX, Share, write
+from lakehouse.settings import load_settings
+
+FOLDER = "forecasting"
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """An object named by its content, so that whoever has read it need not read it again.
+
+    No credentials travel with a task: a worker has its own, in its environment.
+    """
+
+    key: str
+
+    def load(self) -> Dataset:
+        """Fetch it with the worker's own settings.
+
+        Raises:
+            SettingsError: The worker does not know the store.
+        """
+        settings = load_settings().s3
+        if not settings.endpoint or not settings.access_key:
+            raise SettingsError(
+                "This Dask worker does not know the object store: start it with "
+                "WEEKAHEAD_S3__ENDPOINT, WEEKAHEAD_S3__ACCESS_KEY and WEEKAHEAD_S3__SECRET_KEY."
+            )
+        answer = _client(settings).get_object(Bucket=settings.artifacts_bucket, Key=self.key)
+        with pa.ipc.open_file(pa.py_buffer(answer["Body"].read())) as source:
+            return split_arrow(source.read_all())
+
+
+def stored(settings: S3Settings) -> Share:
+    """How to share datasets through a store."""
+
+    @contextmanager
+    def share(dataset: Dataset, workspace: Path) -> Iterator[StoredDataset]:
+        path = workspace / f"{PREFIX}to-be-stored.arrow"
+        client = _client(settings)
+        try:
+            write(dataset, path)
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            key = f"{FOLDER}/{digest}.arrow"
+            client.upload_file(str(path), settings.artifacts_bucket, key)
+        finally:
+            path.unlink(missing_ok=True)
+        try:
+            yield StoredDataset(key)
+        finally:
+            client.delete_object(Bucket=settings.artifacts_bucket, Key=key)
+
+    return share
+
+
+def _client(settings: S3Settings) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        region_name=settings.region,
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key.get_secret_value(),
+    )

@@ -1,0 +1,59 @@
+"""Handing a dataset to those who fit on it: threads of this process, or processes beside it."""
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from lakehouse.panel.dataset import Dataset, split_arrow, to_arrow
+
+PREFIX = "dataset-"
+
+
+class Place(Hashable, Protocol):
+    """Where a dataset lies; small, and the same for all tasks of a run."""
+
+    def load(self) -> Dataset:
+        """Read it; called wherever a task runs."""
+
+
+Share = Callable[[Dataset, Path], AbstractContextManager[Place]]
+"""Puts a dataset where tasks find it, for as long as they run; the folder is for its own use."""
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file that all processes of this machine can read."""
+
+    path: str
+
+    def load(self) -> Dataset:
+        """Map the file; rows that nobody looks at are not read."""
+        with pa.memory_map(self.path) as source:
+            return split_arrow(pa.ipc.open_file(source).read_all())
+
+
+@contextmanager
+def as_local_file(dataset: Dataset, workspace: Path) -> Iterator[LocalFile]:
+    """Write a dataset to a folder that nobody else uses meanwhile."""
+    for left in workspace.glob(f"{PREFIX}*"):
+        left.unlink()
+    # A name of its own each time: a process that lives on remembers the last one that it read.
+    path = workspace.resolve() / f"{PREFIX}{uuid4().hex}.arrow"
+    write(dataset, path)
+    try:
+        yield LocalFile(str(path))
+    finally:
+        path.unlink()
+
+
+def write(dataset: Dataset, path: Path) -> None:
+    """Write a dataset as one Arrow file."""
+    table = to_arrow(dataset)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)

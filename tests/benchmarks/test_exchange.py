@@ -1,0 +1,46 @@
+"""A whole exchange through ``weekahead run``, as a user runs it: default settings, one machine.
+
+The first run lands and learns everything, the second one a day more. A small exchange by default;
+``WEEKAHEAD_BENCH_FULL=1`` takes 5,000 symbols over 2,500 days (12.5 M bars).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from tests.benchmarks.measured import Measured, measure
+
+FULL = os.environ.get("WEEKAHEAD_BENCH_FULL") == "1"
+SYMBOLS, DAYS = (5000, 2500) if FULL else (100, 750)
+PROGRAM = [sys.executable, "-m", "tests.benchmarks.generated"]
+MEMORY_GIB = 8 * 1e9 / 2**30
+# The targets are for two cores that have nothing else to do.
+FIRST_CPU_SECONDS, NEXT_CPU_SECONDS = 2 * 900, 2 * 90
+
+
+def run(home: Path, days: int, *arguments: str) -> Measured:
+    """One command on an exchange that has been open for so many days."""
+    found = measure(
+        [*PROGRAM, *arguments],
+        home,
+        GENERATED_SYMBOLS=str(SYMBOLS),
+        GENERATED_DAYS=str(days),
+        PYTHONPATH=str(Path(__file__).parents[2]),
+    )
+    print(
+        f"\n{' '.join(arguments)}, {SYMBOLS * days:,} bars: {found.seconds:.0f} s, "
+        f"{found.cpu:.0f} s of CPU, {found.peak:.2f} GiB; load {os.getloadavg()[0]:.1f}\n"
+        f"{found.table()}"
+    )
+    assert found.code == 0, "\n".join(text for _, text in found.lines[-20:])
+    return found
+
+
+def test_first_day_and_next(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first = run(home, DAYS, "run", "--source", "generated")
+    report = run(home, DAYS, "report", "--output", str(tmp_path / "report.html"))
+    following = run(home, DAYS + 1, "run", "--source", "generated")
+    assert max(first.peak, report.peak, following.peak) < MEMORY_GIB
+    assert first.cpu < FIRST_CPU_SECONDS
+    assert following.cpu < NEXT_CPU_SECONDS
