@@ -214,6 +214,7 @@ def tiled(dataset: Dataset, copies: int) -> Dataset:
         frame.iloc[order].reset_index(drop=True),
         np.concatenate(targets)[order],
         np.tile(dataset.target_dates, (copies, 1))[order],
+        np.tile(dataset.variances, (copies, 1))[order],
     )
 
 
@@ -222,7 +223,7 @@ def thinned(dataset: Dataset, step: int) -> Dataset:
     dates = unique_dates(dataset)
     kept = dataset.select(np.isin(dataset.dates, dates[1::step]))
     frame = kept.frame.reset_index(drop=True)
-    return Dataset(frame, kept.targets, kept.target_dates, calendar=dates)
+    return Dataset(frame, kept.targets, kept.target_dates, kept.variances, calendar=dates)
 
 
 @pytest.mark.timeout(3600)
