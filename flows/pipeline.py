@@ -8,6 +8,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 
 from flows import artifacts, stages
+from flows.missed import newest_only
 from flows.parameters import (
     BoardParameter,
     EndParameter,
@@ -26,6 +27,7 @@ T = TypeVar("T")
     name="weekahead",
     description="From quotes to kept forecasts: ingest, transform, train, predict, score.",
 )
+@newest_only
 def pipeline(
     source: SourceParameter = None,
     symbols: SymbolsParameter = None,

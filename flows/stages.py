@@ -17,6 +17,7 @@ from deploy.local import running
 from flows import artifacts, assets, dbt
 from flows.alerts import report_stale
 from flows.fan_out import executor
+from flows.missed import newest_only
 from flows.parameters import (
     BoardParameter,
     Day,
@@ -150,6 +151,7 @@ def _train(force: bool, dry_run: bool) -> TrainingReport:
 
 
 @flow(name="train", description="Walk-forward validation, registration and the gate.")
+@newest_only
 def train(
     force: ForceParameter = False,
     dry_run: Annotated[
@@ -282,6 +284,7 @@ def _maintain() -> list[MaintenanceReport]:
 
 
 @flow(name="maintain", description="Compaction, expiry of snapshots, removal of orphan files.")
+@newest_only
 def maintain() -> list[MaintenanceReport]:
     """Keep the lake small; what a model was trained on stays."""
     reports = _maintain()

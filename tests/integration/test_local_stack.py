@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -191,6 +191,30 @@ def test_failures_and_stale_quotes_are_reported(home: Path, server: Server) -> N
 def alerts(home: Path) -> list[dict[str, str]]:
     path = home / "logs" / "alerts.log"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_of_runs_that_were_missed_the_newest_makes_up_for_all(server: Server) -> None:
+    """A machine that slept for weeks comes back: the server hands out every run that was due."""
+    now = datetime.now(UTC)
+    named = {"deployments": {"name": {"any_": ["maintain"]}}}
+    (deployment,) = server.post("/deployments/filter", named)
+    asleep = {"start_time": (now - timedelta(days=20)).isoformat(), "end_time": now.isoformat()}
+    server.post(f"/deployments/{deployment['id']}/schedule", asleep)
+
+    def missed() -> list[dict[str, Any]]:
+        due = {
+            "deployment_id": {"any_": [deployment["id"]]},
+            "expected_start_time": {"before_": now.isoformat()},
+        }
+        found = server.post("/flow_runs/filter", {"flow_runs": due})
+        scheduled = [run for run in found if run["auto_scheduled"]]
+        return sorted(scheduled, key=lambda run: str(run["expected_start_time"]))
+
+    eventually(lambda: all(run["state_type"] in ENDED for run in missed()), 300)
+    states = [run["state_type"] for run in missed()]
+    assert len(states) >= 2
+    assert states == ["CANCELLED"] * (len(states) - 1) + ["COMPLETED"]
+    assert "makes up for it" in missed()[0]["state"]["message"]
 
 
 def test_wrong_parameters_are_refused_before_anything_runs(server: Server) -> None:
