@@ -144,6 +144,9 @@ def _decompress(method: int, content: bytes, size: int) -> bytes:
     if method == _LZ4:
         return bytes(lz4.block.decompress(content, uncompressed_size=size))
     if method == _ZSTD:
+        # A frame may state another size of its own, for which the library would make room.
+        if zstandard.frame_content_size(content) > size:
+            raise ValueError("its frame states a larger size than its head")
         return zstandard.ZstdDecompressor().decompress(content, max_output_size=size)
     if method == _NONE:
         return content

@@ -1,6 +1,7 @@
 """ClickHouse's compressed blocks, and Native for later protocol versions."""
 
 import io
+import struct
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,13 @@ def test_a_changed_bit_is_noticed(bit: int) -> None:
     damaged[bit // 8] ^= 1 << bit % 8
     with pytest.raises(ClickHouseError):
         unpacked(bytes(damaged))
+
+
+def test_a_frame_that_claims_a_terabyte_gets_no_room() -> None:
+    frame = bytes.fromhex("28b52ffde0") + (1 << 40).to_bytes(8, "little") + b"\1\0\0"
+    block = struct.pack("<BII", 0x90, 9 + len(frame), 10) + frame
+    with pytest.raises(ClickHouseError, match="larger size"):
+        BlockReader(io.BytesIO(bytes(16) + block), verify=False).read()
 
 
 def column(name: str, kind: str, data: bytes) -> bytes:
