@@ -35,6 +35,7 @@ GROUPS = (
     ("main", "integration/test_pipeline"),
     ("stack", "integration/test_local_stack"),
     ("scored", "scored"),
+    ("scored", "pipeline"),
     ("superset", "e2e"),
     ("forecasting", "integration/forecasting"),
     ("chserver", "integration/chserver"),
@@ -45,6 +46,8 @@ GROUPS = (
 )
 
 
+# Before xdist's own hook, which writes the groups into the names that it distributes.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests for ``--dist loadgroup``, so that each service starts once."""
     ranks = {}
