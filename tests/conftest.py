@@ -46,8 +46,6 @@ GROUPS = (
 )
 
 
-# Before xdist's own hook, which writes the groups into the names that it distributes.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests for ``--dist loadgroup``, so that each service starts once."""
     ranks = {}
