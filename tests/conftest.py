@@ -43,9 +43,12 @@ GROUPS = (
     ("warehouse", "integration/warehouse"),
     ("warehouse", "stack"),
     ("lake", "lake"),
+    ("together", "unit/test_groups"),
 )
 
 
+# Before xdist's own hook, which writes the groups into the names that it goes by.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests for ``--dist loadgroup``, so that each service starts once."""
     ranks = {}

@@ -5,7 +5,6 @@ import os
 import pytest
 
 
-@pytest.mark.xdist_group("together")
 def test_groups_reach_what_distributes_the_tests(request: pytest.FixtureRequest) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         assert request.node.nodeid.endswith("@together")
