@@ -57,16 +57,27 @@ ifNull(
 {{ x }} * {{ x }}
 {%- endmacro %}
 
-{#- Log of high over low, and of open over close, in units of 1e-8; nothing where one lacks. -#}
+{#- Log of high over low, and of open over close, in units of 1e-8; nothing where one lacks. Functions
+    look at what stands behind a null, too, which is zero: its logarithm is no whole number. -#}
 {% macro log_range(bar) -%}
-toInt64(round(log({{ bar }}.high / {{ bar }}.low) * 1e8))
+if(
+    {{ bar }}.high > 0 and {{ bar }}.low > 0,
+    toInt64(round(log(
+        greatest({{ bar }}.high, 1e-300) / greatest({{ bar }}.low, 1e-300)
+    ) * 1e8)),
+    null
+)
 {%- endmacro %}
 
 {% macro log_open(bar) -%}
-toInt64(round(log({{ bar }}.open / {{ bar }}.close) * 1e8))
+if(
+    {{ bar }}.open > 0,
+    toInt64(round(log(greatest({{ bar }}.open, 1e-300) / {{ bar }}.close) * 1e8)),
+    null
+)
 {%- endmacro %}
 
 {#- Log of the mean daily variance over n bars; nothing while there was no move at all. -#}
 {% macro log_variance(total, n) -%}
-{{ from_bar(n + 1, 'if(%s > 0, log(%s / %d / 1e16), null)' % (total, total, n)) }}
+{{ from_bar(n + 1, 'if(%s > 0, log(greatest(%s, 1) / %d / 1e16), null)' % (total, total, n)) }}
 {%- endmacro %}

@@ -14,10 +14,10 @@ SYMBOL = "symbol = 'AAPL'"
 
 
 def by_strategy(column: str) -> str:
-    """A column of the weekly portfolios, in the order of the chart's series."""
+    """A column of the weekly portfolios, in the order of their names."""
     return ", ".join(
         f"avgIf({column}, strategy = '{strategy}' and schedule = 'weekly')"
-        for strategy in ("market", "top", "bottom", "long_short")
+        for strategy in ("bottom", "long_short", "market", "top")
     )
 
 

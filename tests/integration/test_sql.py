@@ -107,7 +107,9 @@ def terminal(settings: Settings, *arguments: str) -> Iterator[Terminal]:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(
         [WEEKAHEAD, "sql", *arguments],
-        env=os.environ | {"WEEKAHEAD_HOME": str(settings.home), "TERM": "xterm-256color"},
+        env=os.environ
+        | {"WEEKAHEAD_HOME": str(settings.home), "TERM": "xterm-256color"}
+        | {"COLUMNS": "120", "LINES": "40"},
         cwd=settings.home,
         stdin=theirs,
         stdout=theirs,

@@ -16,7 +16,7 @@ with bars as (
         {{ log_open('q') }} as open_e8,
         if(q.high > q.low, (q.close - q.low) / (q.high - q.low), null) as close_location,
         -- Volume in shares of the first bar: a split changes shares, not interest.
-        if(q.volume > 0, toInt64(round(log(q.volume) * 1e4)) - q.split_index_e4, null)
+        if(q.volume > 0, toInt64(round(log(greatest(q.volume, 1)) * 1e4)) - q.split_index_e4, null)
             as volume_e4,
         if(
             q.bar_number > 1, {{ days_between('q.previous_date', 'q.trade_date') }}, null

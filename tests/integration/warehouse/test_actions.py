@@ -42,6 +42,8 @@ SERIES = {
     # (25 of 100), or as a split by the share that is left (4 new for 3 old).
     "SPUNOFF": ([96, 100, 75, 75], [], [(2, 25.0)], [96, 100, 75, 75], [72, 75, 75, 75]),
     "SPUNSPLIT": ([96, 100, 75, 75], [(2, 4 / 3)], [], [72, 75, 75, 75], [72, 75, 75, 75]),
+    # A source that knows closes only, and a price that does not move.
+    "BARE": ([100, 100, 50, 50], [(2, 2.0)], [], [50, 50, 50, 50], [50, 50, 50, 50]),
     # Ahead of its ex-date nothing is adjusted; nor by what would pay out the whole price.
     "ANNOUNCED": (
         [100, 100, 100, 100],
@@ -62,16 +64,15 @@ def prices(
     exchange = market("hand", 1)
     rows = []
     for symbol, (closes, splits, dividends, *_) in SERIES.items():
-        for day, close in zip(DAYS, closes, strict=True):
-            rows.append(exchange.bar(symbol, day) | dict.fromkeys(("open", "high", "low"), close))
-            rows[-1]["close"] = close
+        for day, close in zip(DAYS, map(float, closes), strict=True):
+            flat = dict.fromkeys(("open", "high", "low"), None if symbol == "BARE" else close)
+            volume = None if symbol == "BARE" else 100
+            rows.append(exchange.bar(symbol, day) | flat | {"close": close, "volume": volume})
         for number, after in splits:
             exchange.split(symbol, _day(number), after=after)
         for number, amount in dividends:
             exchange.dividend(symbol, _day(number), amount)
-    exchange.write(
-        [row | dict.fromkeys(("open", "high", "low"), float(row["close"])) for row in rows]
-    )
+    exchange.write(rows)
     transform(stack)
     with connect(stack, "admin") as client:
         found = client.query(
