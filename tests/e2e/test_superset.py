@@ -8,6 +8,7 @@ import subprocess
 from calendar import timegm
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -146,6 +147,9 @@ def _plain(value: Any) -> str:
         return str(timegm(value.timetuple()))
     if isinstance(value, (int, float)) and value > 10**11:
         return str(int(value) // 1000)
+    if isinstance(value, float) and isnan(value):
+        # JSON has no such number.
+        return str(None)
     return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
