@@ -57,8 +57,8 @@ ifNull(
 {{ x }} * {{ x }}
 {%- endmacro %}
 
-{#- Log of high over low, and of open over close, in units of 1e-8; nothing where one lacks. Functions
-    look at what stands behind a null, too, which is zero: its logarithm is no whole number. -#}
+{#- Log of high over low, and of open over close, in units of 1e-8; nothing where one lacks. Behind
+    a null stands a zero, which functions look at as well: its logarithm is no whole number. -#}
 {% macro log_range(bar) -%}
 if(
     {{ bar }}.high > 0 and {{ bar }}.low > 0,
