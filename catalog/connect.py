@@ -1,14 +1,12 @@
 """Opening the catalog and making sure that its tables exist."""
 
 import logging
-import time
 from contextlib import suppress
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
-    NoSuchNamespaceError,
     NoSuchTableError,
     RESTError,
     TableAlreadyExistsError,
@@ -39,9 +37,6 @@ HIVE_PROPERTIES = {
     "lock-check-max-wait-time": "0.2",
     "lock-check-retries": "100",
 }
-# While a store starts, its catalog may know tables whose metadata it cannot read yet, and answers
-# as if they did not exist.
-METADATA_PAUSES = (0.5, 1.0, 2.0, 4.0)
 # What a catalog that does not answer, or refuses, raises: over REST, and over Thrift.
 UNAVAILABLE = (OSError, RESTError, UnauthorizedError, TException)
 
@@ -164,48 +159,19 @@ def _add_columns(table: Table, definition: TableDefinition) -> None:
                 pass
 
 
-class _MetadataUnreadable(CatalogUnavailable):
-    """The catalog lists the table, and answers as if it were not there."""
-
-
 def load_table(catalog: Catalog, definition: TableDefinition) -> Table:
     """Load a table as it is now.
 
     Raises:
         TableMissing: There is no such table.
-        CatalogUnavailable: The catalog does not answer, or cannot read the table's metadata.
+        CatalogUnavailable: The catalog does not answer.
     """
-    for pause in METADATA_PAUSES:
-        with suppress(_MetadataUnreadable):
-            return _load(catalog, definition)
-        time.sleep(pause)
-    return _load(catalog, definition)
-
-
-def _load(catalog: Catalog, definition: TableDefinition) -> Table:
     try:
         return catalog.load_table(definition.name)
     except NoSuchTableError as error:
-        if _lists(catalog, definition):
-            raise _MetadataUnreadable(
-                f"The catalog lists {definition.name}, but cannot read its metadata: {error}."
-            ) from error
         raise TableMissing(
             f"The lake has no table {definition.name} yet: run 'weekahead ingest' first."
         ) from error
-    except UNAVAILABLE as error:
-        raise CatalogUnavailable(
-            f"The catalog does not answer for {definition.name}: {error}."
-        ) from error
-
-
-def _lists(catalog: Catalog, definition: TableDefinition) -> bool:
-    """Whether the table's name is known."""
-    namespace, _, name = definition.name.partition(".")
-    try:
-        return (namespace, name) in catalog.list_tables(namespace)
-    except NoSuchNamespaceError:
-        return False
     except UNAVAILABLE as error:
         raise CatalogUnavailable(
             f"The catalog does not answer for {definition.name}: {error}."
