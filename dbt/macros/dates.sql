@@ -18,3 +18,13 @@ toDate32(toInt32({{ number }}) + toInt32({{ beginning() }}))
 {% macro days_between(first, last) -%}
 (toInt32({{ last }}) - toInt32({{ first }}))
 {%- endmacro %}
+
+{#- The trading dates of each source, numbered from 1 on. -#}
+{% macro numbered_sessions() -%}
+select distinct
+        source,
+        trade_date,
+        dense_rank() over (partition by source order by trade_date) as session
+    from {{ ref('fct_quotes') }}
+    where is_traded
+{%- endmacro %}

@@ -41,11 +41,9 @@ class Points(BaseEstimator):  # type: ignore[misc]
         candidate = CANDIDATES[self.kind]
         mature = ages(X, self.min_history) == GROWN
         self.models_: list[Candidate] = []
-        self.fallbacks_: list[Candidate] = []
+        self.fallbacks_ = _fit_each(FALLBACK, X, y, self.horizons, self.seed)
         for h in range(self.horizons):
             known = np.isfinite(y[:, h])
-            fallback = CANDIDATES[FALLBACK](horizon=h + 1, seed=self.seed)
-            self.fallbacks_.append(fallback.fit(X[known], y[known, h]))
             rows = known & mature if candidate.needs_history else known
             model = candidate(horizon=h + 1, seed=self.seed)
             # Without a single mature row there is nothing to learn from but the young ones.
@@ -99,11 +97,7 @@ class Scales(BaseEstimator):  # type: ignore[misc]
         mature = ages(X, self.min_history) == GROWN
         model = SCALES[self.kind](horizons=self.horizons, seed=self.seed)
         self.model_: ScaleModel = model.fit(X[mature], variances[mature])
-        self.fallbacks_: list[Candidate] = []
-        for h in range(self.horizons):
-            known = np.isfinite(y[:, h])
-            fallback = CANDIDATES["last_price"](horizon=h + 1, seed=self.seed)
-            self.fallbacks_.append(fallback.fit(X[known], y[known, h]))
+        self.fallbacks_ = _fit_each("last_price", X, y, self.horizons, self.seed)
         return self
 
     def forecast(self, X: pd.DataFrame) -> Floats:
@@ -116,3 +110,12 @@ class Scales(BaseEstimator):  # type: ignore[misc]
             for h, fallback in enumerate(self.fallbacks_):
                 scales[~grown, h] = fallback.volatility(X[~grown])
         return scales
+
+
+def _fit_each(kind: str, X: pd.DataFrame, y: Floats, horizons: int, seed: int) -> list[Candidate]:
+    """A candidate for each horizon, fitted on all rows whose outcome is known."""
+    fitted = []
+    for h in range(horizons):
+        known = np.isfinite(y[:, h])
+        fitted.append(CANDIDATES[kind](horizon=h + 1, seed=seed).fit(X[known], y[known, h]))
+    return fitted

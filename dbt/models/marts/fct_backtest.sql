@@ -79,12 +79,7 @@ with_spread as (
 ),
 
 sessions as (
-    select distinct
-        source,
-        trade_date,
-        dense_rank() over (partition by source order by trade_date) as session
-    from {{ ref('fct_quotes') }}
-    where is_traded
+    {{ numbered_sessions() }}
 ),
 
 paid as (

@@ -78,12 +78,7 @@ held as (
 ),
 
 sessions as (
-    select distinct
-        source,
-        trade_date,
-        dense_rank() over (partition by source order by trade_date) as session
-    from {{ ref('fct_quotes') }}
-    where is_traded
+    {{ numbered_sessions() }}
 ),
 
 cohorts as (

@@ -4,8 +4,8 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
 
+from lakehouse.forecasting.candidates.boosting import booster
 from lakehouse.forecasting.scales.har import LEAST_ROWS
 from lakehouse.forecasting.scales.har_market import HarMarket
 from lakehouse.forecasting.scales.scale import log_targets
@@ -39,11 +39,13 @@ class BoostingScale(HarMarket):
             seen, target = matrix[known], targets[known, h]
             trees = ITERATIONS
             if min(earlier.sum(), later.sum()) >= LEAST_ROWS:
-                model = _booster(self.seed, int(earlier.sum()), ITERATIONS)
+                model = booster(self.seed, int(earlier.sum()), iterations=ITERATIONS, rate=RATE)
                 staged = model.fit(seen[earlier], target[earlier]).staged_predict(seen[later])
                 errors = [float(np.mean((target[later] - stage) ** 2)) for stage in staged]
                 trees = int(np.argmin(errors)) + 1
-            self.models_.append(_booster(self.seed, len(seen), trees).fit(seen, target))
+            self.models_.append(
+                booster(self.seed, len(seen), iterations=trees, rate=RATE).fit(seen, target)
+            )
         return self
 
     def predict_log(self, X: pd.DataFrame) -> Floats:
@@ -54,15 +56,3 @@ class BoostingScale(HarMarket):
         place = np.linspace(0.0, 1.0, self.horizons)
         logs: Floats = ends[:, [0]] * (1 - place) + ends[:, [-1]] * place
         return logs
-
-
-def _booster(seed: int, rows: int, trees: int) -> HistGradientBoostingRegressor:
-    return HistGradientBoostingRegressor(
-        learning_rate=RATE,
-        max_iter=trees,
-        max_leaf_nodes=8,
-        min_samples_leaf=max(20, rows // 100),
-        l2_regularization=1.0,
-        early_stopping=False,
-        random_state=seed,
-    )
