@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -67,9 +68,11 @@ _EVALUATED: Final = re.compile(
     r"\b(AS|SELECT|DEFAULT|ALIAS|MATERIALIZED|EPHEMERAL|CODEC|TTL)\b", re.I
 )
 _LIMITS: Final = frozenset(["max_execution_time", "max_memory_usage", "max_query_size"])
+_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 16 * 1024
 _STATES: Final = re.compile("AggregateFunction", re.I)
 _IDENTIFIER: Final = re.compile(r'\s*[`"]?\w+[`"]?\s*(\.\s*[`"]?\w+[`"]?\s*)?')
-_END: Final = Token("other", b"", 0, 0)
+_END: Final = Token("other", b"")
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,9 @@ class Guard:
         self._names = names
         self._refused = {name for name in names.functions if not allowed.function(name)}
         self._hidden = names.system - allowed.READER_SYSTEM
+        # What was allowed stays allowed: a verdict depends on nothing else. A refusal, which is
+        # an exception, is not remembered.
+        self._remembered = lru_cache(_REMEMBERED)(self._judge)
 
     def check(
         self,
@@ -113,14 +119,27 @@ class Guard:
         Raises:
             ClickHouseError: ACCESS_DENIED, NOT_IMPLEMENTED or SETTING_CONSTRAINT_VIOLATION.
         """
+        given = tuple((params or {}).items())
+        length = len(canonical) + sum(len(value) for _, value in given)
+        judge = self._remembered if length <= _LONGEST_REMEMBERED else self._judge
+        judge(role, canonical, given, database)
+
+    def _judge(
+        self,
+        role: str,
+        canonical: str,
+        given: tuple[tuple[str, str], ...],
+        database: str | None,
+    ) -> None:
+        params = dict(given)
         stream = list(tokens(canonical.encode("utf-8", "surrogateescape")))
         _check_files(stream)
         if role == "admin":
             return
-        stream = _with_identifiers(stream, params or {})
+        stream = _with_identifiers(stream, params)
         _check_statement(role, stream)
         if role == "reader":
-            _check_states(stream, params or {})
+            _check_states(stream, params)
             self._check_tables(stream, database)
         self._check_names(stream)
         for name, inner in _settings(stream):
@@ -398,8 +417,9 @@ def _with_identifiers(stream: list[Token], params: Mapping[str, str]) -> list[To
             if value and not _IDENTIFIER.fullmatch(value):
                 raise _denied(f"the identifier {value[:80]!r}")
             for part in value.split("."):
-                result.append(Token("quoted", part.strip(' `"').encode(), 0, 0))
-                result.append(Token("other", b".", 0, 0))
+                text = part.strip(' `"')
+                result.append(Token("quoted", text.encode(), name=text.lower()))
+                result.append(Token("other", b"."))
             result.pop()
             index += 5
         else:

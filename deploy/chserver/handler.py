@@ -26,7 +26,7 @@ from deploy.chserver.queries import QueryRegistry, RunningQuery
 from deploy.chserver.request import HttpQuery, is_read_only, narrowed
 from deploy.chserver.sessions import Session, Sessions
 from deploy.chserver.shares import Shares
-from deploy.chserver.statements import first_words, output_format, without_format
+from deploy.chserver.statements import first_words
 from deploy.chserver.values import filled
 from deploy.chserver.wire import Headers, HttpConnection
 
@@ -197,16 +197,14 @@ class Handler:
         for name in changed:
             self._guard.check_setting(user.role, name)
         self._guard.check(user.role, parsed.canonical, query.query_params, query.database)
-        canonical = raw(parsed.canonical)
-        words = first_words(canonical)
+        words = first_words(raw(parsed.canonical))
         reads = parsed.kind == "READ_ONLY"
         if (query.method in ("GET", "HEAD") or is_read_only(query)) and not reads:
             raise ClickHouseError(
                 164, "Cannot execute query in readonly mode: use POST for what changes something"
             )
-        own = output_format(canonical)
         wanted = (
-            own
+            parsed.format
             or query.headers.get("x-clickhouse-format")
             or query.params.get("default_format")
             or "TabSeparated"
@@ -220,7 +218,7 @@ class Handler:
             params=query.query_params,
             input_format=input_format,
             settings=changed,
-            query=without_format(canonical).decode("utf-8", "surrogateescape"),
+            query=parsed.query,
             revision=int(query.number("client_protocol_version", 0)),
         )
         return statement, parsed.canonical

@@ -7,8 +7,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.chserver.engine import Connection, Engine, escape, is_text, quote
+from deploy.chserver.engine import Connection, Engine, escape, is_text, quote, raw
 from deploy.chserver.errors import ClickHouseError
+from deploy.chserver.statements import split_format
 
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 16 * 1024
@@ -22,10 +23,14 @@ class Parsed:
     Attributes:
         canonical: Its text in one form, without comments.
         kind: The engine's class: READ_ONLY, MUTATING, CONTROL, ...
+        query: ``canonical`` without its own FORMAT clause.
+        format: What that clause names; ``None`` without one.
     """
 
     canonical: str
     kind: str
+    query: str
+    format: str | None
 
 
 class Parser:
@@ -68,7 +73,9 @@ class Parser:
             text = error.text.split(": In scope SELECT formatQuery")[0]
             raise ClickHouseError(error.code, text, error.name) from error
         canonical = result.bytes().decode("utf-8", "surrogateescape").strip()
-        return Parsed(canonical, self._connection.classify(sql))
+        query, form = split_format(raw(canonical))
+        text = query.decode("utf-8", "surrogateescape")
+        return Parsed(canonical, self._connection.classify(sql), text, form)
 
     def close(self) -> None:
         """Close the connection."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _TOKEN: Final = re.compile(
     rb"""
@@ -29,8 +29,7 @@ _ESCAPE: Final = re.compile(rb"\\(.)|``|\"\"|''", re.S)
 _AFTER_FORMAT: Final = re.compile(rb"[ \t\r]*;?[ \t\r]*\n?")
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A token of a statement.
 
     Attributes:
@@ -39,26 +38,21 @@ class Token:
         text: The token; of a quoted name its content.
         start: Offset of its first byte.
         end: Offset behind its last byte.
+        name: The identifier in lower case, quoted or not; ``None`` for anything else.
     """
 
     kind: str
     text: bytes
-    start: int
-    end: int
+    start: int = 0
+    end: int = 0
+    name: str | None = None
 
     def is_word(self, *words: bytes) -> bool:
         """Tell whether this is one of the keywords, in any case."""
         return self.kind == "word" and self.text.upper() in words
 
-    @property
-    def name(self) -> str | None:
-        """The identifier in lower case, quoted or not; ``None`` for anything else."""
-        if self.kind not in ("word", "quoted"):
-            return None
-        return self.text.decode("utf-8", "replace").lower()
 
-
-_NOTHING: Final = Token("other", b"", 0, 0)
+_NOTHING: Final = Token("other", b"")
 
 
 def tokens(sql: bytes) -> Iterator[Token]:
@@ -73,7 +67,9 @@ def tokens(sql: bytes) -> Iterator[Token]:
         if kind == "quoted":
             quote = 3 if text[:1] == b"\xe2" else 1
             text = _ESCAPE.sub(lambda m: m.group(1) or m.group()[:1], text[quote:-quote])
-        yield Token(kind, text, match.start(), match.end())
+        named = kind in ("word", "quoted")
+        name = text.decode("utf-8", "replace").lower() if named else None
+        yield Token(kind, text, match.start(), match.end(), name)
         if kind == "open":
             return
 
@@ -171,16 +167,13 @@ def first_words(sql: bytes, count: int = 2) -> tuple[str, ...]:
     return tuple(words)
 
 
-def output_format(sql: bytes) -> str | None:
-    """Return the format that the statement's own FORMAT clause asks for, if it has one."""
+def split_format(sql: bytes) -> tuple[bytes, str | None]:
+    """Return the statement without its own FORMAT clause, and the format which that names."""
     clause = _format_clause(sql)
-    return clause[1].text.decode("utf-8", "replace") if clause else None
-
-
-def without_format(sql: bytes) -> bytes:
-    """Return the statement without its FORMAT clause."""
-    clause = _format_clause(sql)
-    return sql[: clause[0].start] + sql[clause[1].end :] if clause else sql
+    if clause is None:
+        return sql, None
+    keyword, name = clause
+    return sql[: keyword.start] + sql[name.end :], name.text.decode("utf-8", "replace")
 
 
 def _format_clause(sql: bytes) -> tuple[Token, Token] | None:

@@ -11,9 +11,8 @@ from deploy.chserver.statements import (
     Insert,
     find_insert_data,
     first_words,
-    output_format,
+    split_format,
     tokens,
-    without_format,
 )
 
 GUARD = Guard(
@@ -28,7 +27,7 @@ GUARD = Guard(
                 "output_format_schema",
             ]
         ),
-        system=frozenset(["tables", "processes"]),
+        system=frozenset(["tables", "processes", "users"]),
     )
 )
 FRAGMENTS = st.sampled_from(
@@ -81,7 +80,7 @@ def test_tokens_never_fail_and_cover_in_order(sql: bytes) -> None:
 def test_splitter_never_fails_and_keeps_every_byte(sql: bytes) -> None:
     insert = find_insert_data(sql)
     first_words(sql)
-    output_format(sql)
+    split_format(sql)
     if insert is None:
         return
     assert first_words(sql, 1) in (("INSERT",), ("WITH",))
@@ -163,14 +162,29 @@ def test_statements_without_data(sql: str) -> None:
     ],
 )
 def test_output_format(sql: str, expected: str | None) -> None:
-    assert output_format(sql.encode()) == expected
-    assert output_format(without_format(sql.encode())) is None
+    rest, name = split_format(sql.encode())
+    assert name == expected
+    assert split_format(rest) == (rest, None)
 
 
-def test_without_format() -> None:
-    rest = without_format(b"SELECT 1 FORMAT Native SETTINGS max_threads = 1")
+def test_a_statement_without_its_format_keeps_the_rest() -> None:
+    rest, _ = split_format(b"SELECT 1 FORMAT Native SETTINGS max_threads = 1")
     assert rest.split() == b"SELECT 1 SETTINGS max_threads = 1".split()
-    assert without_format(b"SELECT (SELECT 'FORMAT x')") == b"SELECT (SELECT 'FORMAT x')"
+    assert split_format(b"SELECT (SELECT 'FORMAT x')")[0] == b"SELECT (SELECT 'FORMAT x')"
+
+
+def test_a_verdict_that_is_remembered_is_one_of_its_role_database_and_parameters() -> None:
+    sql = "SELECT * FROM {table:Identifier} LIMIT 1"
+    for _ in range(2):
+        GUARD.check("reader", sql, {"table": "quotes"}, "marts")
+        with pytest.raises(ClickHouseError):
+            GUARD.check("reader", sql, {"table": "system.users"}, "marts")
+        GUARD.check("admin", "SELECT file('x')", {}, "marts")
+        with pytest.raises(ClickHouseError):
+            GUARD.check("reader", "SELECT file('x')", {}, "marts")
+        GUARD.check("reader", "SELECT * FROM users", {}, "marts")
+        with pytest.raises(ClickHouseError):
+            GUARD.check("reader", "SELECT * FROM users", {}, "system")
 
 
 def refused(sql: str, role: str = "writer", **params: str) -> bool:
