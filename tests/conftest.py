@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from lakehouse.settings import Settings
 from tests.homes import copied, make_run, prepared, settings_of
@@ -21,6 +22,10 @@ os.environ.update(
     # Most trainings here need not be good; those of test_ways.py are as people have them.
     WEEKAHEAD_FORECAST__FOLDS="2",
 )
+
+# How long an example takes depends on what else the machine does.
+hypothesis_settings.register_profile("weekahead", deadline=None)
+hypothesis_settings.load_profile("weekahead")
 
 # As-of dates of the forecasts that were made afterwards, and have come due.
 BACKFILLED = (date(2012, 10, 1), date(2012, 12, 31))

@@ -28,3 +28,9 @@ select distinct
     from {{ ref('fct_quotes') }}
     where is_traded
 {%- endmacro %}
+
+{#- Symbols of indices that strategies are compared with, and that are not held by them. -#}
+{% macro benchmarks() -%}
+{%- set symbols = env_var('WEEKAHEAD_BENCHMARKS', 'MCFTR,^SP500TR').split(',') -%}
+[{% for symbol in symbols %}'{{ symbol }}'{{ ', ' if not loop.last }}{% endfor %}]
+{%- endmacro %}

@@ -18,7 +18,7 @@ SELECT source, is_simulated, schedule, strategy,
 FROM marts.fct_backtest
 GROUP BY source, is_simulated, schedule, strategy
 ORDER BY source, is_simulated, schedule DESC,
-    indexOf(['market', 'top', 'bottom', 'long_short'], strategy)
+    indexOf(['market', 'index', 'top', 'bottom', 'long_short'], strategy)
 """
 CALLS = """
 SELECT source, is_simulated, avg(is_direction_right) AS hit_rate,
@@ -68,8 +68,10 @@ def read_earned(client: "Client", cost_bps: float) -> list[Section]:
     sections = []
     for (source, simulated), rows in groups.items():
         returns = [np.array(row["returns"], dtype="float64") for row in rows]
+        # An index was not tried, it was there.
+        tried = [own for row, own in zip(rows, returns, strict=True) if row["strategy"] != "index"]
         figures = [
-            earned(own, np.array(row["turnovers"], dtype="float64"), returns)
+            earned(own, np.array(row["turnovers"], dtype="float64"), tried)
             for row, own in zip(rows, returns, strict=True)
         ]
         found = calls[source, simulated]
@@ -106,6 +108,8 @@ def verdict(figures: dict[tuple[str, str], Earned], cost_bps: float) -> str:
     name = f"{strategy.replace('_', '–')} ({schedule})"
     market = figures.get((schedule, "market"))
     beside = f", the market's {market.annual_return:+.1%}" if market else ""
+    index = figures.get((schedule, "index"))
+    beside += f", the index's {index.annual_return:+.1%}" if index else ""
     if best.luck <= 1 - CONFIDENCE and best.sharpe_low > 0:
         start = "One strategy that follows the forecasts did better than luck explains"
     else:

@@ -1,6 +1,6 @@
 """Training, validation and the registry's gate."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -91,6 +91,12 @@ class ForecastSettings(Section):
         ge=0,
         le=1000,
         description="Cost of a purchase or a sale in the back-test, in basis points (0.01 %).",
+    )
+    benchmarks: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9^._=&-]{1,32}$")], ...] = Field(
+        ("MCFTR", "^SP500TR"),
+        min_length=1,
+        description="Symbols of total-return indices: the back-test is compared with the one that "
+        "its source has, and holds none of them.",
     )
     drift_limit: float = Field(
         0.25, gt=0, le=1, description="Kolmogorov-Smirnov distance that counts as feature drift."

@@ -80,7 +80,6 @@ class HttpClient:
         when_limited: str = "",
     ) -> None:
         self.base_url = base_url
-        self.requests = 0
         self._settings = settings
         self._setting = setting
         parts = urlsplit(base_url)
@@ -97,6 +96,11 @@ class HttpClient:
             retry=retry_if_exception(self._worth_another_try),
             reraise=True,
         )
+
+    @property
+    def requests(self) -> int:
+        """Requests so far, repeated ones included."""
+        return self._pacer.starts
 
     def __enter__(self) -> Self:
         """Open nothing yet; connections are made when they are needed."""
@@ -151,7 +155,6 @@ class HttpClient:
     def _once(self, target: str) -> Any:
         with self._slots:
             self._pacer.wait()
-            self.requests += 1
             status, headers, body = self._fetch(target)
         path = target.partition("?")[0]
         where = f"{self.host}{path}"
@@ -235,6 +238,7 @@ class _Pacer:
     """Keeps the least time between the starts of two requests."""
 
     def __init__(self, pause: float) -> None:
+        self.starts = 0
         self._pause = pause
         self._next = 0.0
         self._lock = Lock()
@@ -244,6 +248,7 @@ class _Pacer:
         with self._lock:
             turn = max(self._next, time.monotonic())
             self._next = turn + self._pause
+            self.starts += 1
         time.sleep(max(0.0, turn - time.monotonic()))
 
     def hold(self, seconds: float) -> None:

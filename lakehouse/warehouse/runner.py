@@ -82,6 +82,7 @@ def dbt_environment(
         "DBT_ENV_SECRET_WEEKAHEAD_PASSWORD": password.get_secret_value(),
         "WEEKAHEAD_JUMP_LIMIT": str(settings.ingest.jump_limit),
         "WEEKAHEAD_COST_BPS": str(settings.forecast.cost_bps),
+        "WEEKAHEAD_BENCHMARKS": ",".join(settings.forecast.benchmarks),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     for table, id_ in snapshots.items():

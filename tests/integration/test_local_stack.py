@@ -185,7 +185,7 @@ def test_failures_and_stale_quotes_are_reported(home: Path, server: Server) -> N
         f"ingest Failed: {read_run(server, run_id)['name']}",
         "Quotes of moex are stale",
     }
-    eventually(lambda: expected <= {entry["subject"] for entry in alerts(home)}, 120)
+    eventually(lambda: expected <= {entry["subject"] for entry in alerts(home)}, 300)
 
 
 def alerts(home: Path) -> list[dict[str, str]]:

@@ -18,7 +18,9 @@ with said as (
         model_version,
         expected_return
     from {{ ref('fct_forecasts') }}
-    where horizon = 5 and point > 0 and last_close > 0
+    where
+        horizon = 5 and point > 0 and last_close > 0
+        and symbol not in {{ benchmarks() }}
     order by made_at desc
     limit 1 by source, symbol, as_of_date, is_simulated
 ),

@@ -38,7 +38,8 @@ def world(airflow_home: Home) -> Iterator[World]:
             world = World(stack, services)
             variables = prefect.client_environment(stack.filled([services["prefect"]])) | {
                 "PREFECT_HOME": str(home.data("light-worker")),
-                "PREFECT_WORKER_QUERY_SECONDS": "1",
+                # A worker gives up after some 44 times this without a server.
+                "PREFECT_WORKER_QUERY_SECONDS": "3",
             }
             command = [sys.executable, "-m", "prefect"]
             world.start(

@@ -127,7 +127,7 @@ def test_new_forecasts_or_decisions_build_the_ledger_only(stack: Settings, built
     append(catalog, GATE_DECISIONS, table, commit_id="decision-1")
     assert changed_sources(stack) == {"ml.gate_decisions"}
     report = transform(stack, select=LEDGER)
-    assert sum(report.nodes.values()) < 30
+    assert sum(report.nodes.values()) < 33
     assert changed_sources(stack) == set()
     with connect(stack) as client:
         reasons = client.query("SELECT reason FROM marts.fct_gate_decisions").result_rows

@@ -73,3 +73,15 @@ def test_the_sentence_is_honest_about_luck_and_about_skill() -> None:
     assert said[0].startswith("No strategy")
     assert said[1].startswith("One strategy")
     assert "basis points" in said[0]
+
+
+def test_an_index_stands_beside_what_follows_the_forecasts() -> None:
+    days = 0.001 + 0.01 * np.random.default_rng(0).standard_normal(252)
+    figures = {
+        ("weekly", name): earned(days * share, days * 0, [days])
+        for name, share in (("top", 1.0), ("market", 0.5), ("index", 2.0))
+    }
+    index = f"the index's {figures['weekly', 'index'].annual_return:+.1%}"
+    assert index in verdict(figures, 10)
+    del figures["weekly", "index"]
+    assert "index" not in verdict(figures, 10)
