@@ -8,7 +8,7 @@ from catalog.settings import Section
 
 
 class ForecastSettings(Section):
-    """How models are validated, when one may serve, and when a warning is due."""
+    """How models are validated, when one may serve, and when to warn."""
 
     folds: int = Field(5, ge=2, le=50, description="Walk-forward test windows.")
     embargo_days: int = Field(
