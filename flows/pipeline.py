@@ -36,7 +36,7 @@ def pipeline(
     end: EndParameter = None,
     force: ForceParameter = False,
 ) -> PipelineReport:
-    """Run every stage, each on what the one before has made.
+    """Run every stage on the results of the previous one.
 
     Args:
         source: sample, moex or yahoo; default: the setting ingest.source.
@@ -58,7 +58,15 @@ def pipeline(
 
 
 def run_here(wanted: Callable[..., T], **parameters: Any) -> T:
-    """Run a flow in this process, and deliver its logs before the server may go away."""
+    """Run a flow in this process, and flush its logs before the server may stop.
+
+    Args:
+        wanted: The flow.
+        **parameters: Parameters of the flow.
+
+    Returns:
+        The flow's result.
+    """
     try:
         return wanted(**parameters)
     finally:

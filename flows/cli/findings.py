@@ -1,4 +1,4 @@
-"""``weekahead findings``: what is odd about the data, and what was decided about it."""
+"""``weekahead findings``: anomalies in the data, and decisions about them."""
 
 import getpass
 import sys
@@ -32,7 +32,7 @@ symbol serves again.
 
 @click.group(help=HELP)
 def findings() -> None:
-    """Hold the commands together."""
+    """Group the commands."""
 
 
 CHOICE = (

@@ -48,14 +48,14 @@ def run(
 
 
 def _as_flow(name: str, machine: bool, **parameters: Any) -> int:
-    """Run a flow in this process, with a Prefect server that keeps what it did."""
+    """Run a flow in this process, recorded by a Prefect server."""
     from deploy.local import DATA, PREFECT
     from flows.cli.context import services_up
     from lakehouse.results import describe_run
     from lakehouse.usecases import USE_CASES
 
     with services_up(*DATA, PREFECT):
-        # Prefect reads its settings when it is imported.
+        # Import late, because Prefect reads its settings on import.
         from flows import pipeline, stages
 
         flow = pipeline.pipeline if name == "pipeline" else getattr(stages, name)

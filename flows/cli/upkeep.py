@@ -1,4 +1,4 @@
-"""Commands about upkeep: the lake, the quarantine, the dbt documentation."""
+"""Maintenance commands: the lake, the quarantine, the dbt documentation."""
 
 import click
 
