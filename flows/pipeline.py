@@ -45,6 +45,9 @@ def pipeline(
         start: First trading date to fetch.
         end: Last trading date to fetch.
         force: Train although nothing has changed.
+
+    Returns:
+        What each stage did.
     """
     ingested = stages.ingest(source, symbols, board, start, end)
     transformed = stages.transform()

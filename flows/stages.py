@@ -88,6 +88,9 @@ def ingest(
         board: A whole board, such as TQBR.
         start: First trading date to fetch.
         end: Last trading date to fetch.
+
+    Returns:
+        Counts, failures and findings.
     """
     chosen = source or load_settings().ingest.source
     request = IngestRequest(
@@ -130,6 +133,9 @@ def transform(
     Args:
         full_refresh: Rebuild everything from scratch.
         force: Build although nothing has changed.
+
+    Returns:
+        What was built; None if the marts are up to date.
     """
     report = _build(full_refresh, force)
     _leave("transform", report)
@@ -163,6 +169,9 @@ def train(
     Args:
         force: Train although nothing has changed.
         dry_run: Decide, but promote nothing.
+
+    Returns:
+        Figures of all candidates, and the gate's decision.
     """
     report = _train(force, dry_run)
     _leave("train", report)
@@ -232,6 +241,9 @@ def predict(
         until: With ``as_of``: each date of this range.
         symbols: Only these symbols.
         publish: Bring the forecasts into the marts at once; otherwise scoring does.
+
+    Returns:
+        Counts and the forecasts.
     """
     if until and not as_of:
         raise UsageError("'Until' needs 'As of': the first date of the range.")
@@ -263,6 +275,9 @@ def score(
 
     Args:
         strict: Let the report count warnings as a failure.
+
+    Returns:
+        Realised figures, drift and warnings.
     """
     report = _score(strict)
     _leave("score", report)
