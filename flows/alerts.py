@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 10
 log = logging.getLogger("weekahead")
 
 
-@flow(name="alert", description="Tell people; automations start it.")
+@flow(name="alert", description="Send an alert; automations start it.")
 def alert(
     subject: Annotated[str, Field(description="One line.", max_length=500)],
     details: Annotated[str, Field(description="What is known.", max_length=5000)] = "",

@@ -137,7 +137,7 @@ def _private(home: Home) -> Iterator[Finding]:
 def _certificate(home: Home) -> Iterator[Finding]:
     end = certificates.expires(home.config)
     if end and (left := (end - datetime.now(UTC)).days) < LOW_CERTIFICATE_DAYS:
-        what = f"The certificate of SeaweedFS's inner ports ends in {left} days."
+        what = f"The certificate of SeaweedFS's internal ports expires in {left} days."
         yield Finding("credentials", "warning", what, "weekahead down; weekahead up renews it.")
 
 

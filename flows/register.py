@@ -113,13 +113,13 @@ def automations(client: SyncPrefectClient) -> list[Automation]:
             actions=[
                 tell(
                     "Quotes of {{ event.resource['prefect.resource.name'] }} are stale",
-                    "There are none of the last days, although an ingest has just ended.",
+                    "There are none from the last days, although an ingest has just ended.",
                 )
             ],
         ),
         Automation(
             name="weekahead: report missing daily runs",
-            description="No daily run has completed for days: nothing is fresh any more.",
+            description="No daily run has completed for days: all data is stale.",
             trigger=EventTrigger(
                 expect={"prefect.flow-run.Completed"},
                 match={"prefect.resource.id": "prefect.flow-run.*"},

@@ -122,7 +122,7 @@ def _build(full_refresh: bool, force: bool) -> TransformReport | None:
 @flow(name="transform", description="Marts and features in ClickHouse from the lake, with dbt.")
 def transform(
     full_refresh: Annotated[
-        bool, Field(title="Full refresh", description="Build everything anew.")
+        bool, Field(title="Full refresh", description="Rebuild everything from scratch.")
     ] = False,
     force: Annotated[
         bool, Field(title="Force", description="Build although nothing has changed.")

@@ -192,8 +192,8 @@ def read_json(path: Path, *, default: Any) -> Any:
         return default
     except ValueError as error:
         raise HomeError(
-            f"{path} is damaged ({error}). Move it away; a new one is made. "
-            "Without the old secrets a new home directory is needed, too."
+            f"{path} is damaged ({error}). Move it away, and a new one will be created. "
+            "Without the old secrets, a new home directory is needed as well."
         ) from error
 
 

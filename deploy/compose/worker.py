@@ -1,7 +1,7 @@
 """Runs Prefect's worker and stops it only between runs: ``worker.py COMMAND...``.
 
-By itself a worker kills its runs when it is terminated. This script forwards the signal only after
-the last run has ended; the container's grace period is the limit.
+A terminated worker normally kills its runs. This script forwards the signal only after the last run
+has ended; the container's grace period is the limit.
 """
 
 import signal

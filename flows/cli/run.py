@@ -28,7 +28,7 @@ def run(
 ) -> int:
     r"""Run the whole pipeline: ingest, transform, train, predict, score.
 
-    What has not changed since the last run is not done again.
+    Stages whose inputs have not changed since the last run are skipped.
 
     \b
       weekahead run
@@ -92,7 +92,7 @@ def ingest(
 
 
 @click.command()
-@click.option("--full-refresh", is_flag=True, help="Build everything anew.")
+@click.option("--full-refresh", is_flag=True, help="Rebuild everything from scratch.")
 @click.option("--force", is_flag=True, help="Build although nothing has changed.")
 @options.as_json
 @by_worker.option("transform")

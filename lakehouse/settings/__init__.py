@@ -114,7 +114,7 @@ class Settings(BaseSettings):
 
     @property
     def dbt_dir(self) -> Path:
-        """The dbt project: beside the packages in a checkout, inside them in a wheel."""
+        """The dbt project: next to the packages in a checkout, inside them in a wheel."""
         checkout = PROJECT_ROOT / "dbt"
         # Next to an installed wheel, the folder of this name is the dbt package itself.
         found = (checkout / "dbt_project.yml").is_file()

@@ -39,8 +39,8 @@ class ForecastSettings(Section):
         250,
         ge=0,
         le=5000,
-        description="Trading days of new data after which the champion's own recipe, fitted anew, "
-        "replaces it without having to beat it; 0 never does.",
+        description="Trading days of new data after which the champion's own recipe is refitted "
+        "and replaces it without having to beat it; 0 never does.",
     )
     seed: int = Field(20240229, ge=0, description="Seed of everything random in training.")
     runner: Literal["threads", "dask"] = Field(

@@ -115,7 +115,7 @@ class PrefectRunTrigger(BaseTrigger):
     async def _overdue(self, client: httpx.AsyncClient) -> dict[str, str]:
         self.log.error("The time limit has passed; cancelling the Prefect run.")
         if not await self._cancel(client):
-            return self._event(states.TIMED_OUT, "Overdue, and Prefect could not be told to stop")
+            return self._event(states.TIMED_OUT, "Overdue, and Prefect could not cancel the run")
         return self._event(states.TIMED_OUT, "Cancelled by Airflow after its time limit")
 
     async def _cancel(self, client: httpx.AsyncClient) -> bool:
