@@ -1,4 +1,4 @@
-"""Writing new rows to a table, copied as little as possible."""
+"""Appends rows to a table with as few copies as possible."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -12,19 +12,19 @@ from pyiceberg.table import Table, TableProperties, WriteTask
 
 
 def append_rows(table: Table, rows: pa.Table, summary: dict[str, str]) -> None:
-    """Commit rows as new data files, as ``Table.append`` does with more work.
+    """Commit rows as new data files, like ``Table.append`` but cheaper.
 
-    To split rows by partition, pyiceberg copies all of them, even if they are of one partition, as
-    a part of a large load is. And it fills up one file before it begins the next, so that the last
-    one is small, and the threads that write them do not end together.
+    pyiceberg's own append copies every row to split them by partition, even when they all belong
+    to one. It also fills each file before it starts the next, which leaves a small last file and
+    writer threads that finish at different times.
 
     Args:
-        table: The table as it was when the rows were decided on.
-        rows: Columns and types of the table's schema.
-        summary: Properties of the snapshot.
+        table: The table in the state on which the decision to append was based.
+        rows: The rows, with the columns and types of the table's schema.
+        summary: Properties to store in the snapshot's summary.
 
     Raises:
-        CommitFailedException: Another writer was faster; nothing was committed.
+        CommitFailedException: Another writer committed first; nothing was written.
     """
     with (
         table.transaction() as transaction,
@@ -35,7 +35,7 @@ def append_rows(table: Table, rows: pa.Table, summary: dict[str, str]) -> None:
 
 
 def _files(table: Table, rows: pa.Table) -> Iterator[WriteTask]:
-    """What to write to each file: rows of one partition, and as many as of its other files."""
+    """One write task per data file: rows of one partition, split into files of equal length."""
     size = int(
         table.properties.get(
             TableProperties.WRITE_TARGET_FILE_SIZE_BYTES,
@@ -58,7 +58,7 @@ def _files(table: Table, rows: pa.Table) -> Iterator[WriteTask]:
 
 
 def _by_partition(table: Table, rows: pa.Table) -> Iterator[tuple[PartitionKey | None, pa.Table]]:
-    """The rows of each partition, of a table that is partitioned by one column or not at all."""
+    """The rows of each partition; the table has one partition column or none."""
     schema, spec = table.schema(), table.spec()
     if spec.is_unpartitioned():
         yield None, rows
@@ -66,7 +66,7 @@ def _by_partition(table: Table, rows: pa.Table) -> Iterator[tuple[PartitionKey |
     [field] = spec.fields
     source = schema.find_field(field.source_id)
     column = rows.column(source.name)
-    # To transform each of many rows costs more than to find the few distinct values.
+    # Transforming every row costs more than finding the few distinct values.
     distinct = pc.unique(column)
     values = field.transform.pyarrow_transform(source.field_type)(distinct)
     found = sorted(pc.unique(values).to_pylist())

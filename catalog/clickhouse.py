@@ -1,12 +1,12 @@
-"""How ClickHouse attaches the lake: statements for a REST catalog, and for any other.
+"""Statements that attach the lake to ClickHouse: for a REST catalog, and for any other.
 
-Over a REST catalog the whole lake is one ``DataLakeCatalog`` database, in which new snapshots are
-visible at once. Over a catalog that ClickHouse cannot log in to (the engine is built without Hive),
-each table is attached on its own instead, pinned to the metadata file that the catalog names now:
-reading an unpinned directory can serve old data. Both give the same database and table names,
-such as ``lake`` and ``raw.quotes``.
+Over a REST catalog the whole lake is one ``DataLakeCatalog`` database, which shows new snapshots at
+once. ClickHouse cannot log in to other catalogs (the engine is built without Hive), so each table
+is attached on its own, pinned to the catalog's current metadata file: reading an unpinned directory
+can return stale data. Both ways give the same database and table names, such as ``lake`` and
+``raw.quotes``.
 
-ClickHouse gets the read-only key pair. The statements hold it: send them in a request's body to
+ClickHouse gets the read-only key pair. The statements contain it: send them in a request body to
 an account that may create databases, and never log them.
 """
 
@@ -26,14 +26,19 @@ def lake_database(
 ) -> str:
     """The statement that creates the lake's database over a REST catalog.
 
-    Args:
-        catalog: Where the catalog is.
-        s3: Where the object store is.
-        name: Name of the database.
-        comment: Kept with the database; holds no secret.
+    The endpoint is set explicitly because servers otherwise trust the address that the catalog
+    vends.
 
-    Source: ClickHouse, "DataLakeCatalog" database engine; the endpoint is given explicitly because
-    servers otherwise trust the address that the catalog vends.
+    Args:
+        catalog: A REST catalog with OAuth2.
+        s3: The object store; the statement contains its read-only key pair.
+        name: Name of the database.
+        comment: Stored with the database and readable by everyone; must not contain a secret.
+
+    Returns:
+        One ``CREATE DATABASE`` statement with credentials in clear text.
+
+    Source: ClickHouse documentation, "DataLakeCatalog" database engine.
     """
     uri = f"{(catalog.uri or '').rstrip('/')}/v1"
     access, secret = _reader_keys(s3)
@@ -60,10 +65,20 @@ def pinned_tables(
     name: str = "lake",
     definitions: Iterable[TableDefinition] = TABLES,
 ) -> Iterator[str]:
-    """The statements that attach each table as it is now; to be renewed before every read.
+    """The statements that attach each table at its current snapshot; repeat before every read.
+
+    Args:
+        opened: The catalog.
+        s3: The object store; the statements contain its read-only key pair.
+        name: Database to attach the tables in; created if missing.
+        definitions: The tables to attach; by default all.
+
+    Yields:
+        One ``CREATE DATABASE``, then one ``CREATE OR REPLACE TABLE`` per table.
 
     Raises:
-        CatalogUnavailable: A table is missing, or the catalog does not answer.
+        TableMissing: A table does not exist.
+        CatalogUnavailable: The catalog does not answer.
     """
     yield f"CREATE DATABASE IF NOT EXISTS {_identifier(name)}"
     access, secret = _reader_keys(s3)

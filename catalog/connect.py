@@ -1,4 +1,4 @@
-"""Opening the catalog and making sure that its tables exist."""
+"""Opens the catalog and creates the tables that it lacks."""
 
 import logging
 from contextlib import suppress
@@ -20,24 +20,24 @@ from catalog.settings import CatalogSettings, S3Settings, client_credential
 from catalog.tables import TABLES, TableDefinition
 
 TABLE_PROPERTIES = {
-    # A merge decides on what it has read: when another writer commits in between, it has to read
-    # again. pyiceberg's own retry would commit the old decision, so it is off.
+    # A merge decides from what it has read, so it must read again if another writer commits in
+    # between. pyiceberg's own retry would commit the stale decision, so it is off.
     "commit.retry.num-retries": "0",
     "write.parquet.compression-codec": "zstd",
-    # One file a year and table holds a whole exchange; metadata of each commit stays small.
+    # Large enough for one file to hold a whole exchange's year, so that metadata stays small.
     "write.target-file-size-bytes": str(128 * 1024 * 1024),
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
 }
-# A commit to a Hive metastore waits for the table's lock; pyiceberg would look for it in steps of
-# up to a minute, and give up after four.
+# A commit to a Hive metastore waits for the table's lock; pyiceberg by default polls for it with
+# pauses of up to a minute and gives up after four.
 HIVE_PROPERTIES = {
     "hive.hive2-compatible": "true",
     "lock-check-min-wait-time": "0.05",
     "lock-check-max-wait-time": "0.2",
     "lock-check-retries": "100",
 }
-# What a catalog that does not answer, or refuses, raises: over REST, and over Thrift.
+# Raised when a catalog does not answer or refuses the credentials, over REST or Thrift.
 UNAVAILABLE = (OSError, RESTError, UnauthorizedError, TException)
 
 
@@ -45,16 +45,20 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
     """Connect to the Iceberg catalog.
 
     Args:
-        catalog: Where the catalog is.
-        s3: Where the object store is.
-        read_only: Log in with the read-only account.
+        catalog: Address, kind and credentials of the catalog.
+        s3: Address and keys of the object store.
+        read_only: Log in with the read-only account instead of the writing one.
+
+    Returns:
+        The opened catalog; listing its namespaces has succeeded once.
 
     Raises:
-        CatalogUnavailable: The catalog does not answer, or refuses the credentials.
+        CatalogUnavailable: No address is set, the catalog does not answer, or it refuses the
+            credentials.
     """
     properties = catalog_properties(catalog, s3, read_only=read_only)
     if catalog.type == "hive":
-        # It warns each time that it looks for a lock; to wait for another writer is ordinary.
+        # It warns on every poll for the lock, yet waiting for another writer is normal.
         logging.getLogger("pyiceberg.catalog.hive").setLevel(logging.ERROR)
     try:
         opened = load_catalog("lake", **properties)
@@ -70,10 +74,18 @@ def open_catalog(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool = 
 def catalog_properties(
     catalog: CatalogSettings, s3: S3Settings, *, read_only: bool
 ) -> dict[str, str]:
-    """What pyiceberg's ``load_catalog`` needs to know, and whoever else takes its configuration.
+    """The properties for pyiceberg's ``load_catalog``, and for other clients that accept them.
+
+    Args:
+        catalog: Address, kind and credentials of the catalog.
+        s3: Address and keys of the object store.
+        read_only: Use the read-only credentials.
+
+    Returns:
+        Property names and values as pyiceberg spells them; contains secrets.
 
     Raises:
-        CatalogUnavailable: There is no address.
+        CatalogUnavailable: The catalog or the object store has no address.
     """
     if not catalog.uri or not s3.endpoint:
         raise CatalogUnavailable(
@@ -110,13 +122,13 @@ def catalog_properties(
 
 
 def ensure_tables(catalog: Catalog) -> None:
-    """Create the namespaces and tables that are missing, and add columns that tables lack.
+    """Create missing namespaces and tables, and add missing columns.
 
-    Rows that an earlier version wrote hold nulls in its new columns.
+    Rows written by an earlier version hold nulls in the new columns.
     """
     namespaces = sorted({definition.name.split(".")[0] for definition in TABLES})
     for namespace in namespaces:
-        # A second writer may create the same at the same time; both want the same outcome.
+        # Another writer may create the same namespace now; both want the same outcome.
         if not catalog.namespace_exists(namespace):
             with suppress(NamespaceAlreadyExistsError):
                 catalog.create_namespace(namespace)
@@ -147,23 +159,30 @@ def _add_columns(table: Table, definition: TableDefinition) -> None:
     missing = [column for column in definition.schema.fields if column.name not in known]
     if not missing:
         return
-    # A second writer may add the same at the same time; both want the same outcome.
+    # Another writer may add the same columns now; both want the same outcome.
     with suppress(CommitFailedException), table.transaction() as transaction:
         with transaction.update_schema() as update:
             for column in missing:
                 update.add_column(column.name, column.field_type)
         if table.current_snapshot():
-            # Engines read a snapshot by the schema it was made with: this one adds no row, and
-            # has the columns.
+            # Engines read a snapshot with the schema it was written with: this empty one has
+            # the new columns.
             with transaction.update_snapshot().fast_append():
                 pass
 
 
 def load_table(catalog: Catalog, definition: TableDefinition) -> Table:
-    """Load a table as it is now.
+    """Load a table at its current snapshot.
+
+    Args:
+        catalog: The catalog.
+        definition: The table; only its name is used.
+
+    Returns:
+        The table's current metadata; call again to see later commits.
 
     Raises:
-        TableMissing: There is no such table.
+        TableMissing: The catalog has no such table.
         CatalogUnavailable: The catalog does not answer.
     """
     try:

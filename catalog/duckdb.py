@@ -1,6 +1,6 @@
-"""DuckDB on the lake: read-only, with the extensions that the wheels bring.
+"""DuckDB on the lake: read-only, with the extensions that ship as wheels.
 
-The extensions are installed from the installed packages, never from the network.
+The extensions are loaded from the installed packages, never from the network.
 """
 
 from pathlib import Path
@@ -20,18 +20,22 @@ EXTENSIONS = ("httpfs", "avro", "iceberg")
 def connect(
     catalog: CatalogSettings, s3: S3Settings, *, extension_dir: Path
 ) -> "duckdb.DuckDBPyConnection":
-    """Open an in-memory DuckDB with the lake attached; ``raw.quotes`` is then a table name.
+    """Open an in-memory DuckDB with the lake attached, so that ``raw.quotes`` is a table name.
 
-    DuckDB attaches a REST catalog, and sees each new snapshot. Of another catalog's tables it gets
-    views, which show them as they are now.
+    DuckDB attaches a REST catalog and sees each new snapshot. For any other catalog it gets views
+    that show the tables as of now.
 
     Args:
-        catalog: Where the catalog is.
+        catalog: Address, kind and credentials of the catalog.
         s3: The object store; the read-only account is used.
-        extension_dir: A directory of our own, where the extensions are unpacked.
+        extension_dir: A private directory for the unpacked extensions; created if missing.
+
+    Returns:
+        A connection whose current schema is ``lake.raw``; the caller closes it.
 
     Raises:
-        CatalogUnavailable: The catalog does not answer.
+        TableMissing: The catalog cannot be attached and lacks a table to show.
+        CatalogUnavailable: The catalog does not answer, or DuckDB cannot attach it.
     """
     import duckdb
     from duckdb_extensions import import_extension

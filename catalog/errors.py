@@ -12,7 +12,7 @@ class RetriableError(WeekaheadError):
 
 
 class CatalogError(WeekaheadError):
-    """Base of everything that this package raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
 
 class CatalogUnavailable(CatalogError, RetriableError):
@@ -20,7 +20,7 @@ class CatalogUnavailable(CatalogError, RetriableError):
 
 
 class TableMissing(CatalogUnavailable):
-    """The catalog answers, and there is no such table."""
+    """The catalog answers but has no such table."""
 
 
 class CommitConflict(CatalogError, RetriableError):
@@ -28,4 +28,4 @@ class CommitConflict(CatalogError, RetriableError):
 
 
 class SchemaMismatch(CatalogError):
-    """The rows to be written do not fit the table's schema."""
+    """The rows do not fit the table's schema."""

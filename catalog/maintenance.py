@@ -1,8 +1,8 @@
-"""Keeping the lake small: compaction, expiry of snapshots, removal of orphan files.
+"""Keeps the lake small: compaction, snapshot expiry, orphan file removal.
 
-All of it is safe beside running writers. Compaction is a commit like any other and loses the race
-gracefully; expiry leaves tagged snapshots alone; a file is an orphan only when no snapshot
-refers to it and it is older than any load can take.
+All of it is safe while writers run. Compaction is an ordinary commit that gives way when it loses
+the race; expiry skips tagged snapshots; a file counts as an orphan only when no snapshot refers to
+it and it is older than any load can take.
 """
 
 from collections import defaultdict
@@ -34,13 +34,13 @@ EXPIRE_ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class TableSize:
-    """What a table consists of.
+    """Size of a table.
 
     Attributes:
         files: Data files of the current snapshot.
-        bytes: Their size.
+        bytes: Total size of those files.
         snapshots: Snapshots in the history.
-        objects: Objects in the store, whatever they are needed for.
+        objects: All objects under the table's location, including metadata and orphans.
     """
 
     files: int
@@ -63,7 +63,7 @@ class MaintenanceReport:
     skipped: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The report as ``--json`` prints it."""
         return asdict(self)
 
 
@@ -76,15 +76,22 @@ def maintain(
     orphan_age: timedelta,
     small_files: int,
 ) -> MaintenanceReport:
-    """Compact, expire and clean one table.
+    """Compact one table, expire its old snapshots and delete its orphan files.
 
     Args:
         catalog: The catalog, opened for writing.
         s3: The object store.
         definition: The table.
-        keep: Younger snapshots stay.
-        orphan_age: Unreferenced files stay until they are older than this.
-        small_files: A partition with more data files than this is rewritten.
+        keep: Snapshots younger than this are kept.
+        orphan_age: Unreferenced files are kept until they are older than this.
+        small_files: Partitions with more data files than this are rewritten into one.
+
+    Returns:
+        Sizes before and after, and the number of objects each step removed.
+
+    Raises:
+        TableMissing: The table does not exist.
+        CatalogUnavailable: The catalog does not answer.
     """
     store = _store(s3)
     before = _size(load_table(catalog, definition), store)
@@ -104,7 +111,10 @@ def maintain(
 
 
 def _compact(catalog: Catalog, definition: TableDefinition, small_files: int) -> tuple[int, str]:
-    """Rewrite each partition that has many files into one; says what was left for next time."""
+    """Rewrite each crowded partition into one file.
+
+    Returns the number of partitions rewritten, and why the rest was skipped, if it was.
+    """
     table = load_table(catalog, definition)
     partitions: dict[int | None, int] = defaultdict(int)
     for planned in table.scan().plan_files():
@@ -120,13 +130,13 @@ def _compact(catalog: Catalog, definition: TableDefinition, small_files: int) ->
         try:
             table.overwrite(rows, overwrite_filter=rows_of)
         except CommitFailedException:
-            # A writer was faster; it must not be held up, and the next maintenance comes anyway.
+            # Another writer committed first. Do not hold it up: the next run will catch up.
             return done, "compaction gave way to a running load"
     return len(crowded), ""
 
 
 def _partition_filter(definition: TableDefinition, value: int | None) -> BooleanExpression:
-    """The rows of a partition, by the date column behind its year or month transform."""
+    """A filter that selects a partition, by the date column behind its year or month transform."""
     column = definition.date_column
     if value is None or column is None:
         return AlwaysTrue()
@@ -142,7 +152,7 @@ def _month(number: int) -> date:
 
 
 def _expire(catalog: Catalog, definition: TableDefinition, keep: timedelta) -> int:
-    """Forget old snapshots; branches and tags are left alone."""
+    """Expire old snapshots, except those with a branch or tag; returns how many."""
     limit = datetime.now(UTC) - keep
     for _ in range(EXPIRE_ATTEMPTS):
         table = load_table(catalog, definition)
@@ -166,8 +176,8 @@ def _expire(catalog: Catalog, definition: TableDefinition, keep: timedelta) -> i
 def _remove_orphans(
     catalog: Catalog, definition: TableDefinition, store: S3FileSystem, age: timedelta
 ) -> dict[str, int]:
-    """Delete files that no snapshot needs; returns their paths and sizes."""
-    # The listing comes before the metadata: a file that is committed in between is then known.
+    """Delete files that no snapshot refers to; returns their paths and sizes in bytes."""
+    # List the store before reading the metadata, so that files committed in between are known.
     limit = datetime.now(UTC) - age
     location = load_table(catalog, definition).location()
     found = {

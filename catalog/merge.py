@@ -1,9 +1,9 @@
-"""Writing to the lake: merge by key, and append once.
+"""Writes to the lake: merge by key, and idempotent append.
 
-Every write is a compare-and-swap. It reads the table as of a snapshot, decides, and commits on
-condition that the table still is at that snapshot; if another writer was faster, it reads and
-decides anew. So two writers with the same rows leave one copy, and a replay after a crash finds
-nothing to do. ``Table.upsert`` is not used: its time grows with the square of the rows.
+Every write is a compare-and-swap. It reads the table at a snapshot, decides, and commits on
+condition that the table is still at that snapshot; if another writer was faster, it reads and
+decides again. So two writers with the same rows leave one copy, and a replay after a crash is a
+no-op. ``Table.upsert`` is not used because its running time is quadratic in the rows.
 """
 
 import time
@@ -36,7 +36,7 @@ from catalog.tables import TableDefinition
 
 COMMIT_ID = "weekahead.commit-id"
 WRITE_ID = "weekahead.write-id"
-# Of a rewritten file Iceberg counts all rows; these count what really changed.
+# Iceberg's own counters include every row of a rewritten file; these count only real changes.
 NEW_ROWS = "weekahead.new-rows"
 CORRECTED_ROWS = "weekahead.corrected-rows"
 ATTEMPTS = 40
@@ -51,8 +51,8 @@ class MergeReport:
 
     Attributes:
         new: Rows whose key was not in the table.
-        corrected: Rows whose key was there with other values.
-        unchanged: Rows that were there already, value for value.
+        corrected: Rows whose key was in the table with other values.
+        unchanged: Rows that were already there with the same values.
         snapshot_id: The table's current snapshot afterwards; None while the table is empty.
         committed: Whether a snapshot was added.
         new_keys: The key columns of the new rows; None for an append.
@@ -97,22 +97,27 @@ def merge(
     commit_id: str,
     replace: bool = True,
 ) -> MergeReport:
-    """Bring rows into a table with a key: new keys are added, changed rows replaced.
+    """Merge rows into a table by key: add new keys, replace changed rows.
 
-    Only what lies between the smallest and the largest value of each key column is read. When
-    nothing differs, nothing is committed.
+    Reads only the span between the smallest and the largest value of each key column. If nothing
+    differs, nothing is committed.
 
     Args:
         catalog: The catalog.
         definition: A table with a key.
         rows: At most one row per key; missing optional columns become null.
-        commit_id: Names the load; kept in the snapshot's summary.
-        replace: Without it a key that is there stays as it is, whoever wrote it first.
+        commit_id: Id of the load; stored in the snapshot's summary.
+        replace: If False, rows whose key already exists are left as they are.
+
+    Returns:
+        Counts and keys of the new, corrected and unchanged rows.
 
     Raises:
-        ValueError: The rows hold a key twice, or the table has no key.
-        SchemaMismatch: A column is unknown or cannot be cast.
-        CommitConflict: Other writers kept winning; nothing was written.
+        ValueError: A key occurs twice in the rows, or the table has no key.
+        SchemaMismatch: A column is unknown, or its values do not fit the schema.
+        TableMissing: The table does not exist.
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt; nothing was written.
     """
     if not definition.key:
         raise ValueError(f"{definition.name} has no key: append to it.")
@@ -127,11 +132,22 @@ def merge(
 def append(
     catalog: Catalog, definition: TableDefinition, rows: pa.Table, *, commit_id: str
 ) -> MergeReport:
-    """Append rows, unless a snapshot with this commit id is already in the table's history.
+    """Append rows, unless the table's history already contains a snapshot with this commit id.
+
+    Args:
+        catalog: The catalog.
+        definition: The table, with or without a key; the key is not checked.
+        rows: Missing optional columns become null.
+        commit_id: Id of the load; makes a repeated append a no-op until the snapshot expires.
+
+    Returns:
+        All rows as new, or all as unchanged if the load was already there.
 
     Raises:
-        SchemaMismatch: A column is unknown or cannot be cast.
-        CommitConflict: Other writers kept winning; nothing was written.
+        SchemaMismatch: A column is unknown, or its values do not fit the schema.
+        TableMissing: The table does not exist.
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt; nothing was written.
     """
     rows = conform(rows, definition)
 
@@ -147,7 +163,14 @@ def append(
 
 
 def conform(rows: pa.Table, definition: TableDefinition) -> pa.Table:
-    """Order and cast the columns to the table's schema; missing optional ones become null.
+    """Order and cast columns to the table's schema; missing optional columns become null.
+
+    Args:
+        rows: Any subset of the table's columns, in any order.
+        definition: The table.
+
+    Returns:
+        The same rows in the same order, with every column of the schema.
 
     Raises:
         SchemaMismatch: A column is unknown, a key column is missing or holds nulls, or a value
@@ -184,9 +207,9 @@ def current_snapshot(table: Table) -> int | None:
 
 
 def _plan(table: Table, definition: TableDefinition, rows: pa.Table, *, replace: bool) -> _Plan:
-    """Decide, from the table as it is, what to add and what to rewrite.
+    """Decide what to add and what to rewrite, given the table's current state.
 
-    The rows come in the order of their key, so that new ones can be written as they are.
+    The rows must be sorted by key, so that new ones can be written as they are.
     """
     key = list(definition.key)
     if not rows.num_rows:
@@ -220,7 +243,7 @@ def _plan(table: Table, definition: TableDefinition, rows: pa.Table, *, replace:
 def _compare(
     rows: pa.Table, current: pa.Table, definition: TableDefinition
 ) -> tuple[pa.Table, pa.Table]:
-    """Split off the rows with a new key, and those with a known key and other values."""
+    """Return the rows with a new key, and those with a known key but other values."""
     if not current.num_rows:
         return rows, rows.slice(0, 0)
     key = list(definition.key)
@@ -258,7 +281,7 @@ def _differs(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.ChunkedArray:
 def _rewritten(
     current: pa.Table, fresh: pa.Table, changed: pa.Table, definition: TableDefinition
 ) -> pa.Table:
-    """All rows in the span of the changed ones, and the new rows; the rest stays in its files."""
+    """All rows in the span of the changed ones, plus the new ones; other files stay untouched."""
     key = list(definition.key)
     kept = current.join(changed.select(key), keys=key, join_type="left anti")
     for column, (first, last) in _bounds(changed, definition).items():
@@ -268,14 +291,23 @@ def _rewritten(
 
 
 def between(values: pa.ChunkedArray, first: Any, last: Any) -> pa.ChunkedArray:
-    """For each value, whether it lies between two others, both included."""
+    """For each value, whether it lies in a closed interval.
+
+    Args:
+        values: Any orderable type; nulls give null.
+        first: Lower bound, inclusive.
+        last: Upper bound, inclusive.
+
+    Returns:
+        A boolean array of the same length.
+    """
     return pc.and_(pc.greater_equal(values, first), pc.less_equal(values, last))
 
 
 def _bounds(rows: pa.Table, definition: TableDefinition) -> dict[str, tuple[Any, Any]]:
-    """The smallest and the largest value of each key column; a small table has no bounds.
+    """The smallest and largest value of each key column; empty for a table without a date column.
 
-    Not only of the date: a backfill loads the same years once for each batch of symbols.
+    The symbol counts too: a backfill loads the same years once per batch of symbols.
     """
     if definition.date_column is None:
         return {}
@@ -284,7 +316,7 @@ def _bounds(rows: pa.Table, definition: TableDefinition) -> dict[str, tuple[Any,
 
 
 def _span(rows: pa.Table, definition: TableDefinition) -> BooleanExpression:
-    """What a merge of these rows has to read."""
+    """A filter for the part of the table that merging these rows has to read."""
     span: BooleanExpression = AlwaysTrue()
     for column, (first, last) in _bounds(rows, definition).items():
         if isinstance(first, date):
@@ -294,16 +326,24 @@ def _span(rows: pa.Table, definition: TableDefinition) -> BooleanExpression:
 
 
 def sorted_by_key(rows: pa.Table, definition: TableDefinition) -> pa.Table:
-    """Rows in the order in which files hold them."""
-    # Sorted files let readers skip row groups. The order is not declared in the table's metadata,
-    # because an engine that cannot honour a declared order refuses to touch the table.
+    """Sort rows by the table's key, the order in which data files hold them.
+
+    Args:
+        rows: Rows with at least the key columns.
+        definition: A table with a key.
+
+    Returns:
+        The same rows, ascending by each key column in turn.
+    """
+    # Sorted files let readers skip row groups. The table's metadata does not declare the order,
+    # because an engine that cannot honour a declared order refuses to write to the table.
     return rows.sort_by([(name, "ascending") for name in definition.key])
 
 
 def _in_key_order(rows: pa.Table, definition: TableDefinition) -> pa.Table:
-    """Sort the rows by their key, and make sure that none comes twice."""
-    # To compare neighbours costs a fraction of sorting or of looking every key up, and a load
-    # usually comes in order.
+    """Sort the rows by key and check that no key occurs twice."""
+    # Loads usually arrive sorted, and comparing neighbours costs a fraction of sorting or of
+    # looking up every key.
     rising = _rising(rows, definition)
     if pc.all(rising).as_py() is False:
         rows = sorted_by_key(rows, definition)
@@ -318,7 +358,7 @@ def _in_key_order(rows: pa.Table, definition: TableDefinition) -> pa.Table:
 
 
 def _rising(rows: pa.Table, definition: TableDefinition) -> pa.ChunkedArray:
-    """For each row but the first, whether its key is greater than that of the row before."""
+    """For each row but the first, whether its key is greater than the previous row's."""
     before, after = rows.slice(0, max(0, rows.num_rows - 1)), rows.slice(1)
     greater = pa.chunked_array([pa.repeat(False, after.num_rows)])
     same = pa.chunked_array([pa.repeat(True, after.num_rows)])
@@ -342,7 +382,7 @@ def _commit(
     plan: Callable[[Table], _Plan],
     commit_id: str,
 ) -> MergeReport:
-    """Plan and write until the table did not change in between."""
+    """Plan and write, and repeat while other writers commit in between."""
     write_id = uuid4().hex
     for number in range(ATTEMPTS):
         table = load_table(catalog, definition)
@@ -361,7 +401,7 @@ def _commit(
         except CommitFailedException:
             time.sleep(uniform(0.0, min(MAX_PAUSE_SECONDS, 0.02 * 2**number)))
         except (CommitStateUnknownException, TException):
-            # Never commit again on a guess: look below whether the snapshot is there.
+            # The commit may have succeeded: check below before trying again.
             time.sleep(MAX_PAUSE_SECONDS)
         else:
             return todo.report(table, committed=True)

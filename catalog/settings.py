@@ -1,4 +1,4 @@
-"""Where the Iceberg catalog and its object store are, and how to log in to them."""
+"""Addresses and credentials of the Iceberg catalog and its object store."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class Section(BaseModel):
-    """One section of the settings; a name that it does not know is an error, not ignored."""
+    """One section of the settings; an unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,8 +40,8 @@ class CatalogSettings(Section):
     )
     auth: Literal["oauth2", "sigv4"] = Field(
         "oauth2",
-        description="How a REST catalog knows its clients: by an OAuth2 client credential, or by "
-        "requests signed with the S3 key pair (AWS Glue).",
+        description="How clients log in to a REST catalog: with an OAuth2 client credential, or "
+        "with requests signed by the S3 key pair (AWS Glue).",
     )
     credential: SecretStr | None = Field(
         None, description="OAuth2 client credential 'id:secret'; default: the S3 key pair."
@@ -50,10 +50,10 @@ class CatalogSettings(Section):
         None, description="The same for readers; default: the read-only S3 key pair."
     )
     oauth2_server_uri: str | None = Field(
-        None, description="Address that gives OAuth2 tokens; default: the catalog's own."
+        None, description="Address that issues OAuth2 tokens; default: the catalog's own."
     )
     scope: str = Field(
-        "catalog", description="Scope to ask a token for, such as PRINCIPAL_ROLE:ALL."
+        "catalog", description="Scope to request a token for, such as PRINCIPAL_ROLE:ALL."
     )
     signing_name: str = Field(
         "glue", description="AWS service that signed requests name; the region is that of S3."
@@ -61,20 +61,29 @@ class CatalogSettings(Section):
 
     @property
     def engines_can_log_in(self) -> bool:
-        """Whether ClickHouse and DuckDB speak to this catalog themselves.
+        """Whether ClickHouse and DuckDB can log in to this catalog themselves.
 
-        Where they cannot, they are shown each table by its metadata file.
+        Otherwise they are given each table's metadata file.
         """
         return self.type == "rest" and self.auth == "oauth2"
 
     @property
     def token_uri(self) -> str:
-        """Where OAuth2 tokens are had."""
+        """Address that issues OAuth2 tokens."""
         return self.oauth2_server_uri or f"{(self.uri or '').rstrip('/')}/v1/oauth/tokens"
 
 
 def client_credential(catalog: CatalogSettings, s3: S3Settings, *, read_only: bool) -> str:
-    """The OAuth2 credential ``id:secret`` of a client: the configured one, or its S3 key pair."""
+    """The OAuth2 client credential: the configured one, or else the S3 key pair.
+
+    Args:
+        catalog: Settings that may name a credential.
+        s3: Key pairs of the writing and of the read-only account.
+        read_only: Return the reader's credential.
+
+    Returns:
+        ``id:secret`` in clear text.
+    """
     configured = catalog.reader_credential if read_only else catalog.credential
     if configured:
         return configured.get_secret_value()

@@ -13,7 +13,19 @@ from catalog.tables import TABLES, TableDefinition
 def current_snapshots(
     catalog: Catalog, definitions: tuple[TableDefinition, ...] = TABLES
 ) -> dict[str, int | None]:
-    """The current snapshot id of each table, by table name; None while a table is empty."""
+    """The current snapshot of each table.
+
+    Args:
+        catalog: The catalog.
+        definitions: The tables; by default all.
+
+    Returns:
+        Snapshot ids by table name; None for an empty table.
+
+    Raises:
+        TableMissing: A table does not exist.
+        CatalogUnavailable: The catalog does not answer.
+    """
     return {
         definition.name: current_snapshot(load_table(catalog, definition))
         for definition in definitions
@@ -21,11 +33,19 @@ def current_snapshots(
 
 
 def tag_snapshot(catalog: Catalog, definition: TableDefinition, snapshot_id: int, tag: str) -> None:
-    """Tag a snapshot, so that maintenance keeps it; the same tag twice changes nothing.
+    """Tag a snapshot so that maintenance keeps it; setting the same tag again is a no-op.
+
+    Args:
+        catalog: The catalog, opened for writing.
+        definition: The table.
+        snapshot_id: A snapshot in the table's history.
+        tag: Name of the tag; unique within the table.
 
     Raises:
-        CommitConflict: Other writers kept winning; the tag was not set.
-        ValueError: The tag is taken by another snapshot, or the snapshot is gone.
+        ValueError: The tag belongs to another snapshot, or the snapshot has expired.
+        TableMissing: The table does not exist.
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt; the tag was not set.
     """
     for _ in range(ATTEMPTS):
         table = load_table(catalog, definition)
@@ -45,10 +65,20 @@ def tag_snapshot(catalog: Catalog, definition: TableDefinition, snapshot_id: int
 
 
 def untag_snapshot(catalog: Catalog, definition: TableDefinition, tag: str) -> bool:
-    """Remove a tag, so that its snapshot may expire; whether it was there.
+    """Remove a tag, so that its snapshot may expire.
+
+    Args:
+        catalog: The catalog, opened for writing.
+        definition: The table.
+        tag: Name of the tag.
+
+    Returns:
+        Whether the tag existed.
 
     Raises:
-        CommitConflict: Other writers kept winning; the tag is still there.
+        TableMissing: The table does not exist.
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt; the tag is still set.
     """
     for _ in range(ATTEMPTS):
         table = load_table(catalog, definition)

@@ -1,9 +1,9 @@
 """The lake's tables: schema, key, partitioning.
 
-Keys are required fields, because ClickHouse cannot sort by a nullable column. Tables are
-partitioned by time and never by symbol: small files per symbol made reads and writes an order
-of magnitude slower. Rows are only ever replaced by rewriting files (copy-on-write): delete files
-are where the engines that read the lake disagree.
+Key columns are required because ClickHouse cannot sort by a nullable column. Tables are partitioned
+by time and never by symbol: small files per symbol made reads and writes ten times slower. Rows are
+replaced only by rewriting files (copy-on-write), because engines that read the lake disagree about
+delete files.
 """
 
 from dataclasses import dataclass, field
@@ -36,8 +36,8 @@ class TableDefinition:
         key: Columns that identify a row; a table without a key is append-only.
         schema: The Iceberg schema; key columns are required.
         partition: The partition spec.
-        date_column: The date of the key; None for a small table, which a merge reads whole.
-        audit: Columns that say when and how a row came; they do not make a row different.
+        date_column: The date in the key; None for a small table, which a merge reads whole.
+        audit: Columns that say when and how a row arrived; a merge does not compare them.
     """
 
     name: str
@@ -173,8 +173,8 @@ SECURITIES = TableDefinition(
     ),
     key=("source", "symbol"),
 )
-# Symbols whose exchange keeps other days than their source's own calendar; ``calendar`` is the
-# value of ``raw.calendar.source`` under which those days are kept.
+# Symbols whose exchange trades on other days than their source's own calendar; ``calendar`` is
+# the value of ``raw.calendar.source`` for those days.
 SYMBOL_CALENDARS = TableDefinition(
     "raw.symbol_calendars",
     _schema({"source": TEXT, "symbol": TEXT}, calendar=TEXT, load_id=TEXT, ingested_at=TIME),
@@ -237,7 +237,7 @@ GATE_DECISIONS = TableDefinition(
     ),
     audit=(),
 )
-# What the gate asks, kept before anything is evaluated; decisions name it by its hash.
+# The gate's criteria, stored before anything is evaluated; decisions refer to them by hash.
 GATE_CRITERIA = TableDefinition(
     "ml.gate_criteria",
     _schema({"criterion": TEXT}, text=TEXT, written_at=TIME),

@@ -1,6 +1,6 @@
-"""How services run: ``local`` keeps them on this machine, ``chserver`` is ClickHouse over HTTP.
+"""Runs services: ``local`` on this machine; ``chserver`` is ClickHouse's HTTP interface over chDB.
 
-The other folders are configuration and images for real servers.
+The other folders hold configuration and images for real servers.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Prefect flows: thin, they call the stages and make their results worth reading in the UI."""
+"""Prefect flows: thin wrappers that call the use cases and show their results in the UI."""

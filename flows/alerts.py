@@ -1,4 +1,4 @@
-"""What somebody should look at: in Prefect, in a file, and through a webhook when one is set."""
+"""Alerts that need attention: in Prefect, in a file, and through a webhook if one is set."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 10
 log = logging.getLogger("weekahead")
 
 
-@flow(name="alert", description="Tell people; automations start it.")
+@flow(name="alert", description="Send an alert; automations start it.")
 def alert(
     subject: Annotated[str, Field(description="One line.", max_length=500)],
     details: Annotated[str, Field(description="What is known.", max_length=5000)] = "",
@@ -33,11 +33,11 @@ def alert(
     Args:
         subject: One line.
         details: What is known.
-        run: Id of the run that it is about; its page goes with the details.
+        run: Id of the run that the alert is about; a link to its page is added to the details.
     """
     settings = load_settings()
     if run:
-        # The server's templates have no filter for links where they render parameters.
+        # The server's templates cannot render links in parameters.
         details = f"{details}\n{url_for('flow-run', obj_id=run)}".strip()
     log.error("%s %s", subject, details)
     create_markdown_artifact(f"**{subject}**\n\n{details}", key="alert", description=subject)
@@ -55,12 +55,20 @@ def alert(
             timeout=TIMEOUT_SECONDS,
         )
         if answer.is_error:
-            # The address is a secret, so the client's own error, which shows it, is not used.
+            # The address is a secret, and the client's own error would show it.
             log.error("The webhook refused the alert with status %s", answer.status_code)
 
 
 def report_stale(settings: Settings, source: str) -> None:
-    """Emit an event when newer quotes of the source must exist by now."""
+    """Emit an event if newer quotes of a source should exist by now.
+
+    Args:
+        settings: Addresses of the running services.
+        source: Quote source.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer.
+    """
     if is_stale(open_catalog(settings.catalog, settings.s3, read_only=True), source):
         emit_event(
             STALE,

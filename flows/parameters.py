@@ -1,4 +1,4 @@
-"""Types of the flows' parameters: they become the form in Prefect's UI, and are checked there."""
+"""Parameter types of the flows; Prefect's UI builds forms from them and validates input."""
 
 from datetime import date
 from typing import Annotated
@@ -19,7 +19,7 @@ Source = Annotated[
     AfterValidator(_known),
     Field(json_schema_extra={"enum": list(SOURCES)}),
 ]
-# The server checks patterns, but not formats.
+# The server validates patterns, but not formats.
 Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-\d{2}-\d{2}$"})]
 Symbol = Annotated[str, Field(min_length=1, max_length=40, pattern=rf"^[{SYMBOL_CHARACTERS}]+$")]
 

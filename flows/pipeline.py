@@ -36,7 +36,7 @@ def pipeline(
     end: EndParameter = None,
     force: ForceParameter = False,
 ) -> PipelineReport:
-    """Run every stage, each on what the one before has made.
+    """Run every stage on the results of the previous one.
 
     Args:
         source: sample, moex or yahoo; default: the setting ingest.source.
@@ -45,6 +45,9 @@ def pipeline(
         start: First trading date to fetch.
         end: Last trading date to fetch.
         force: Train although nothing has changed.
+
+    Returns:
+        What each stage did.
     """
     ingested = stages.ingest(source, symbols, board, start, end)
     transformed = stages.transform()
@@ -58,7 +61,15 @@ def pipeline(
 
 
 def run_here(wanted: Callable[..., T], **parameters: Any) -> T:
-    """Run a flow in this process, and deliver its logs before the server may go away."""
+    """Run a flow in this process, and flush its logs before the server may stop.
+
+    Args:
+        wanted: The flow.
+        **parameters: Parameters of the flow.
+
+    Returns:
+        The flow's result.
+    """
     try:
         return wanted(**parameters)
     finally:

@@ -1,7 +1,7 @@
-"""Put the deployments on a Prefect server: ``python -m flows.register deploy/prefect.yaml``.
+"""Puts the deployments on a Prefect server: ``python -m flows.register deploy/prefect.yaml``.
 
-That is the work pool, the limit on writers, ``prefect deploy --all``, and the automations.
-Repeating it changes nothing that is right already.
+Creates the work pool, the concurrency limit for writers, the deployments (``prefect deploy --all``)
+and the automations. Idempotent.
 """
 
 import subprocess
@@ -22,16 +22,21 @@ from flows.alerts import STALE
 from flows.writers import LIMIT
 from lakehouse.settings import load_settings
 
-# Three beats of a heart that beats every thirty seconds.
+# Three missed heartbeats, which are sent every thirty seconds.
 SILENT_FOR = timedelta(seconds=90)
-# From Friday night to the run after Monday's close, with a holiday between.
+# Covers Friday night to the run after Tuesday's close, in case Monday is a holiday.
 DAILY_WITHIN = timedelta(days=4)
 ENDED = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 HEARTBEAT = "prefect.flow-run.heartbeat"
 
 
 def work_pool(client: SyncPrefectClient, name: str) -> None:
-    """Create the process pool, unless there is a pool of this name."""
+    """Create a process pool, unless a pool of this name exists.
+
+    Args:
+        client: The Prefect server.
+        name: Name of the pool.
+    """
     try:
         client.read_work_pool(name)
     except ObjectNotFound:
@@ -39,7 +44,7 @@ def work_pool(client: SyncPrefectClient, name: str) -> None:
 
 
 def writers_limit(client: SyncPrefectClient) -> None:
-    """Let one step at a time write to the lake and the warehouse."""
+    """Create the limit that lets only one step at a time write to the lake and the warehouse."""
     try:
         client.read_global_concurrency_limit_by_name(LIMIT)
     except ObjectNotFound:
@@ -47,7 +52,7 @@ def writers_limit(client: SyncPrefectClient) -> None:
 
 
 def automations(client: SyncPrefectClient) -> list[Automation]:
-    """What the server does by itself: crash silent runs, and tell people what went wrong."""
+    """The server's automations: crash silent runs, and send alerts."""
     alert = client.read_deployment_by_name("alert/alert").id
 
     def tell(subject: str, details: str, **more: str) -> RunDeployment:
@@ -64,7 +69,7 @@ def automations(client: SyncPrefectClient) -> list[Automation]:
     return [
         Automation(
             name="weekahead: crash silent runs",
-            description="A run whose heart stopped beating has no process any more.",
+            description="A run without heartbeats has lost its process.",
             trigger=EventTrigger(
                 after={HEARTBEAT},
                 expect={HEARTBEAT, *ENDED},
@@ -75,9 +80,7 @@ def automations(client: SyncPrefectClient) -> list[Automation]:
                 within=SILENT_FOR,
             ),
             actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED, message="No sign of life for 90 seconds."
-                )
+                ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat for 90 seconds.")
             ],
         ),
         Automation(
@@ -110,13 +113,13 @@ def automations(client: SyncPrefectClient) -> list[Automation]:
             actions=[
                 tell(
                     "Quotes of {{ event.resource['prefect.resource.name'] }} are stale",
-                    "There are none of the last days, although an ingest has just ended.",
+                    "There are none from the last days, although an ingest has just ended.",
                 )
             ],
         ),
         Automation(
             name="weekahead: report missing daily runs",
-            description="No daily run has completed for days: nothing is fresh any more.",
+            description="No daily run has completed for days: all data is stale.",
             trigger=EventTrigger(
                 expect={"prefect.flow-run.Completed"},
                 match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -134,7 +137,7 @@ def automations(client: SyncPrefectClient) -> list[Automation]:
 
 
 def main(prefect_file: Path) -> None:
-    """Create or update everything on the server that PREFECT_API_URL names."""
+    """Create or update everything on the server at PREFECT_API_URL."""
     with get_client(sync_client=True) as client:
         work_pool(client, load_settings().prefect.work_pool)
         writers_limit(client)

@@ -1,4 +1,4 @@
-"""Start a deployment and follow it, as if it ran here."""
+"""Starts a deployment and follows it as if it ran here."""
 
 import logging
 import time
@@ -36,15 +36,15 @@ LOG_PAGE = 200
 
 @dataclass(frozen=True)
 class RemoteRun:
-    """How a remote run ended.
+    """The outcome of a remote run.
 
     Attributes:
-        run_id: Its id.
-        name: Its name.
+        run_id: Id of the flow run.
+        name: Name of the flow run.
         state: Name of the final state.
-        message: What the state says.
-        url: Its page.
-        result: What it has to say, when it completed.
+        message: Message of the final state.
+        url: The run's page.
+        result: The result, if the run completed.
     """
 
     run_id: str
@@ -56,19 +56,26 @@ class RemoteRun:
 
     @property
     def exit_code(self) -> int:
-        """That of the command here; 1 when the run did not complete."""
+        """The exit code of the remote use case; 1 if the run did not complete."""
         if self.state != "Completed":
             return 1
         return self.result.exit_code if self.result else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The fields as a dictionary, for JSON."""
         data = self.result.data if self.result else None
         return {**vars(self), "exit_code": self.exit_code, "result": data}
 
 
 def follow(flow: str, parameters: dict[str, Any]) -> RemoteRun:
-    """Run a deployment with these parameters and wait for its end; an interrupt cancels it.
+    """Run a deployment and wait for its end; an interrupt cancels it.
+
+    Args:
+        flow: Name of the flow, which is also the deployment's.
+        parameters: Parameters of the flow; others keep the deployment's defaults.
+
+    Returns:
+        The final state, and the result if the run left one.
 
     Raises:
         ServiceError: There is no such deployment.
@@ -119,7 +126,7 @@ def _until_final(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
         if state and state.is_final():
             break
         time.sleep(POLL_SECONDS)
-    # A process sends its last lines after the state, at the latest when it ends.
+    # The process sends its last log lines after the final state.
     deadline = time.monotonic() + LAST_LINES_SECONDS
     while time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
@@ -128,7 +135,7 @@ def _until_final(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
 
 
 def _show_logs(client: SyncPrefectClient, run_id: UUID, read: int) -> int:
-    """Show lines that are new, of the run and of the stages inside; their number."""
+    """Show new log lines of the run and its stages; returns how many."""
     inside = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id])

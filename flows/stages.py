@@ -1,4 +1,4 @@
-"""The stages as Prefect flows. Each finds its services by itself, so any worker can run it."""
+"""The stages as Prefect flows; each finds its services itself, so any worker can run it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def _leave(use_case: str, report: Any) -> None:
 
 
 def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
-    """Retry only what a retry can mend: a source or a lake that is away, a race that was lost."""
+    """Retry only if that can help: an unavailable source or lake, or a lost race."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, RetriableError)
 
@@ -62,7 +62,7 @@ def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
     retries=2,
     retry_delay_seconds=[10, 60],
     retry_condition_fn=_may_help,
-    # A whole board since its first day, at a polite pace.
+    # Long enough for the whole history of a board, with pauses between requests.
     timeout_seconds=12 * HOUR,
 )
 def _land(request: IngestRequest) -> IngestReport:
@@ -80,7 +80,7 @@ def ingest(
     start: StartParameter = None,
     end: EndParameter = None,
 ) -> IngestReport:
-    """Bring quotes into the lake.
+    """Load quotes into the lake.
 
     Args:
         source: sample, moex or yahoo; default: the setting ingest.source.
@@ -88,6 +88,9 @@ def ingest(
         board: A whole board, such as TQBR.
         start: First trading date to fetch.
         end: Last trading date to fetch.
+
+    Returns:
+        Counts, failures and findings.
     """
     chosen = source or load_settings().ingest.source
     request = IngestRequest(
@@ -119,7 +122,7 @@ def _build(full_refresh: bool, force: bool) -> TransformReport | None:
 @flow(name="transform", description="Marts and features in ClickHouse from the lake, with dbt.")
 def transform(
     full_refresh: Annotated[
-        bool, Field(title="Full refresh", description="Build everything anew.")
+        bool, Field(title="Full refresh", description="Rebuild everything from scratch.")
     ] = False,
     force: Annotated[
         bool, Field(title="Force", description="Build although nothing has changed.")
@@ -128,8 +131,11 @@ def transform(
     """Build what has changed.
 
     Args:
-        full_refresh: Build everything anew.
+        full_refresh: Rebuild everything from scratch.
         force: Build although nothing has changed.
+
+    Returns:
+        What was built; None if the marts are up to date.
     """
     report = _build(full_refresh, force)
     _leave("transform", report)
@@ -163,6 +169,9 @@ def train(
     Args:
         force: Train although nothing has changed.
         dry_run: Decide, but promote nothing.
+
+    Returns:
+        Figures of all candidates, and the gate's decision.
     """
     report = _train(force, dry_run)
     _leave("train", report)
@@ -171,7 +180,7 @@ def train(
 
 
 def _leave_gate(report: TrainingReport) -> None:
-    """The gate's decision, with the way to what it was made from."""
+    """Store the gate's decision as an artifact, with links to its inputs."""
     import mlflow
 
     run = f"`{report.run_id}`"
@@ -231,7 +240,10 @@ def predict(
         as_of: Forecast as of this date; default: the latest bar.
         until: With ``as_of``: each date of this range.
         symbols: Only these symbols.
-        publish: Bring the forecasts into the marts at once; scoring does that, too.
+        publish: Bring the forecasts into the marts at once; otherwise scoring does.
+
+    Returns:
+        Counts and the forecasts.
     """
     if until and not as_of:
         raise UsageError("'Until' needs 'As of': the first date of the range.")
@@ -263,11 +275,14 @@ def score(
 
     Args:
         strict: Let the report count warnings as a failure.
+
+    Returns:
+        Realised figures, drift and warnings.
     """
     report = _score(strict)
     _leave("score", report)
     if report.warnings:
-        # An automation can act on an event: notify people, start a training.
+        # Automations can act on this event: send an alert, start a training run.
         emit_event(
             "weekahead.score.warning",
             resource={"prefect.resource.id": "weekahead.forecasts"},
@@ -286,7 +301,7 @@ def _maintain() -> list[MaintenanceReport]:
 @flow(name="maintain", description="Compaction, expiry of snapshots, removal of orphan files.")
 @newest_only
 def maintain() -> list[MaintenanceReport]:
-    """Keep the lake small; what a model was trained on stays."""
+    """Keep the lake small; snapshots that champions were trained on stay."""
     reports = _maintain()
     _leave("maintain", reports)
     return reports

@@ -1,4 +1,4 @@
-"""One writer at a time: a global concurrency limit that every writing step takes."""
+"""One writer at a time: a global concurrency limit that every writing step acquires."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,15 +7,15 @@ from prefect.concurrency.sync import concurrency
 from prefect.runtime import deployment
 
 LIMIT = "weekahead-writers"
-# The shortest that the server takes: a killed run must not keep the slot for long.
+# The shortest lease that the server accepts, so that a killed run does not block the slot for long.
 LEASE_SECONDS = 60
 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Wait for the slot and keep it; a run by hand without a deployment does without.
+    """Wait for the slot and hold it; runs without a deployment need none.
 
-    There the lake's compare-and-swap and the stages' locks still keep writers apart.
+    For those, the lake's compare-and-swap and the stages' locks keep writers apart.
     """
     if not deployment.id:
         yield

@@ -7,5 +7,5 @@ import logging
 
 __version__ = "0.1.0"
 
-# A logger is silent below WARNING unless its level is lowered; progress is meant to be seen.
+# Loggers drop everything below WARNING by default; progress messages are INFO.
 logging.getLogger("weekahead").setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""Kinds of models that are found by their file: to add one is to add a module to a folder."""
+"""Finds model kinds by file: to add one, add a module to a folder."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,12 +9,18 @@ T = TypeVar("T")
 
 
 def discover(package: str, base: type[T], first: Sequence[str]) -> dict[str, type[T]]:
-    """Every class with a ``kind`` that a module of a package defines, by kind.
+    """Find every class with a ``kind`` that the modules of a package define.
 
     Args:
-        package: Name of the package.
-        base: What the classes derive from.
-        first: Kinds that come first, in this order; the others follow by name.
+        package: Dotted name of the package; all of its modules are imported.
+        base: Only subclasses of this count.
+        first: Kinds that come first, in this order; the rest follow alphabetically.
+
+    Returns:
+        The classes by kind.
+
+    Raises:
+        KeyError: A kind in ``first`` does not exist.
     """
     found: dict[str, type[T]] = {}
     for name in sorted(module.name for module in iter_modules(import_module(package).__path__)):

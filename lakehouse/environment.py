@@ -1,4 +1,4 @@
-"""Environment variables for a limited time."""
+"""Temporary environment variables."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def temporary_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process, and afterwards put back what was there."""
+    """Set variables of this process and restore the previous values on exit."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

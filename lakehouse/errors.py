@@ -3,25 +3,25 @@
 WeekaheadError
 ├── UsageError            the request is wrong: correct it (exit code 2)
 │   └── SettingsError     a setting or the settings file is wrong
-├── FatalError            stop; somebody has to act first
-│   ├── HomeError         the home directory cannot be used (rights, disk full)
+├── FatalError            stop; someone has to act first
+│   ├── HomeError         the home directory cannot be used (permissions, disk full)
 │   ├── ServiceError      a service does not start or does not answer
 │   └── TransformError    dbt reports a failed model or test
 ├── RetriableError        the same call may succeed later
 │   ├── SourceUnavailable the quote API does not answer, or refuses for now
-│   │   └── Unreachable   there is no connection to it at all
+│   │   └── Unreachable   the host cannot be reached at all
 │   ├── CatalogUnavailable   the Iceberg catalog or the object store does not answer
-│   │   └── TableMissing     it answers, and there is no such table
-│   └── CommitConflict    other writers kept winning; nothing was committed
-├── SkippableError        leave this symbol out and go on with the others
-│   └── UnknownSymbol     the source has never heard of the symbol
-└── DataError             the data itself is wrong, or there is none
-    ├── BadPayload        an answer that does not follow the wire format
+│   │   └── TableMissing     the catalog answers but has no such table
+│   └── CommitConflict    other writers won every attempt; nothing was committed
+├── SkippableError        leave this symbol out and continue with the others
+│   └── UnknownSymbol     the source does not know the symbol
+└── DataError             the data itself is wrong or missing
+    ├── BadPayload        a response does not follow the wire format
     ├── TooManyRejects    the quality gate stopped the load before any commit
-    └── NotEnoughData     too little history for what was asked
+    └── NotEnoughData     too little history for the request
 
-Those of the Iceberg side are ``CatalogError`` as well, with ``SchemaMismatch`` (rows that do not
-fit the table) beside them.
+Iceberg errors are ``CatalogError`` as well; so is ``SchemaMismatch`` (rows that do not fit the
+table).
 """
 
 from catalog.errors import RetriableError as RetriableError
@@ -29,7 +29,7 @@ from catalog.errors import WeekaheadError as WeekaheadError
 
 
 class UsageError(WeekaheadError):
-    """The request is wrong and has to be corrected."""
+    """The request is wrong and must be corrected."""
 
     exit_code = 2
 
@@ -39,11 +39,11 @@ class SettingsError(UsageError):
 
 
 class FatalError(WeekaheadError):
-    """Nothing helps but somebody acting first."""
+    """Retrying does not help; someone has to act first."""
 
 
 class HomeError(FatalError):
-    """The home directory cannot be used: missing rights or a full disk."""
+    """The home directory cannot be used: missing permissions or a full disk."""
 
 
 class ServiceError(FatalError):
@@ -59,7 +59,7 @@ class SourceUnavailable(RetriableError):
 
 
 class Unreachable(SourceUnavailable):
-    """No connection to the host at all: every further request would fail, too."""
+    """The host cannot be reached, so every further request would fail too."""
 
 
 class SkippableError(WeekaheadError):
@@ -71,11 +71,11 @@ class UnknownSymbol(SkippableError):
 
 
 class DataError(WeekaheadError):
-    """The data is wrong, or there is none."""
+    """The data is wrong or missing."""
 
 
 class BadPayload(DataError):
-    """An answer does not follow the source's wire format."""
+    """A response does not follow the source's wire format."""
 
 
 class TooManyRejects(DataError):
@@ -83,4 +83,4 @@ class TooManyRejects(DataError):
 
 
 class NotEnoughData(DataError):
-    """There is too little history for what was asked."""
+    """Too little history for the request."""

@@ -1,8 +1,8 @@
-"""Findings: what is odd about the data, kept in ``raw.findings`` until somebody has decided.
+"""Findings: anomalies in the data, kept in ``raw.findings`` until someone decides on them.
 
-A finding is open, acknowledged (somebody says that the data is right, or that it does not matter)
-or mended (the data changed, and the rule holds again). Severe open findings keep their symbol, from
-their first date on, out of training and forecasts.
+A finding is open, acknowledged (someone confirmed that the data is right, or that it does not
+matter) or mended (the data changed and the rule holds again). Open severe findings exclude their
+symbol from training and forecasts, from their first date on.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -23,7 +23,7 @@ from lakehouse.errors import UsageError
 SEVERE, WARNING, NOTE = "severe", "warning", "note"
 OPEN, ACKNOWLEDGED, MENDED = "open", "acknowledged", "mended"
 
-# Rules about prices, judged whenever the bars around their date are read.
+# Rules about prices, evaluated whenever the bars around their date are read.
 JUMP = "jump"
 LEVEL_SWITCH = "level_switch"
 UNLISTED_SPLIT = "unlisted_split"
@@ -37,7 +37,7 @@ PRICE_RULES = frozenset(
 DIVIDEND_OUT_OF_PROPORTION = "dividend_out_of_proportion"
 DIVIDENDS_DIFFER = "dividends_differ"
 DIVIDEND_RULES = frozenset({DIVIDEND_OUT_OF_PROPORTION, DIVIDENDS_DIFFER})
-# Rules about what is missing or misplaced in time.
+# Rules about missing or misdated data.
 FAR_FUTURE = "far_future"
 MISSING_SESSIONS = "missing_sessions"
 STALE_SYMBOL = "stale_symbol"
@@ -53,18 +53,18 @@ class Finding:
 
     Attributes:
         source: Quote source.
-        symbol: Symbol; empty when it concerns all of the source.
+        symbol: Symbol; empty if the finding concerns the whole source.
         rule: Name of the rule.
-        first_date: First trading date that it concerns; part of the key.
-        last_date: Last one.
+        first_date: First trading date affected; part of the key.
+        last_date: Last trading date affected.
         severity: ``severe``, ``warning`` or ``note``.
-        seen: What was seen, in words.
-        proposal: What would put it right, such as a line of ``split_overrides.csv``.
+        seen: What was observed, in words.
+        proposal: What would fix it, such as a line of ``split_overrides.csv``.
         state: ``open``, ``acknowledged`` or ``mended``.
-        acknowledged_by: Who decided.
+        acknowledged_by: Who acknowledged it.
         acknowledged_why: The reason given.
-        acknowledged_at: When.
-        found_at: When it was found first.
+        acknowledged_at: When it was acknowledged.
+        found_at: When it was first found.
     """
 
     source: str
@@ -83,11 +83,11 @@ class Finding:
 
     @property
     def key(self) -> Key:
-        """What identifies it."""
+        """The key of the table: source, symbol, rule and first date."""
         return self.source, self.symbol, self.rule, self.first_date
 
     def __str__(self) -> str:
-        """One line for people."""
+        """One readable line."""
         days = str(self.first_date)
         if self.last_date > self.first_date:
             days += f" to {self.last_date}"
@@ -95,24 +95,24 @@ class Finding:
         return f"{name}, {days}: {self.rule}: {self.seen}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The fields as a dictionary, for JSON."""
         return asdict(self)
 
 
 class Span(Protocol):
-    """Dates that a load has judged."""
+    """Dates that a load has evaluated."""
 
     def holds(self, day: date) -> bool:
-        """Whether a date is among them."""
+        """Whether a date is in the span."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a load has judged, so that an open finding that it did not find again is mended.
+    """What a load evaluated, so that open findings it no longer finds become mended.
 
     Attributes:
         rules: The rules that were applied.
-        dates: The dates that were judged, by symbol.
+        dates: The evaluated dates, by symbol.
     """
 
     rules: frozenset[str]
@@ -125,7 +125,17 @@ class Scope:
 
 
 def differing_dividends(source: str, symbol: str, day: date, amounts: Iterable[float]) -> Finding:
-    """A date with several dividends, of which the last one listed counts."""
+    """The finding for a date with several dividends, of which only the last one listed is used.
+
+    Args:
+        source: Quote source.
+        symbol: Symbol.
+        day: Record date or ex-date, as the source dates its dividends.
+        amounts: The amounts per share, in the order listed.
+
+    Returns:
+        A warning, not yet in the table.
+    """
     listed = ", ".join(f"{amount:g}" for amount in amounts)
     seen = f"different dividends on one date: {listed}; the last one counts, they are not summed"
     return Finding(source, symbol, DIVIDENDS_DIFFER, day, day, WARNING, seen)
@@ -139,14 +149,21 @@ def list_findings(
     rule: str | None = None,
     state: str | None = None,
 ) -> list[Finding]:
-    """Findings, the severest and latest first.
+    """Findings: open ones first, then by severity, source, symbol and date.
 
     Args:
         catalog: The lake.
-        source: Only of this source.
-        symbol: Only of this symbol.
-        rule: Only of this rule.
-        state: Only in this state.
+        source: Keep only this quote source; None keeps all. The others likewise.
+        symbol: Keep only this symbol.
+        rule: Keep only this rule.
+        state: Keep only this state: ``open``, ``acknowledged`` or ``mended``.
+
+    Returns:
+        The matching findings.
+
+    Raises:
+        TableMissing: The lake has no table of findings yet.
+        CatalogUnavailable: The catalog does not answer.
     """
     wanted: BooleanExpression = AlwaysTrue() if source is None else EqualTo("source", source)
     rows = load_table(catalog, FINDINGS).scan(wanted).to_arrow().drop_columns(["load_id"])
@@ -165,7 +182,7 @@ def list_findings(
 
 
 def open_counts(findings: Iterable[Finding]) -> dict[str, int]:
-    """How many are open, by severity; severities without any are left out."""
+    """Number of open findings by severity; severities without any are omitted."""
     counts = dict.fromkeys((SEVERE, WARNING, NOTE), 0)
     for finding in findings:
         if finding.state == OPEN:
@@ -180,20 +197,24 @@ def reconcile(
     scopes: Iterable[Scope],
     load_id: str,
 ) -> list[Finding]:
-    """Bring the table up to date with what a load found.
+    """Update the table with the findings of a load.
 
-    What is known stays as it is when it was acknowledged, and is opened again when it had been
-    mended. What is open and was judged again without being found is mended.
+    A known finding stays as it is if acknowledged, and reopens if it had been mended. An open
+    finding that the load evaluated but did not find again becomes mended.
 
     Args:
         catalog: The lake.
         source: Quote source of the load.
-        found: What it found.
-        scopes: What it judged.
-        load_id: Name of the load.
+        found: The findings of the load.
+        scopes: The rules, symbols and dates that the load evaluated.
+        load_id: Id of the load.
 
     Returns:
-        The findings that are new or open again.
+        The findings that are new or reopened.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt; nothing was written.
     """
     known = {finding.key: finding for finding in list_findings(catalog, source=source)}
     now = datetime.now(UTC)
@@ -216,16 +237,26 @@ def reconcile(
 def acknowledge(
     catalog: Catalog, findings: Collection[Finding], *, by: str, why: str
 ) -> list[Finding]:
-    """Say that findings are all right as they are; their symbols serve again.
+    """Acknowledge the open ones among findings, so that their symbols are used again.
+
+    Args:
+        catalog: The lake.
+        findings: The findings to acknowledge; those that are not open are ignored.
+        by: Who decides; stored with the finding.
+        why: The reason; stored with the finding and must not be blank.
+
+    Returns:
+        The acknowledged findings.
 
     Raises:
-        UsageError: No reason is given, or there is nothing to acknowledge.
+        UsageError: The reason is blank, or none of the findings is open.
+        CommitConflict: Other writers won every attempt; nothing was written.
     """
     if not why.strip():
         raise UsageError("Say why: --why 'the split is real, see the company's notice'.")
     wanted = [finding for finding in findings if finding.state == OPEN]
     if not wanted:
-        raise UsageError("No open finding fits: 'weekahead findings list' shows what there is.")
+        raise UsageError("No open finding matches: 'weekahead findings list' shows them all.")
     now = datetime.now(UTC)
     decided = [
         replace(
@@ -242,7 +273,17 @@ def acknowledge(
 
 
 def write(catalog: Catalog, findings: Collection[Finding], load_id: str) -> None:
-    """Merge findings into the table; nothing is committed when nothing differs."""
+    """Merge findings into the table by key; a no-op if nothing differs.
+
+    Args:
+        catalog: The lake.
+        findings: The findings; they replace rows with the same key.
+        load_id: Id of the load, or a note on who changed them.
+
+    Raises:
+        ValueError: Two findings have the same key.
+        CommitConflict: Other writers won every attempt; nothing was written.
+    """
     if not findings:
         return
     schema = schema_to_pyarrow(FINDINGS.schema, include_field_ids=False)

@@ -1,4 +1,4 @@
-"""Findings as CSV, so that a team can keep its decisions in version control."""
+"""Findings as CSV, so that a team can keep its decisions under version control."""
 
 import csv
 from collections.abc import Iterable
@@ -16,7 +16,12 @@ STATES = (OPEN, ACKNOWLEDGED, MENDED)
 
 
 def write_csv(findings: Iterable[Finding], file: IO[str]) -> None:
-    """Write findings, one line each, in a stable order."""
+    """Write findings as CSV with a header, sorted by key so that diffs stay small.
+
+    Args:
+        findings: The findings, in any order.
+        file: A text file opened for writing.
+    """
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for finding in sorted(findings, key=lambda finding: finding.key):
@@ -24,10 +29,17 @@ def write_csv(findings: Iterable[Finding], file: IO[str]) -> None:
 
 
 def read_csv(file: IO[str], name: str) -> list[Finding]:
-    """Read findings as ``write_csv`` writes them.
+    """Read findings in the format of ``write_csv``.
+
+    Args:
+        file: A text file opened for reading; only the first five columns are required.
+        name: Name of the file for error messages.
+
+    Returns:
+        The findings in the order of the file.
 
     Raises:
-        UsageError: A column is missing or a value cannot be read; the message names the line.
+        UsageError: A column is missing or a value cannot be parsed; the message names the line.
     """
     reader = csv.DictReader(file)
     missing = [column for column in COLUMNS[:5] if column not in (reader.fieldnames or ())]
@@ -45,10 +57,19 @@ def read_csv(file: IO[str], name: str) -> list[Finding]:
 
 
 def import_csv(catalog: Catalog, file: IO[str], name: str) -> int:
-    """Merge findings from CSV into the lake; decisions of the file replace those of the lake.
+    """Merge findings from CSV into the lake; decisions in the file win.
+
+    Args:
+        catalog: The lake.
+        file: A text file in the format of ``write_csv``.
+        name: Name of the file for error messages and for the load id.
 
     Returns:
-        How many findings of the lake are different or new.
+        Number of findings that were new or different.
+
+    Raises:
+        UsageError: A column is missing or a value cannot be parsed; nothing is imported.
+        CommitConflict: Other writers won every attempt; nothing was written.
     """
     given = read_csv(file, name)
     here = {finding.key: finding for finding in list_findings(catalog)}

@@ -1,4 +1,4 @@
-"""The home directory: state, logs and secrets, readable by its owner only."""
+"""The home directory: state, logs and secrets, accessible to its owner only."""
 
 import hashlib
 import json
@@ -39,12 +39,12 @@ SECRET_NAMES = (
     "superset_secret_key",
     "superset_admin",
 )
-# Paths of sockets are limited to 107 bytes; this leaves room for a name.
+# Socket paths are limited to 107 bytes; this leaves room for the file name.
 MAX_SOCKET_FOLDER = 75
 
 
 class Secrets(dict[str, str]):
-    """Generated passwords and keys by name; printed without their values."""
+    """Generated passwords and keys by name; its repr hides the values."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(sorted(self))})"
@@ -53,7 +53,15 @@ class Secrets(dict[str, str]):
     def load(
         cls, path: Path, names: Collection[str], *, renew: Collection[str] = frozenset()
     ) -> Self:
-        """Read a file of secrets; make those that are missing, or are to be renewed.
+        """Read a file of secrets, and generate those that are missing or must be renewed.
+
+        Args:
+            path: A JSON file; created with mode 0600 if missing.
+            names: Names of the secrets that must exist.
+            renew: Names of the secrets to replace by new ones.
+
+        Returns:
+            All secrets in the file; each generated one is 48 hexadecimal digits.
 
         Raises:
             HomeError: The file is damaged.
@@ -66,7 +74,7 @@ class Secrets(dict[str, str]):
         return known
 
     def save(self, path: Path) -> None:
-        """Write them to a file that only its owner reads."""
+        """Write them to a file with mode 0600."""
         write_private(path, json.dumps(self, indent=1))
 
 
@@ -97,9 +105,16 @@ class Home:
 
 
 def open_home(path: Path, *, min_free_mb: int = 0) -> Home:
-    """Create the home directory if needed, close it to others, and check that it can be used.
+    """Create the home directory if needed, restrict it to its owner, and check that it is usable.
 
-    From here on, this process and those that it starts make files for their owner only.
+    Also sets the umask, so that this process and its children create private files from now on.
+
+    Args:
+        path: The home directory.
+        min_free_mb: Free disk space required, in MiB.
+
+    Returns:
+        The paths under the home directory.
 
     Raises:
         HomeError: It cannot be created or written, belongs to another account, or the disk is
@@ -129,12 +144,12 @@ def open_home(path: Path, *, min_free_mb: int = 0) -> Home:
 
 
 def socket_folder(home: Home) -> Path:
-    """The folder for the sockets of a home's services, always the same one.
+    """The folder for the sockets of a home's services; always the same one for a home.
 
-    It is ``run``, or a folder of ours in ``/tmp`` where the path of the home is too long.
+    It is ``run``, or a private folder in ``/tmp`` if the path of the home is too long.
 
     Raises:
-        HomeError: Another account made that folder.
+        HomeError: That folder belongs to another account.
     """
     if len(os.fsencode(home.run)) <= MAX_SOCKET_FOLDER:
         return home.run
@@ -143,14 +158,14 @@ def socket_folder(home: Home) -> Path:
 
 
 def remove_socket_folder(home: Home) -> None:
-    """Remove what ``socket_folder`` made outside the home, once nothing listens there."""
+    """Remove the folder that ``socket_folder`` created outside the home."""
     folder = socket_folder(home)
     if folder != home.run:
         shutil.rmtree(folder)
 
 
 def load_secrets(home: Home) -> Secrets:
-    """Read the generated secrets; make those that are missing.
+    """Read the generated secrets, and generate missing ones.
 
     Raises:
         HomeError: The secrets file is damaged.
@@ -159,7 +174,14 @@ def load_secrets(home: Home) -> Secrets:
 
 
 def read_json(path: Path, *, default: Any) -> Any:
-    """Read a JSON file of ours, or return the default when there is none.
+    """Read one of our own JSON files.
+
+    Args:
+        path: The file.
+        default: Returned if the file does not exist.
+
+    Returns:
+        The parsed content.
 
     Raises:
         HomeError: The file is not valid JSON.
@@ -170,13 +192,21 @@ def read_json(path: Path, *, default: Any) -> Any:
         return default
     except ValueError as error:
         raise HomeError(
-            f"{path} is damaged ({error}). Move it away; a new one is made. "
-            "Without the old secrets a new home directory is needed, too."
+            f"{path} is damaged ({error}). Move it away, and a new one will be created. "
+            "Without the old secrets, a new home directory is needed as well."
         ) from error
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner may read it."""
+    """Replace a file atomically; only its owner can read it.
+
+    Args:
+        path: The file; its directory must exist.
+        text: The new content.
+
+    Raises:
+        OSError: The directory cannot be written, or the disk is full; the old file stays.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         # mkstemp makes the file with mode 0600.

@@ -1,4 +1,4 @@
-"""Lock files: the kernel frees them when a process dies, however it dies."""
+"""Lock files; the kernel releases them when a process dies for any reason."""
 
 import fcntl
 from collections.abc import Callable, Iterator
@@ -9,11 +9,17 @@ from typing import IO
 
 @contextmanager
 def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold a lock file alone.
+    """Hold an exclusive lock on a file.
 
     Args:
-        path: The lock file.
-        waiting: Called once when another process holds the lock.
+        path: The lock file; created if missing.
+        waiting: Called once if another process holds the lock.
+
+    Yields:
+        When the lock is held.
+
+    Raises:
+        OSError: The file cannot be opened.
     """
     with path.open("a") as lock:
         try:
@@ -26,7 +32,7 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
 
 
 def only_holder(lock: IO[str]) -> bool:
-    """Whether no other process shares the lock; it stays shared."""
+    """Whether no other process shares the lock; this process keeps its shared lock."""
     with suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(lock, fcntl.LOCK_SH)

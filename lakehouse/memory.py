@@ -1,12 +1,11 @@
-"""How much memory each part may use: shares of what the machine or its control group has.
+"""Memory budget of each part: shares of the memory of the machine or its control group.
 
 The rule, in one place:
-
-- all parts together: ``services.memory_gb``; by default three quarters of what there is, and no
-  more than 7 GiB, which is enough for 5,000 symbols over ten years;
+- all parts together: ``services.memory_gb``; by default three quarters of the memory, at most 7
+  GiB, which is enough for 5,000 symbols over ten years;
 - of that, 1 GiB (at most a third) is for the programs themselves: Python, Prefect, Superset;
-- of the rest, 55 % is the engine's, unless ``clickhouse.max_memory_gb`` says otherwise, 30 % is for
-  training, and 15 % for the store.
+- of the rest, the engine gets 55 %, unless ``clickhouse.max_memory_gb`` is set, training 30 %, and
+  the store 15 %.
 """
 
 from dataclasses import dataclass
@@ -21,20 +20,20 @@ SHARE = 0.75
 ENOUGH = 7 * GIB
 PROGRAMS = GIB
 ENGINE, TRAINING, STORE = 0.55, 0.30, 0.15
-# Below these a part does not start or crawls; a machine that is too small is used beyond its share.
+# Minimum that each part needs to work; on a machine that is too small, parts exceed their share.
 LEAST_ENGINE, LEAST_TRAINING, LEAST_STORE = GIB // 2, GIB // 4, GIB // 4
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What each part may use, in bytes.
+    """Memory budget of each part, in bytes.
 
     Attributes:
         total: All parts together.
         engine: Queries of the embedded ClickHouse.
-        training: Data and fits of a training.
-        store: The store's garbage-collected memory.
+        training: Data and fits of a training run.
+        store: Garbage-collected memory of the object store.
     """
 
     total: int
@@ -44,7 +43,7 @@ class Shares:
 
 
 def shares(settings: Settings) -> Shares:
-    """The shares of this machine, or of what ``services.memory_gb`` names instead."""
+    """The budget on this machine, or of ``services.memory_gb`` if set."""
     wanted = settings.services.memory_gb
     total = int(wanted * GIB) if wanted else min(int(SHARE * machine_memory()), ENOUGH)
     rest = total - min(PROGRAMS, total // 3)
@@ -58,22 +57,30 @@ def shares(settings: Settings) -> Shares:
 
 
 def machine_memory(cgroups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
-    """Memory of the machine in bytes, or less where a control group allows this process less."""
+    """Memory available to this process.
+
+    Args:
+        cgroups: Mount point of the control groups; a parameter for tests.
+        own: File that names this process' control groups.
+
+    Returns:
+        Bytes: the machine's memory, or the smallest limit of the control groups.
+    """
     limits = [psutil.virtual_memory().total]
     for path in _limit_files(cgroups, own):
         try:
             text = path.read_text().strip()
         except OSError:
-            continue  # There is no such group here, or none with a limit.
+            continue  # The group does not exist here, or has no limit.
         if text.isdigit():
             limits.append(int(text))
     return min(limits)
 
 
 def _limit_files(cgroups: Path, own: Path) -> list[Path]:
-    """Files with the limits of this process' groups and of those around them, both versions.
+    """Limit files of this process' control groups and their parents, for both versions.
 
-    In a container the group's own name may lead nowhere; its root then is the group.
+    In a container the group's name may not exist; the root is then the group.
     """
     try:
         lines = own.read_text().splitlines()

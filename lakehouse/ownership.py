@@ -1,4 +1,4 @@
-"""Who may read and change the files of a home: its owner, and nobody else."""
+"""File ownership of a home: only its owner may read and change it."""
 
 import os
 import pwd
@@ -13,23 +13,24 @@ OTHERS = 0o077
 
 
 def require_owner(home: Path) -> None:
-    """Refuse a home of another account; root is no exception.
+    """Refuse a home that belongs to another account, even for root.
 
-    Files that root makes in somebody's home could not be read by their owner any more. Files that
-    another account prepared would let it choose what our services read and write.
+    Files created by root in a user's home would be unreadable for that user. Files prepared by
+    another account would let it choose what our services read and write.
 
     Raises:
-        HomeError: The home, a file that matters in it, or a link on the way to it is another's.
+        HomeError: The home, an important file in it, or a link on the path to it belongs to another
+            account.
     """
     us = os.geteuid()
     for path in home.parents:
         if path.is_symlink() and path.lstat().st_uid not in (us, 0):
             raise HomeError(
-                f"{path}, on the way to the home directory, is a link that {_owner(path)} made. "
+                f"{path}, on the path to the home directory, is a link that {_owner(path)} made. "
                 "Choose another place with WEEKAHEAD_HOME."
             )
     for path in (home, *_entries(home)):
-        # A service may delete its file meanwhile; a link may lead nowhere.
+        # A running service may delete the file now, and a link may be broken.
         with suppress(FileNotFoundError):
             link = path.is_symlink() and path.lstat().st_uid not in (us, 0)
             if link or path.stat().st_uid != us:
@@ -41,24 +42,24 @@ def require_owner(home: Path) -> None:
 
 
 def make_private(home: Path) -> None:
-    """Take all rights of others away.
+    """Remove all permissions of group and others.
 
-    Nobody else gets into a closed home, so most files in it need no look. One that was open is
-    closed down to the last file.
+    If the home itself was closed, its files were unreachable, so only the most important ones are
+    checked. If it was open, every file is.
     """
     was_open = stat.S_IMODE(home.stat().st_mode) & OTHERS
     _close(home)
     for path in home.rglob("*") if was_open else _entries(home):
-        # Services that run meanwhile delete files of theirs.
+        # Running services may delete files meanwhile.
         with suppress(FileNotFoundError):
             _close(path)
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder for us alone in a place where others may make folders, too.
+    """Create a private folder in a shared place such as ``/tmp``.
 
     Raises:
-        HomeError: Another account was there first.
+        HomeError: Another account has already created it.
     """
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
@@ -72,7 +73,7 @@ def private_folder(path: Path) -> Path:
 
 
 def _entries(home: Path) -> Iterator[Path]:
-    """The files of a home that decide what runs: not the data of the services."""
+    """The files of a home that determine what runs; excludes the services' data."""
     yield from home.glob("*")
     for name in ("config", "run", "logs", "data"):
         yield from (home / name).glob("*")

@@ -1,15 +1,15 @@
-"""Prices as text: as many decimals as it takes to tell two of them apart."""
+"""Formats prices with as many decimals as needed to tell them apart."""
 
 import math
 
-# 1.1357 dollars for a euro, 0.0004 for a share; from ten on, cents will do.
+# 1.1357 dollars for a euro, 0.0004 for a share; from ten on, two decimals suffice.
 SIGNIFICANT_DIGITS = 5
 LEAST_DECIMALS = 2
 CENTS_WILL_DO = 10.0
 
 
 def price(value: float | None) -> str:
-    """A price with two decimals, a small one with five significant digits; nothing for none."""
+    """A price with two decimals, or five significant digits if small; empty if unknown."""
     if value is None or not math.isfinite(value):
         return ""
     if not value or abs(value) >= CENTS_WILL_DO:

@@ -1,4 +1,4 @@
-"""What each use case reports to people, described once: terminal, Prefect and JSON render it."""
+"""Describes each use case's result once, for terminal, Prefect and JSON."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -31,13 +31,13 @@ class Table:
     """Rows of text under headers.
 
     Attributes:
-        key: Names the table among those of its use case.
-        title: Above the table.
+        key: Identifies the table within its use case.
+        title: Shown above the table.
         headers: One per column.
-        rows: As wide as the headers.
-        left: How many columns, from the left, hold text and not numbers.
-        more: Said below the table when not all rows are shown; ``{}`` is their number.
-        total: How many rows there are, when only the first were kept.
+        rows: Cells; as many per row as headers.
+        left: Number of columns, from the left, that hold text rather than numbers.
+        more: Shown below the table if rows are cut off; ``{}`` is their number.
+        total: Total number of rows, if only the first were kept.
     """
 
     key: str
@@ -51,14 +51,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Result:
-    """What a use case has to say.
+    """The result of a use case, for people.
 
     Attributes:
         data: Plain values, for JSON.
         parts: Tables and lines, in reading order.
-        warnings: What deserves a look.
-        errors: What failed while the rest was done.
-        exit_code: Of the command.
+        warnings: What needs attention.
+        errors: What failed while the rest succeeded.
+        exit_code: Exit code of the command.
     """
 
     data: Any
@@ -70,7 +70,7 @@ class Result:
 
 @dataclass(frozen=True)
 class PipelineReport:
-    """What each stage did; None where there was nothing to do."""
+    """What each stage did; None if it had nothing to do."""
 
     ingested: "IngestReport"
     transformed: "TransformReport | None"
@@ -80,11 +80,11 @@ class PipelineReport:
 
     @property
     def exit_code(self) -> int:
-        """1 when a symbol failed, else 0."""
+        """1 if a symbol failed, else 0."""
         return self.ingested.exit_code
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The report as a dictionary, for JSON."""
         return {
             "ingest": self.ingested.to_dict(),
             "transform": self.transformed.to_dict() if self.transformed else None,
@@ -96,7 +96,7 @@ class PipelineReport:
 
 
 def describe_run(report: PipelineReport) -> Result:
-    """The forecasts, what they are worth, and where to look further."""
+    """The forecasts, their accuracy, and where to look next."""
     landed = describe_ingest(report.ingested)
     forecasts = describe_forecasts(report.predicted)
     parts = (
@@ -170,7 +170,7 @@ FIGURES = {
 }
 
 
-# Shown of each scale model, at five days.
+# Shown for each scale model, at five days.
 BAND_FIGURES = {
     "pinball_vs_deviation": ("pinball / deviation", ".4f"),
     "p_vs_deviation": ("p", ".3f"),
@@ -243,7 +243,7 @@ def describe_forecasts(report: "PredictionReport") -> Result:
         f"Forecast closes by {report.model_kind} (version {report.model_version}), days ahead",
         ["symbol", "as of", "last", *days, f"80 % at +{horizons}", f"95 % at +{horizons}"],
         [
-            # A symbol that several sources have is named with its source.
+            # Symbols that several sources share are shown with their source.
             _forecast_row(f"{symbol} ({source})" if alike[symbol] > 1 else symbol, forecasts)
             for (source, symbol), forecasts in sorted(by_symbol.items())
         ],
@@ -255,7 +255,7 @@ def describe_forecasts(report: "PredictionReport") -> Result:
         warnings.append(
             "Not forecast, because of severe open findings:\n  "
             + "\n  ".join(report.left_out)
-            + "\nPut the data right, or 'weekahead findings acknowledge' says that it is."
+            + "\nCorrect the data, or confirm it with 'weekahead findings acknowledge'."
         )
     if report.unseen:
         warnings.append(
@@ -319,7 +319,7 @@ def describe_maintenance(reports: "Sequence[MaintenanceReport]") -> Result:
 
 
 def champion_figures(report: "TrainingReport") -> Mapping[str, float]:
-    """Walk-forward figures of what serves; empty when they are unknown."""
+    """Walk-forward figures of the serving model; empty if unknown."""
     for candidate in report.candidates:
         if candidate.kind == report.champion_kind:
             return candidate.figures
@@ -334,7 +334,15 @@ def _band_loss(report: "TrainingReport") -> float | None:
 
 
 def number(value: float | None, style: str) -> str:
-    """A figure as text; empty when it is unknown or not a number."""
+    """Format a figure.
+
+    Args:
+        value: The figure.
+        style: A format specification such as ``.1%``.
+
+    Returns:
+        The text; empty if the figure is unknown or NaN.
+    """
     return "" if value is None or value != value else format(value, style)
 
 
@@ -343,7 +351,7 @@ def _counts(counts: Any) -> tuple[str, ...]:
 
 
 def _half_year(last: date | None) -> str:
-    """Dates that have come due by a last bar."""
+    """A range of dates that has come due by the last bar."""
     last = last or datetime.now(UTC).date()
     return f"{last - timedelta(days=182)}..{last - timedelta(days=10)}"
 
@@ -364,7 +372,7 @@ def _open_findings(report: "IngestReport") -> tuple[str, ...]:
 
 
 def _new_findings(report: "IngestReport") -> list[str]:
-    """What is new among the findings, and what would put it right."""
+    """New findings, and what would fix them."""
     serious = [finding for finding in report.findings if finding.severity != "note"]
     lines = []
     for finding in serious[:MAX_FINDINGS]:

@@ -24,9 +24,12 @@ def query(settings: Settings, statement: str, engine: str) -> Iterator[pa.Record
     """Run a statement and stream its result.
 
     Args:
-        settings: With the addresses of running services.
+        settings: Addresses of the running services.
         statement: One SQL statement.
         engine: ``duckdb`` (the lake) or ``clickhouse`` (the marts, as the reader).
+
+    Yields:
+        The result in batches; without columns for a statement that returns nothing.
 
     Raises:
         UsageError: The engine refuses the statement; the message is the engine's.
@@ -45,7 +48,7 @@ def _duckdb(settings: Settings, statement: str) -> Iterator[pa.RecordBatchReader
     home = settings.home.absolute()
     with connect(settings.catalog, settings.s3, extension_dir=home / "duckdb") as connection:
         try:
-            # None, whatever its type says, for a statement that has no result.
+            # Despite its type, None for a statement that returns nothing.
             relation: duckdb.DuckDBPyRelation | None = connection.sql(statement)
             if relation:
                 yield relation.to_arrow_reader()
@@ -71,7 +74,14 @@ def _clickhouse(settings: Settings, statement: str) -> Iterator[pa.RecordBatchRe
 
 
 def arrow_stream(client: "Client", statement: str) -> pa.RecordBatchReader:
-    """Run a statement in ClickHouse; its rows are received as they are read.
+    """Run a statement in ClickHouse and receive its rows as they are read.
+
+    Args:
+        client: The warehouse.
+        statement: One SQL statement.
+
+    Returns:
+        A reader; without columns for a statement that returns nothing.
 
     Raises:
         ClickHouseError: The server refuses the statement.
@@ -80,7 +90,7 @@ def arrow_stream(client: "Client", statement: str) -> pa.RecordBatchReader:
     try:
         return pa.ipc.open_stream(stream)
     except pa.ArrowInvalid:
-        # A statement that has no result answers nothing, not even a schema.
+        # A statement that returns nothing sends not even a schema.
         return _nothing()
 
 
@@ -89,7 +99,12 @@ def _nothing() -> pa.RecordBatchReader:
 
 
 def write_csv(reader: pa.RecordBatchReader, output: IO[str]) -> None:
-    """Write a result as CSV with a header line, batch by batch."""
+    """Write a result as CSV with a header, batch by batch.
+
+    Args:
+        reader: The result.
+        output: A text file opened for writing.
+    """
     writer = csv.writer(output, lineterminator="\n")
     writer.writerow(reader.schema.names)
     for batch in reader:
@@ -97,7 +112,15 @@ def write_csv(reader: pa.RecordBatchReader, output: IO[str]) -> None:
 
 
 def write_json(reader: pa.RecordBatchReader, output: IO[str]) -> None:
-    """Write a result as a JSON array of objects, batch by batch."""
+    """Write a result as a JSON array of objects, batch by batch.
+
+    Args:
+        reader: The result.
+        output: A text file opened for writing.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON cannot represent.
+    """
     separator = "["
     for batch in reader:
         for row in batch.to_pylist():
@@ -107,7 +130,12 @@ def write_json(reader: pa.RecordBatchReader, output: IO[str]) -> None:
 
 
 def write_parquet(reader: pa.RecordBatchReader, output: IO[bytes]) -> None:
-    """Write a result as Parquet, batch by batch."""
+    """Write a result as Parquet with zstd, batch by batch.
+
+    Args:
+        reader: The result.
+        output: A binary file opened for writing.
+    """
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(output, reader.schema, compression="zstd") as writer:
@@ -117,7 +145,7 @@ def write_parquet(reader: pa.RecordBatchReader, output: IO[bytes]) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears when it is complete; what was at the path stays until then."""
+    """Write a file atomically; the old content stays until the new one is complete."""
     if not path.parent.is_dir():
         raise UsageError(f"There is no directory {path.parent}; make it, or choose another path.")
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
@@ -130,7 +158,15 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def take_rows(reader: pa.RecordBatchReader, limit: int) -> tuple[list[tuple[Any, ...]], bool]:
-    """The first rows of a result, and whether there are more."""
+    """Read the first rows of a result.
+
+    Args:
+        reader: The result.
+        limit: Maximum number of rows.
+
+    Returns:
+        The rows as tuples, and whether there are more.
+    """
     rows: list[tuple[Any, ...]] = []
     for batch in reader:
         rows.extend(zip(*(column.to_pylist() for column in batch.columns), strict=True))

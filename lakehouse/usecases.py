@@ -1,6 +1,6 @@
-"""What people can do with the platform: one row for each, which commands and flows both call.
+"""The use cases of the platform in one table, which commands and flows share.
 
-A use case does not do again what has not changed, so each may be repeated at any time.
+A use case skips work whose inputs have not changed, so each can be repeated at any time.
 """
 
 import logging
@@ -29,7 +29,20 @@ Execute = Callable[..., list[Any]]
 
 
 def ingest(settings: Settings, request: "IngestRequest") -> "IngestReport":
-    """Bring quotes and corporate actions from a source into the lake."""
+    """Load quotes and corporate actions from a source into the lake.
+
+    Args:
+        settings: Addresses of the running services, sources and limits.
+        request: What to fetch.
+
+    Returns:
+        Counts, failures and findings.
+
+    Raises:
+        UsageError: The request contradicts itself or names an unknown source.
+        SourceUnavailable: The quote API does not answer or refuses.
+        DataError: Nothing usable was read.
+    """
     from lakehouse.landing.ingest import ingest as land
 
     return land(settings, request)
@@ -42,15 +55,23 @@ def transform(
     force: bool = False,
     invoke: "Invoke | None" = None,
 ) -> "TransformReport | None":
-    """Build the marts from the lake; None when they are up to date.
+    """Build the marts from the lake; None if they are up to date.
 
-    When only the ledger has changed, only what follows from it is built.
+    If only the ledger has changed, only the models that depend on it are built.
 
     Args:
-        settings: Where everything is.
-        full_refresh: Build the incremental models from scratch.
+        settings: Addresses of the running services.
+        full_refresh: Rebuild the incremental models from scratch.
         force: Build although nothing has changed.
         invoke: Calls dbt; by default its own runner, in this process.
+
+    Returns:
+        What was built; None if the marts are up to date.
+
+    Raises:
+        TransformError: A model or test failed.
+        ServiceError: ClickHouse does not answer.
+        CatalogUnavailable: The catalog does not answer.
     """
     from lakehouse.warehouse.transform import refresh
 
@@ -67,13 +88,20 @@ def train(
     dry_run: bool = False,
     execute: Execute | None = None,
 ) -> "TrainingReport":
-    """Validate the candidates, register the best, and let the gate decide what serves.
+    """Validate the candidates, register the best, and let the gate decide which serves.
 
     Args:
-        settings: Where everything is.
+        settings: Addresses of the running services, and how to train.
         force: Train although nothing has changed.
         dry_run: Decide, but promote nothing.
         execute: Maps a function over tasks; by default on threads of this process.
+
+    Returns:
+        Figures of all candidates, and the gate's decision.
+
+    Raises:
+        NotEnoughData: The marts are missing, or the history is too short.
+        ServiceError: ClickHouse or MLflow does not answer.
     """
     from lakehouse.models.training import train as fit
 
@@ -90,14 +118,22 @@ def predict(
     publish: bool = True,
     execute: Execute | None = None,
 ) -> "PredictionReport":
-    """Forecast every symbol from its latest bar and keep the forecasts in the ledger.
+    """Forecast every symbol from its latest bar, and store the forecasts in the ledger.
 
     Args:
-        settings: Where everything is.
-        as_of: Make the forecasts of that date, or of each date of that range, instead.
-        symbols: Only these.
-        publish: Bring the forecasts into the marts at once; scoring does that, too.
+        settings: Addresses of the running services.
+        as_of: Forecast as of this date, or of each date in this inclusive range, instead.
+        symbols: Forecast only these; None forecasts all.
+        publish: Bring the forecasts into the marts at once; otherwise scoring does.
         execute: Maps a function over tasks; by default on threads of this process.
+
+    Returns:
+        Counts and the forecasts.
+
+    Raises:
+        UsageError: No model serves yet, or the range is reversed.
+        UnknownSymbol: A symbol has no features.
+        NotEnoughData: There is nothing to forecast from.
     """
     from lakehouse.models.backfill import backfill
     from lakehouse.models.inference import predict as forecast
@@ -105,7 +141,7 @@ def predict(
     _renew_marts(settings)
     if as_of:
         first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
-        # A back-fill trains, too.
+        # A back-fill trains too.
         with _alone(settings, "train"):
             report = backfill(settings, first, last, symbols=symbols, execute=execute)
     else:
@@ -116,7 +152,19 @@ def predict(
 
 
 def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
-    """Compare past forecasts with what happened, and measure the champion's feature drift."""
+    """Compare past forecasts with outcomes, and measure the champion's feature drift.
+
+    Args:
+        settings: Addresses of the running services, and limits.
+        strict: Make the exit code 1 if there are warnings.
+
+    Returns:
+        Realised figures, drift and warnings.
+
+    Raises:
+        UsageError: No model serves yet.
+        NotEnoughData: The marts were never built.
+    """
     from lakehouse.models.scoring import score as compare
 
     _renew_marts(settings)
@@ -125,7 +173,7 @@ def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
 
 
 def maintain(settings: Settings) -> "list[MaintenanceReport]":
-    """Compact, expire and clean every table of the lake, within the settings maintenance.*."""
+    """Compact tables, expire snapshots and delete orphans; the settings maintenance.* say when."""
     from catalog.connect import ensure_tables, open_catalog
     from catalog.maintenance import maintain as clean
     from catalog.tables import TABLES
@@ -134,7 +182,7 @@ def maintain(settings: Settings) -> "list[MaintenanceReport]":
     catalog = open_catalog(settings.catalog, settings.s3)
     ensure_tables(catalog)
     limits = settings.maintenance
-    # A version that is being trained does not serve yet.
+    # A version that is being registered must not lose its snapshots before it is promoted.
     with _alone(settings, "train"):
         release_snapshots(settings)
     reports = []
@@ -159,7 +207,7 @@ class UseCase:
 
     Attributes:
         run: Takes the settings with running services, and the use case's own parameters.
-        describe: Says what its report means.
+        describe: Turns the report into a result for people.
     """
 
     run: Callable[..., Any]
@@ -177,17 +225,17 @@ USE_CASES = {
 
 
 def _renew_marts(settings: Settings) -> None:
-    """Build the marts again if another version of this program has built them."""
+    """Rebuild the marts if another version of this program built them."""
     from lakehouse.warehouse.transform import is_of_another_version
 
     if is_of_another_version(settings):
-        log.info("the marts were built by another version: building them again")
+        log.info("the marts were built by another version: rebuilding them")
         transform(settings)
 
 
 @contextmanager
 def _alone(settings: Settings, stage: str) -> Iterator[None]:
-    """Let one command at a time do this stage, on this home."""
+    """Let only one command at a time run this stage on this home."""
 
     def waiting() -> None:
         log.info("%s: waiting for another weekahead command that does the same", stage)

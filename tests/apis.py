@@ -1,4 +1,4 @@
-"""Prefect's and Airflow's REST interfaces, as the tests call them."""
+"""Clients of Prefect's and Airflow's REST APIs for tests."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def call_prefect(url: str, login: tuple[str, str], method: str, path: str, body:
 
 
 def call_airflow(url: str, login: tuple[str, str], method: str, path: str, body: Any = None) -> Any:
-    """Call Airflow's API with a token of its own."""
+    """Call Airflow's API with a new token."""
     account = dict(zip(("username", "password"), login, strict=True))
     token = httpx.post(f"{url}/auth/token", json=account, timeout=SECONDS)
     token.raise_for_status()

@@ -1,4 +1,4 @@
-"""Fixtures: real services, started once a session, each in a home directory of its own."""
+"""Fixtures: real services, started once per session, each in its own home directory."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from lakehouse.settings import Settings
 from tests.homes import copied, make_run, prepared, settings_of
 
-# Telemetry stays off, and settings of the developer's shell do not reach the tests.
+# Disable telemetry, and keep settings of the developer's shell away from the tests.
 for name in list(os.environ):
     if name.startswith(("WEEKAHEAD_", "PREFECT_")) and not name.startswith("WEEKAHEAD_BENCH"):
         del os.environ[name]
@@ -19,20 +19,19 @@ os.environ.update(
     DO_NOT_TRACK="1",
     RUNTIME__DLTHUB_TELEMETRY="false",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
-    # Most trainings here need not be good; those of test_ways.py are as people have them.
+    # Most tests need no good models; test_ways.py trains with the defaults.
     WEEKAHEAD_FORECAST__FOLDS="2",
 )
 
-# How long an example takes depends on what else the machine does.
+# The duration of an example depends on the load of the machine.
 hypothesis_settings.register_profile("weekahead", deadline=None)
 hypothesis_settings.load_profile("weekahead")
 
-# As-of dates of the forecasts that were made afterwards, and have come due.
+# As-of dates of the back-filled forecasts, all of which have come due.
 BACKFILLED = (date(2012, 10, 1), date(2012, 12, 31))
 
 
-# Which tests share a test process: those with the same fixture, or of the same folder. What takes
-# longest starts first.
+# Tests that share a process, by fixture or folder. The slowest groups start first.
 GROUPS = (
     ("airflow", "integration/airflow/test_runs"),
     ("airflow", "integration/airflow/test_pages"),
@@ -52,7 +51,7 @@ GROUPS = (
 )
 
 
-# Before xdist's own hook, which writes the groups into the names that it goes by.
+# Must run before xdist's own hook, which encodes the groups in the tests' names.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests for ``--dist loadgroup``, so that each service starts once."""
@@ -69,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all test processes of this session share."""
+    """A directory that all test processes of this session share."""
     own = tmp_path_factory.getbasetemp()
     return (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "templates"
 
@@ -105,7 +104,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Settings]:
-    """A stack of its own in which the sample is ingested and transformed, and drift serves."""
+    """A separate stack with the sample ingested and transformed, where drift serves."""
     from deploy.local import running
 
     home = copied(run_home, tmp_path_factory.mktemp("pipeline") / "home")

@@ -25,12 +25,12 @@ WEEKAHEAD = Path(sys.executable).parent / "weekahead"
 
 
 def settings_of(home: Path, **sections: object) -> Settings:
-    """Settings of a home that heed no file of the developer's."""
+    """Settings of a home, independent of the developer's own files."""
     return Settings(home=home, _env_file=None, **sections)  # type: ignore[call-arg, arg-type]
 
 
 def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Begin a command on a home."""
+    """Start a command on a home."""
     return subprocess.Popen(
         [WEEKAHEAD, *arguments],
         env=os.environ | {"WEEKAHEAD_HOME": str(home)} | environment,
@@ -44,7 +44,7 @@ def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[s
 def call(
     home: Path, *arguments: str, code: int = 0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, which has to have this code and no traceback."""
+    """Run a command to its end, and check its exit code and that there is no traceback."""
     command = start(home, *arguments, **environment)
     out, err = command.communicate(timeout=500)
     assert command.returncode == code, f"{command.returncode}\n{out}\n{err}"
@@ -53,11 +53,11 @@ def call(
 
 
 def prepared(folder: Path, make: Callable[[Path], None]) -> Path:
-    """A home that is made once, whichever test process needs it first.
+    """A home that is built once and shared by all test processes.
 
     Args:
-        folder: Its place, the same for all processes.
-        make: Makes what is to be in it.
+        folder: Its path, the same for all processes.
+        make: Fills the folder.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(folder.with_suffix(".lock")):
@@ -70,7 +70,7 @@ def prepared(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def copied(template: Path, home: Path) -> Path:
-    """A copy of a home that nothing runs on; what the template holds stays as it is."""
+    """A copy of a home on which nothing runs; the template is not changed."""
     shutil.copytree(
         template, home, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "*.lock")
     )
@@ -86,7 +86,7 @@ def shared_environment(home: Path, name: str, templates: Path) -> None:
 
 
 def make_run(home: Path) -> None:
-    """What ``weekahead run`` leaves on a fresh home, and its result in ``result.json``."""
+    """Run ``weekahead run`` on a fresh home, and store its result in ``result.json``."""
     home.parent.mkdir(parents=True, exist_ok=True)
     with outside(log := home.parent / f"{home.name}.outside") as environment:
         (result := home.parent / "result.json").write_text(
@@ -98,13 +98,13 @@ def make_run(home: Path) -> None:
 
 @contextmanager
 def outside(log: Path) -> Iterator[dict[str, str]]:
-    """Notes every attempt to reach another machine: by Python, or through a proxy by the others.
+    """Record every attempt to reach another machine, by Python or through a proxy.
 
     Args:
-        log: Gets a line for each; it stays empty when there is none.
+        log: Gets one line per attempt; stays empty without any.
 
     Yields:
-        The environment of the commands to be watched.
+        Environment variables for the commands to watch.
     """
     log.touch()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -144,7 +144,7 @@ def pids(home: Path) -> dict[str, int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that only waits to be reaped does not."""
+    """Whether the process runs; zombies do not count."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -152,13 +152,13 @@ def alive(pid: int) -> bool:
 
 
 def marked(home: Path) -> list[psutil.Process]:
-    """Every living process of this home's services."""
+    """Every live process of this home's services."""
     opened = open_home(home)
     return list(Manager(opened, load_secrets(opened)).marked())
 
 
 def eventually(happens: Callable[[], Any], within: float) -> float:
-    """Wait until it is true; the seconds that took."""
+    """Wait until a condition holds; returns the seconds it took."""
     started = time.monotonic()
     while not happens():
         assert time.monotonic() - started < within, "it did not happen in time"

@@ -1,4 +1,4 @@
-"""Somebody without a secret: another account, or a web page, at every socket that listens."""
+"""An outsider without secrets (another account, or a web page) at every listening socket."""
 
 import encodings.idna  # noqa: F401 - a stranger cannot load it from a private environment
 import os
@@ -26,7 +26,7 @@ SECONDS = 1.5
 
 
 def as_stranger(action: Callable[[], T]) -> T:
-    """What a function returns, or raises, in a process of another account."""
+    """Run a function in a process of another account; returns its result or raises its error."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -53,12 +53,12 @@ def as_stranger(action: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class Door:
-    """A socket that listens.
+    """A listening socket.
 
     Attributes:
         name: Service and port as in ``weekahead status``, or the program.
         address: A port of the loopback interface, or the path of a Unix socket; an abstract one
-            begins with ``@``.
+            starts with ``@``.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Door:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a stranger got for a request, if anything."""
+    """The response to an outsider's request."""
 
     door: str
     request: str
@@ -77,7 +77,7 @@ class Answer:
 
 
 def processes(home: Home) -> list[psutil.Process]:
-    """Every process that runs for a home; copies of a home have the same mark."""
+    """Every process of a home; copies of a home share its mark, so the path must match too."""
     path = str(home.path)
     found = []
     for process in marked(home.path):
@@ -167,7 +167,7 @@ def requests(host: str) -> Iterator[tuple[str, bytes]]:
     yield "HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 
 
-# Pages and signs of life that anybody may see; they hold no data.
+# Pages and health checks that anyone may see; they contain no data.
 PUBLIC = {
     "seaweedfs.s3": {"GET /status", "GET /healthz"},
     "seaweedfs.catalog": {"GET /v1/config"},
@@ -251,7 +251,7 @@ def _ask(
 
 
 def unix_doors_that_open(found: list[Door]) -> list[str]:
-    """Paths of Unix sockets that let a stranger in."""
+    """Paths of Unix sockets that accept an outsider."""
     opened = []
     for door in found:
         if isinstance(door.address, str):
@@ -266,7 +266,7 @@ def unix_doors_that_open(found: list[Door]) -> list[str]:
 
 
 def files_with(secrets: Mapping[str, str], paths: Iterable[Path]) -> list[tuple[str, str]]:
-    """Names of secrets, and the files in which they stand."""
+    """Names of secrets, and the files that contain them."""
     values = {name: value.encode() for name, value in secrets.items()}
     found = []
     for path in paths:

@@ -89,7 +89,7 @@ def prefect() -> Prefect:
 
 @pytest.fixture
 def hands(prefect: Prefect) -> Iterator["Hands"]:
-    """Somebody who takes up each scheduled run and ends it as told."""
+    """A worker that picks up each scheduled run and ends it as requested."""
     worker = Hands(prefect)
     worker.start()
     yield worker

@@ -1,6 +1,6 @@
-"""A plugin for Airflow's API server: it answers to names of its own only.
+"""An Airflow plugin that makes the API server answer only to its own host names.
 
-A web page whose name resolves to this machine (DNS rebinding) could otherwise read the answers.
+Otherwise a web page whose name resolves to this machine (DNS rebinding) could read its responses.
 ``WEEKAHEAD_AIRFLOW_HOSTS`` adds names, separated by commas, to those of the loopback interface.
 """
 
@@ -13,7 +13,7 @@ _NAMES = [name.strip() for name in os.environ.get("WEEKAHEAD_AIRFLOW_HOSTS", "")
 
 
 class OwnNames(AirflowPlugin):
-    """Puts the check before everything that the server does."""
+    """Installs the check in front of the whole server."""
 
     name = "weekahead_own_names"
     fastapi_root_middlewares = [  # noqa: RUF012 - Airflow's interface

@@ -19,8 +19,8 @@ from deploy.chserver import cage
 from deploy.chserver.auth import Users, UsersFileError
 from deploy.chserver.errors import ClickHouseError
 
-# All that the engine and Python need of the environment, and the mark by which the process manager
-# finds its processes; the rest may hold somebody's secrets.
+# The variables that the engine and Python need, and the mark by which the process manager finds
+# its processes; other variables may contain secrets.
 _ENVIRONMENT: Final = (
     *("PATH", "LANG", "LC_", "TZ", "PYTHON", "LD_LIBRARY_PATH", "WEEKAHEAD_STACK_MARK"),
 )
@@ -31,7 +31,7 @@ class StartError(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the server until SIGTERM or SIGINT; 0 after a clean end, 1 if it cannot start."""
+    """Run the server until SIGTERM or SIGINT; returns 0 after a clean stop, 1 on a failed start."""
     options = _parser().parse_args(arguments)
     os.umask(0o077)
     try:
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         _log_to(logs / "chserver.log")
         if confined.missing:
             logging.getLogger(__name__).warning("not fully confined: %s", confined.missing)
-        # From here on it costs seconds: whatever can be wrong was checked before.
+        # The imports take seconds, so everything that can fail fast was checked before.
         from deploy.chserver.engine import Engine
         from deploy.chserver.engine_config import EngineLimits, write_config
         from deploy.chserver.handler import Handler
@@ -131,7 +131,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the port at once; who connects waits in the queue until the engine is up."""
+    """Bind the port early; clients queue until the engine is up."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -146,7 +146,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _lock(data: Path, logs: Path) -> IO[str]:
-    """Make the directories and lock the data directory for this process."""
+    """Create the directories and lock the data directory for this process."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The engine keeps the lake's credentials in its metadata.
@@ -173,8 +173,8 @@ def _lock(data: Path, logs: Path) -> IO[str]:
 
 
 def _enter_cage(data: Path, logs: Path, ports: list[int]) -> cage.Cage:
-    """Confine this process to its own directories; users and passwords have been read by now."""
-    # The engine unpacks things into the directory for temporary files when it is imported.
+    """Confine this process to its own directories; the users file has been read by now."""
+    # On import, the engine unpacks files into the directory for temporary files.
     temporary = data.resolve() / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -201,9 +201,9 @@ def _log_to(path: Path) -> None:
 
 
 def _forget_environment() -> None:
-    """Start again with what is needed of the environment, if there is more.
+    """Restart without unneeded environment variables, if there are any.
 
-    What a process was started with stays readable in /proc for as long as it runs.
+    A process' initial environment stays readable in /proc while it runs.
     """
     kept = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
     if kept.keys() != os.environ.keys():

@@ -1,7 +1,7 @@
-"""The lists of what writer and reader may name in SQL: functions, settings, tables, formats.
+"""Allowlists for writer and reader: functions, settings, tables and formats in SQL.
 
-Everything is allowed by being listed. Whatever a later engine brings, be it a function, a setting,
-a format or a system table, is therefore refused until somebody has looked at it and added it here.
+Only listed names are allowed. New functions, settings, formats and system tables of a later engine
+are therefore refused until someone has reviewed and added them here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of ``text``, whatever white space parts them."""
+    """The words of ``text``, separated by any white space."""
     return frozenset(text.split())
 
 
@@ -42,7 +42,7 @@ TYPES_IN_STRINGS: Final = {
     "defaultvalueoftypename": 0,
 }
 
-# What stands before a bracket in a definition without being a function.
+# Words that precede a bracket in a definition without being functions.
 _TYPES: Final = words(
     """
     aggregatefunction array bfloat16 bool date date32 datetime datetime32 datetime64 decimal
@@ -140,7 +140,7 @@ _WRITERS: Final = re.compile(
     |distributed_ddl_[a-z_]+|check_table_dependencies|check_referential_table_dependencies""",
     re.X,
 )
-# What makes a name of a family one of those that must not be changed.
+# Parts of names that exclude a setting from its family.
 _RESERVED: Final = re.compile(
     "schema|path|files?(_|$)|url|uri|template|registry|disk_name|storage|collection|user|untracked"
     "|parser|_ast_|analyze_|pipeline|sleep|fault_injection|zookeeper|(for|on)_server|for_all|script|secret|password|credential|policy|interpret|deduce|dynamic_disk|distributed_cache"
@@ -163,7 +163,15 @@ def data_type(name: str) -> bool:
 
 
 def setting(name: str, role: str) -> bool:
-    """Tell whether ``role`` may change the setting ``name``, within the limits of its profile."""
+    """Whether a role may change a setting, within the limits of its profile.
+
+    Args:
+        name: Name of the setting.
+        role: ``reader`` or ``writer``; the admin is not checked.
+
+    Returns:
+        True if the setting is on the role's list.
+    """
     if _RESERVED.search(name):
         return False
     listed = name in _NAMED or _FAMILIES.fullmatch(name) is not None
@@ -171,5 +179,5 @@ def setting(name: str, role: str) -> bool:
 
 
 def output(name: str) -> bool:
-    """Tell whether a format needs no schema, template or registry from elsewhere."""
+    """Whether a format needs no external schema, template or registry."""
     return _FORMATS.fullmatch(name.lower()) is not None

@@ -37,9 +37,16 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(password: str, password_hash: str) -> bool:
-    """Tell whether ``password`` is the one that ``password_hash`` was made from.
+    """Check a password against its hash, in the time of one hash.
 
-    Takes as long as one hash. A hash that is not well-formed matches nothing.
+    Args:
+        password: The password in clear text.
+        password_hash: The result of ``hash_password``; a malformed hash matches nothing.
+
+    Returns:
+        Whether they match.
+
+    Source: RFC 7914 (scrypt).
     """
     try:
         scheme, cost, block, parallel, salt, key = password_hash.split("$")
@@ -83,17 +90,18 @@ class User:
 
 
 class Users:
-    """The accounts of the server; checks passwords and remembers the good ones.
+    """The accounts of the server; verifies passwords and caches successes.
 
-    A verified password is remembered as an HMAC under a key of this process, so that only the
-    first request of a client pays for scrypt.
+    A verified password is cached as an HMAC under a key of this process, so that only a client's
+    first
+    request pays for scrypt.
     """
 
     def __init__(self, users: dict[str, User]) -> None:
         self._users = users
         self._key = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
-        # One guess at a time: a flood of wrong passwords must not take memory and both cores.
+        # Verify one password at a time: a flood of wrong ones must not take all memory and cores.
         self._lock = threading.Lock()
         self._decoy = ""
 
@@ -116,7 +124,14 @@ class Users:
         return cls({name: _user(path, name, entry) for name, entry in content.items()})
 
     def authenticate(self, name: str, password: str) -> User:
-        """Return the account if the password is right.
+        """Check an account's password.
+
+        Args:
+            name: User name.
+            password: The password in clear text.
+
+        Returns:
+            The account.
 
         Raises:
             ClickHouseError: AUTHENTICATION_FAILED; the same for an unknown name.
@@ -127,10 +142,10 @@ class Users:
             return user
         with self._lock:
             if user and self._remembers(name, proof):
-                # Another request of the same client has paid meanwhile.
+                # A concurrent request has verified it meanwhile.
                 return user
             self._decoy = self._decoy or hash_password(secrets.token_hex(16))
-            # An unknown name costs as much as a known one, so that names cannot be probed.
+            # Unknown names take as long as known ones, so that names cannot be probed.
             right = verify_password(password, user.password_hash if user else self._decoy)
             if not user or not right:
                 raise ClickHouseError(

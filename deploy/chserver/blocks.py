@@ -1,7 +1,7 @@
-"""ClickHouse's own compressed blocks, which drivers ask for with ``compress`` and ``decompress``.
+"""ClickHouse's own compressed blocks, which drivers request with ``compress`` and ``decompress``.
 
-A block is a CityHash128 checksum (version 1.0.2) of what follows, a byte for the method, the size
-of the compressed part with this head of 9 bytes, the size of the content, and the content. Source:
+A block is a CityHash128 checksum (version 1.0.2) of the rest, one byte for the method, the size of
+the compressed part including this 9-byte header, the size of the content, and the content. Source:
 ClickHouse documentation, "Native protocol", and ``CompressionInfo.h``.
 """
 
@@ -28,7 +28,7 @@ _NONE, _LZ4, _ZSTD = 0x02, 0x82, 0x90
 
 
 class Readable(Protocol):
-    """What a body is read from."""
+    """The source of a body."""
 
     def read(self, size: int = ..., /) -> bytes:
         """Return up to ``size`` bytes, empty at the end."""
@@ -57,7 +57,7 @@ def _checksum(part: bytes) -> bytes:
 
 
 class BlockEncoder:
-    """Turns a response's body into compressed blocks, one for each piece and MiB of it."""
+    """Compresses a response's body into blocks of at most 1 MiB."""
 
     def __init__(self, method: str) -> None:
         """Take the value of ``network_compression_method``.
@@ -79,7 +79,7 @@ class BlockEncoder:
         )
 
     def flush(self) -> bytes:
-        """Return nothing: no block waits for more."""
+        """Return nothing, because blocks are never held back."""
         return b""
 
     def _block(self, data: bytes) -> bytes:
@@ -89,7 +89,7 @@ class BlockEncoder:
 
 
 class BlockReader:
-    """A request's body out of compressed blocks, as a file."""
+    """A file-like reader that decompresses a request's body."""
 
     def __init__(self, body: Readable, verify: bool = True) -> None:
         self._body = body
@@ -144,7 +144,7 @@ def _decompress(method: int, content: bytes, size: int) -> bytes:
     if method == _LZ4:
         return bytes(lz4.block.decompress(content, uncompressed_size=size))
     if method == _ZSTD:
-        # A frame may state another size of its own, for which the library would make room.
+        # The library allocates the size that the frame claims, so check it first.
         if zstandard.frame_content_size(content) > size:
             raise ValueError("its frame states a larger size than its head")
         return zstandard.ZstdDecompressor().decompress(content, max_output_size=size)

@@ -1,11 +1,11 @@
-"""Confines this process with Landlock, a Linux security module that needs no privilege.
+"""Confines this process with Landlock, a Linux security module that needs no privileges.
 
-No list of forbidden statements is ever complete: the engine takes itself for a local tool and
-opens whatever path or address SQL names. So the kernel decides: the process reads Python and the
-system's libraries, writes its own directories, and connects to the ports it was told. A rule binds
-the calling thread and all that it starts, so it comes before the engine and before any thread.
-
-Source: kernel documentation, "Landlock: unprivileged access control" (userspace API).
+A list of forbidden statements is never complete: the engine acts like a local tool and opens any
+path or address that SQL names. So the kernel enforces it: the process may read Python and the
+system's libraries, write its own directories, and connect to given ports. Rules apply to the
+calling
+thread and everything it starts, so they must be set before the engine and any thread start. Source:
+kernel documentation, "Landlock: unprivileged access control" (userspace API).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _NO_NEW_PRIVS: Final = 38
 _PATH_RULE, _PORT_RULE = 1, 2
 
-# Rights by the first ABI that knows them; those for a single file apart from those for directories.
+# Rights by the first ABI that supports them; file rights are separate from directory rights.
 _READ_FILE, _WRITE_FILE, _READ_DIR = 1 << 2, 1 << 1, 1 << 3
 _EXECUTE, _TRUNCATE, _IOCTL = 1 << 0, 1 << 14, 1 << 15
 _FILE: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
@@ -34,7 +34,7 @@ _READ: Final = _EXECUTE | _READ_FILE | _READ_DIR
 _BIND, _CONNECT = 1 << 0, 1 << 1
 _ABSTRACT_SOCKETS, _SIGNALS = 1 << 0, 1 << 1
 
-# Libraries, time zones, certificates and what it takes to resolve a host's name; none is secret.
+# Libraries, time zones, certificates and name resolution; nothing secret.
 _SYSTEM: Final = [
     *("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"),
     *(
@@ -50,9 +50,9 @@ _SYSTEM: Final = [
     *("/dev/urandom", "/dev/random", "/sys/fs/cgroup", "/sys/devices/system/cpu"),
     *("/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/proc/sys/vm/overcommit_memory"),
     *("/sys/devices/system/node", "/sys/kernel/mm/transparent_hugepage/enabled"),
-    # The engine looks there for its stack's bounds and its program headers, and crashes without;
-    # the times of its threads cost a tenth of each query when they cannot be read. Nothing else of
-    # /proc, where every process of this user shows its environment; this one's holds no secret.
+    # The engine reads its stack bounds and program headers there and crashes without them; if it
+    # cannot read its threads' times, each query takes a tenth longer. Allow nothing else in /proc,
+    # which exposes the environment of all of this user's processes; ours contains no secret.
     *("/proc/self/maps", "/proc/self/auxv", "/proc/self/task"),
 ]
 _PACKAGES: Final = ["chdb", "h11", "lz4", "zstandard"]
@@ -74,11 +74,11 @@ class Cage:
 
 
 def enter(writable: Iterable[Path], connect: Iterable[int]) -> Cage:
-    """Confine this thread and everything that it starts, for good.
+    """Confine this thread and everything it starts, irrevocably.
 
     Args:
         writable: Directories to read and write; they must exist.
-        connect: TCP ports that may be connected to, on any host. None may be listened on.
+        connect: TCP ports that may be connected to, on any host. Listening is forbidden.
 
     Returns:
         What is enforced. A kernel without Landlock enforces nothing.
@@ -93,7 +93,7 @@ def enter(writable: Iterable[Path], connect: Iterable[int]) -> Cage:
     everything = sum(rights for first, rights in _RIGHTS.items() if first <= abi)
     network = _BIND | _CONNECT if abi >= 4 else 0
     scopes = _ABSTRACT_SOCKETS | _SIGNALS if abi >= 6 else 0
-    # The structure has grown with the ABI; an older kernel refuses one with unknown bits set.
+    # The structure grew with the ABI; older kernels reject one with unknown bits set.
     attributes = struct.pack("=QQQ", everything, network, scopes)
     ruleset = _call(_CREATE_RULESET, attributes, len(attributes) if abi >= 6 else 16, 0)
     try:
@@ -113,7 +113,7 @@ def enter(writable: Iterable[Path], connect: Iterable[int]) -> Cage:
 
 
 def _readable() -> Iterator[Path]:
-    """The system's libraries and this Python, wherever they are."""
+    """The directories of the system's libraries and of this Python."""
     yield from map(Path, _SYSTEM)
     own = {Path(place) for place in (sys.prefix, sys.exec_prefix, sys.base_prefix)}
     own |= {
@@ -121,8 +121,8 @@ def _readable() -> Iterator[Path]:
         Path(sys.executable).resolve().parent,
         Path(os.__file__).parent,
     }
-    # Packages may lie elsewhere: beside the user's files, on PYTHONPATH, or in a checkout. What
-    # surrounds a checkout is not the server's to read, so it gets the package's folder alone.
+    # Packages may be elsewhere: among the user's files, on PYTHONPATH, or in a checkout. The server
+    # must not read a checkout's surroundings, so allow only the package's own folder.
     own |= {place.parent for name in _PACKAGES for place in _folders(name)}
     own.add(Path(__file__).parent)
     # Shared libraries that the interpreter has loaded from unusual places.
@@ -160,7 +160,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
 
 
 def _abi() -> int:
-    """The version of Landlock; 0 where there is none or it is switched off."""
+    """The version of Landlock; 0 if it is missing or disabled."""
     if sys.platform != "linux":
         return 0
     return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))

@@ -20,9 +20,9 @@ _BUFFER: Final = 256 * 1024
 
 
 class _ZstdFile:
-    """Zstandard frames as a file; unlike the library's own reader it misses a cut-off end.
+    """Zstandard frames as a file; unlike the library's own reader it detects truncation.
 
-    A block of 128 KiB can come from four bytes, so the frames are fed in small pieces.
+    Four bytes can expand to a block of 128 KiB, so input is fed in small pieces.
     """
 
     _FEED = 1024
@@ -45,7 +45,7 @@ class _ZstdFile:
         return b""
 
 
-# All of these decompress no more than what is read, so a small body cannot become a huge one.
+# All of these decompress only as much as is read, which defuses decompression bombs.
 _DECODERS: Final[dict[str, Callable[[io.BufferedReader], IO[bytes]]]] = {
     "gzip": lambda body: cast(IO[bytes], gzip.GzipFile(fileobj=body)),
     "lz4": lambda body: cast(IO[bytes], lz4.frame.LZ4FrameFile(body)),
@@ -124,7 +124,7 @@ class _Lz4Encoder:
         return head + bytes(self._frame.flush())
 
 
-# Level 1 to 3: on loopback and fast networks the compressor, not the wire, is the bottleneck.
+# Low levels, because on loopback and fast networks the compressor is the bottleneck.
 _ENCODERS: Final[dict[str, Callable[[], Encoder]]] = {
     "lz4": _Lz4Encoder,
     "zstd": lambda: zstandard.ZstdCompressor(level=1).compressobj(),
@@ -134,7 +134,7 @@ _ENCODERS: Final[dict[str, Callable[[], Encoder]]] = {
 
 
 class Chain:
-    """Encoders one after the other: ClickHouse's blocks within HTTP's compression."""
+    """A chain of encoders: ClickHouse's blocks inside HTTP compression."""
 
     def __init__(self, encoders: Sequence[Encoder]) -> None:
         self._encoders = encoders

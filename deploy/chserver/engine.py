@@ -16,7 +16,7 @@ Progress = Mapping[str, int]
 
 
 class QueryResult(Protocol):
-    """What chDB answers a statement with."""
+    """chDB's result of a statement."""
 
     def bytes(self) -> bytes:
         """The formatted result."""
@@ -31,7 +31,7 @@ class QueryResult(Protocol):
         ...
 
     def bytes_read(self) -> int:
-        """Bytes of the result in the engine's own form."""
+        """Size of the result in the engine's own representation, in bytes."""
         ...
 
     def storage_rows_read(self) -> int:
@@ -52,7 +52,7 @@ class QueryResult(Protocol):
 
 
 class Engine:
-    """The ClickHouse engine of this process; a data directory belongs to one process."""
+    """The ClickHouse engine of this process; only one process may use a data directory."""
 
     def __init__(self, data: Path, config: Path, limits: EngineLimits) -> None:
         from chdb import _chdb  # half a second and 250 MB: only when an engine is wanted
@@ -81,7 +81,7 @@ class Engine:
         )
 
     def open_raw(self) -> Any:
-        """Open a chDB connection; it has every role until one is set."""
+        """Open a chDB connection; it has all roles until one is set."""
         return self._connect(self._dsn)
 
     def profile(self, role: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ class Engine:
         return self._settings[role]
 
     def kill(self, token: str) -> None:
-        """Cancel what runs under the log comment ``token``."""
+        """Cancel the query with the log comment ``token``."""
         with self._control_lock:
             self._control.run(
                 "KILL QUERY WHERE endsWith(Settings['log_comment'], {token:String}) ASYNC",
@@ -107,7 +107,7 @@ class Engine:
         return {name: float(value) for name, value in rows}
 
     def close(self) -> None:
-        """Close the engine; its data is flushed."""
+        """Close the engine and flush its data."""
         self._control.close()
         self._root.close()
 
@@ -119,16 +119,16 @@ class Engine:
 
 
 class Connection:
-    """One chDB connection: its role, settings, current database, temporary tables.
+    """One chDB connection: its role, settings, current database and temporary tables.
 
-    One statement at a time; chDB leaves the interpreter free while it works.
+    It runs one statement at a time; chDB releases the GIL while it works.
     """
 
     def __init__(self, engine: Engine, role: str) -> None:
         self.role = role
         self._memory_setting = engine.memory_setting
         self._conn = engine.open_raw()
-        # The order counts: the profile brings the constraints, which also bind its own values.
+        # Set the profile last: its constraints would also apply to its own values.
         self.run(f"SET ROLE {role}")
         if values := engine.profile(role):
             self.run("SET " + ", ".join(f"{k} = {quote(v)}" for k, v in values.items()))
@@ -139,8 +139,16 @@ class Connection:
     ) -> QueryResult:
         """Run a statement to its end.
 
+        Args:
+            sql: One statement.
+            output: Format of the result.
+            params: Values of ``{name:Type}`` placeholders, escaped like TabSeparated.
+
+        Returns:
+            The whole result, formatted.
+
         Raises:
-            ClickHouseError: What the engine reports.
+            ClickHouseError: The engine's error.
         """
         try:
             return cast(
@@ -152,10 +160,18 @@ class Connection:
     def stream(
         self, sql: str, output: str, params: Mapping[str, str]
     ) -> Generator[QueryResult, None, None]:
-        """Run a SELECT and yield its result block by block, at least one.
+        """Run a SELECT and yield its result in blocks, at least one.
+
+        Args:
+            sql: One SELECT statement.
+            output: Format of the blocks.
+            params: Values of ``{name:Type}`` placeholders, escaped like TabSeparated.
+
+        Yields:
+            Blocks; each is formatted like a whole result.
 
         Raises:
-            ClickHouseError: What the engine reports, also in the middle of the result.
+            ClickHouseError: The engine's error, possibly in the middle of the result.
         """
         try:
             stream = self._conn.send_query(raw(sql), output, params=_texts(params))
@@ -178,10 +194,10 @@ class Connection:
                 self._conn.streaming_cancel_query(stream)
 
     def set_params(self, params: Mapping[str, str]) -> None:
-        """Let an INSERT with data find its parameters, which chDB takes with queries only.
+        """Set parameters for an INSERT with data, because chDB passes them only to queries.
 
         Raises:
-            ClickHouseError: A name is not one.
+            ClickHouseError: A name is not an identifier.
         """
         for name in params:
             if not _NAME.fullmatch(name):
@@ -191,10 +207,18 @@ class Connection:
             self.run(f"SET {', '.join(values)}")
 
     def insert(self, statement: str, input_format: str, data: Iterator[bytes]) -> QueryResult:
-        """Insert ``data`` piece by piece; it is in the table when this returns.
+        """Insert data piece by piece; it is in the table when this returns.
+
+        Args:
+            statement: The INSERT up to, but excluding, VALUES or FORMAT.
+            input_format: Format of the data.
+            data: The data in pieces of any size.
+
+        Returns:
+            Counts of rows and bytes written.
 
         Raises:
-            ClickHouseError: What the engine reports, or what reading ``data`` raises.
+            ClickHouseError: The engine's error, or one raised while reading the data.
         """
         try:
             handle = self._conn.send_insert(raw(statement), input_format)
@@ -214,7 +238,7 @@ class Connection:
         try:
             self._conn.insert_cancel(handle)
         except RuntimeError:
-            # The engine has already given the insert up; the cause is on its way to the client.
+            # The engine has already aborted the insert; the client gets the original error.
             return
 
     def _call(self, function: Any, *arguments: object) -> object:
@@ -231,7 +255,7 @@ class Connection:
         return str(self._conn.classify_query(raw(sql))["query_class"].name)
 
     def restore_role(self) -> None:
-        """Go back to the connection's own role, or become useless."""
+        """Return to the connection's own role; if that fails, close it."""
         try:
             self.run(f"SET ROLE {self.role}")
         except ClickHouseError:
@@ -239,16 +263,16 @@ class Connection:
             raise
 
     def on_progress(self, callback: Any) -> None:
-        """Call ``callback`` with a progress mapping about ten times a second; ``None`` ends it."""
+        """Call ``callback`` with progress about ten times a second; ``None`` stops it."""
         self._conn.set_progress_callback(callback)
 
     def close(self) -> None:
-        """Close the connection; its temporary tables go."""
+        """Close the connection and drop its temporary tables."""
         self._conn.close()
 
 
 def raw(sql: str) -> bytes:
-    """Return a statement's bytes, whatever they are: strings in it need not be UTF-8."""
+    """Return a statement's original bytes; strings in it need not be UTF-8."""
     return sql.encode("utf-8", "surrogateescape")
 
 
@@ -260,7 +284,7 @@ def _texts(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_text(value: str) -> bool:
-    """Tell whether ``value`` came from bytes that are UTF-8."""
+    """Tell whether ``value`` was decoded from valid UTF-8."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

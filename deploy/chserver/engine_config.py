@@ -1,7 +1,7 @@
 """Writes the configuration files of the embedded engine: limits, logging, roles.
 
-chDB has one engine user. It holds every role and no grant of its own; each connection takes one
-role, so the engine itself enforces what the role may do.
+chDB has a single engine user. It holds every role and no grants of its own; each connection assumes
+one role, so that the engine itself enforces the role's rights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 ACCESS_FILE: Final = Path(__file__).with_name("access.xml")
 
-# chDB grants SELECT on every system table and cannot be told otherwise; row policies can.
+# chDB always grants SELECT on every system table, so row policies have to hide them.
 _ADMIN_ONLY: Final = [
     "asynchronous_inserts",
     "asynchronous_insert_log",
@@ -100,9 +100,9 @@ class EngineLimits:
     """Sizes that keep the engine within its memory.
 
     Attributes:
-        max_memory: What all queries and caches may use, in bytes.
+        max_memory: Limit of all queries and caches together, in bytes.
         log_file: Size of a log file, in bytes.
-        memory_setting: What ``max_memory`` follows and its value in GiB, as ``NAME=VALUE``.
+        memory_setting: The setting behind ``max_memory`` and its value in GiB, as ``NAME=VALUE``.
     """
 
     max_memory: int = 2 * 1024**3
@@ -110,13 +110,14 @@ class EngineLimits:
     memory_setting: str = ""
 
     def of_role(self, role: str) -> dict[str, str]:
-        """Settings that share the memory between connections, and send to disk what is larger.
+        """Settings that divide the memory among connections and spill larger operations to disk.
 
-        When memory runs out, a reader's query has to go, while the others wait for it. All
-        connections are of one engine user, so its limit is the one that they share. Source:
-        ClickHouse documentation, "Memory overcommit"; a denominator of zero exempts a query.
+        If memory runs out, a reader's query is cancelled while others wait. All connections share
+        one
+        engine user, and thus its limit. Source: ClickHouse documentation, "Memory overcommit"; a
+        denominator of zero exempts a query.
         """
-        # Two large statements at once, each with a sort, a join and blocks to be written.
+        # Allows two large statements at once, each with a sort, a join and blocks to write.
         spill = self.max_memory // 12
         found = {
             "max_memory_usage_for_user": self.max_memory * 9 // 10,
@@ -138,7 +139,16 @@ class EngineLimits:
 
 
 def write_config(directory: Path, log_dir: Path, limits: EngineLimits) -> Path:
-    """Write ``config.xml`` and ``users.xml`` and return the path of the former."""
+    """Write ``config.xml`` and ``users.xml``.
+
+    Args:
+        directory: Directory for both files; created if missing.
+        log_dir: Directory of the engine's error log.
+        limits: Memory and log sizes.
+
+    Returns:
+        The path of ``config.xml``.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     users = directory / "users.xml"
     users.write_bytes(ET.tostring(_users()))
@@ -148,9 +158,10 @@ def write_config(directory: Path, log_dir: Path, limits: EngineLimits) -> Path:
 
 
 def role_settings() -> dict[str, dict[str, str]]:
-    """Return the settings of each role's profile, constraints left out.
+    """Return the settings of each role's profile, without constraints.
 
-    chDB applies a profile's constraints but not its values, so the connection sets those itself.
+    chDB applies a profile's constraints but not its values, so the connection sets the values
+    itself.
     """
     return {
         profile.tag: {
@@ -165,20 +176,20 @@ def role_settings() -> dict[str, dict[str, str]]:
 def _server(users: Path, log_dir: Path, limits: EngineLimits) -> ET.Element:
     root = ET.Element("clickhouse")
     logger = _add(root, "logger")
-    # The plain log ignores its level in chDB; the log of errors honours it.
+    # In chDB the plain log ignores its level; the error log honours it.
     _add(logger, "errorlog", log_dir / "clickhouse-errors.log")
     _add(logger, "errorlog_level", "error")
     _add(logger, "size", limits.log_file)
     _add(logger, "count", 2)
     _add(logger, "console", 0)
-    # Failed statements belong to their clients; here they would bring their text along.
+    # Clients get the errors of their statements; the log would contain the statements' text.
     statements = _add(_add(logger, "levels"), "logger")
     _add(statements, "name", "executeQuery")
     _add(statements, "level", "none")
     _add(_add(_add(root, "user_directories"), "users_xml"), "path", users)
     _add(root, "max_server_memory_usage", limits.max_memory)
     _add(root, "merges_mutations_memory_usage_soft_limit", limits.max_memory // 4)
-    # What does not fit goes there: the only folder where the engine may write.
+    # Large operations spill here, inside the only directory that the engine may write.
     _add(root, "tmp_path", f"{users.parent.parent / 'tmp'}/")
     for name, size in limits.caches.items():
         _add(root, name, size)

@@ -1,7 +1,7 @@
 """Errors as ClickHouse's HTTP interface reports them: a numeric code, its name and a text.
 
 Codes and HTTP statuses follow ClickHouse's ``ErrorCodes.cpp`` and ``exceptionCodeToHTTPStatus``;
-the clients decide by them what to retry (clickhouse-connect retries 429, 503 and 504).
+clients decide by them what to retry (clickhouse-connect retries 429, 503 and 504).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NAMES: Final[dict[int, str]] = {
     1002: "UNKNOWN_EXCEPTION",
 }
 
-# Everything that is the request's fault; what is missing here is answered with 500.
+# Errors caused by the request; codes that are missing here are answered with 500.
 HTTP_STATUS: Final[dict[int, int]] = {
     code: status
     for status, codes in {
@@ -63,7 +63,7 @@ _VERSION = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?\)\.?\s*")
 
 
 class ClickHouseError(Exception):
-    """A failure that the client is told about in ClickHouse's own form.
+    """A failure that is reported to the client in ClickHouse's own form.
 
     Attributes:
         code: ClickHouse's error code.
@@ -79,18 +79,18 @@ class ClickHouseError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status that ClickHouse answers this code with."""
+        """The HTTP status with which ClickHouse answers this code."""
         return HTTP_STATUS.get(self.code, 500)
 
     @classmethod
     def from_engine(cls, error: BaseException) -> ClickHouseError:
-        """Read code, name and text out of what chDB raised.
+        """Parse code, name and text from an exception of chDB.
 
         chDB prefixes and nests the engine's message ("Streaming insert append failed: Code: 27.
         DB::Exception: Code: 27. ..."); clients expect it once.
         """
         if isinstance(error, UnicodeDecodeError):
-            # The engine repeats the statement, whose bytes need not be text.
+            # The engine repeats the statement, which need not be valid UTF-8.
             message = error.object.decode("utf-8", "replace")
         else:
             message = str(error)
@@ -108,16 +108,20 @@ class ClickHouseError(Exception):
 _OUT_OF_MEMORY: Final = 241
 _NEEDED = re.compile(r"would use ([\d.]+) (\w+)\b.*?maximum: ([\d.]+) (\w+)", re.DOTALL)
 _UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-# What a statement had asked for when it was stopped is not all that it would have needed.
+# A statement needs more memory in total than it had requested when it was stopped.
 _RESERVE: Final = 1.25
 
 
 def with_advice(error: ClickHouseError, memory_setting: str) -> ClickHouseError:
-    """Say what to do about a lack of memory; other errors stay as they are.
+    """Add advice to an out-of-memory error; other errors are returned unchanged.
 
     Args:
-        error: What the engine reports.
-        memory_setting: What the engine's memory follows and its value in GiB, as ``NAME=VALUE``.
+        error: The engine's error.
+        memory_setting: The setting behind the engine's limit and its value in GiB, as
+            ``NAME=VALUE``; empty if unknown.
+
+    Returns:
+        An error with the same code.
     """
     found = _NEEDED.search(error.text) if error.code == _OUT_OF_MEMORY else None
     if not found:
@@ -135,11 +139,11 @@ def with_advice(error: ClickHouseError, memory_setting: str) -> ClickHouseError:
 
 
 class ClientGone(Exception):
-    """The client closed the connection; there is nobody left to answer."""
+    """The client closed the connection, so there is no one to answer."""
 
 
 class BadRequest(Exception):
-    """The request is not HTTP as this server speaks it.
+    """The request is not valid HTTP, or not supported.
 
     Attributes:
         status: The HTTP status to answer with.

@@ -1,4 +1,4 @@
-"""Runs one statement on a connection and writes its outcome to the client."""
+"""Runs one statement on a connection and sends its result to the client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deploy.chserver.wire import Headers, HttpConnection
 
 
 class Response:
-    """The answer to a query: headers, body, and errors before or in the middle of it."""
+    """The response to a query: headers, body, and errors before or during it."""
 
     def __init__(self, http: HttpConnection, query: HttpQuery, timezone: str, version: str) -> None:
         self._http = http
@@ -33,13 +33,18 @@ class Response:
         self._open = False
 
     def progress(self, values: Progress) -> None:
-        """Send a progress header, as long as the head is not closed."""
+        """Send a progress header while the head is still open."""
         with self._lock:
             if not self._open:
                 self._http.send_early_head(200, ("X-ClickHouse-Progress", _summary(values)))
 
     def start(self, output: str | None, summary: Progress | None) -> None:
-        """Send the head of a result in the format ``output``."""
+        """Send the head of a result.
+
+        Args:
+            output: Format of the result; None if there is none.
+            summary: Counts for the header X-ClickHouse-Summary; None omits it.
+        """
         headers: Headers = [("Content-Type", content_type(output)), *self._common()]
         headers.append(("X-ClickHouse-Exception-Tag", self._tag))
         if output:
@@ -66,9 +71,11 @@ class Response:
             self._http.write(data)
 
     def finish(self) -> None:
-        """End the answer.
+        """End the response.
 
-        Only when everything the request held is free again: the client may go on at once.
+        Call it only after everything that the request held has been released, because the client
+        may send
+        its next request at once.
         """
         if rest := self._encoder.flush():
             self._http.write(rest)
@@ -77,9 +84,10 @@ class Response:
     def fail(self, error: ClickHouseError) -> None:
         """Report ``error``: as a status before the result, as a tagged block within it.
 
-        The block's form is that of ClickHouse 25.11 and later (documentation of the HTTP
-        interface, "HTTP response codes caveats"). As there, the response then breaks off without
-        its last chunk, so that a client that does not know the tag notices too.
+        The block has the form of ClickHouse 25.11 and later (documentation of the HTTP interface,
+        "HTTP
+        response codes caveats"). As there, the response then ends without its last chunk, so that a
+        client that does not know the tag also notices.
         """
         message = f"{error} (version {self._version} (chDB))\n".encode("utf-8", "replace")
         if self._open:
@@ -121,16 +129,17 @@ class Statement:
     """A statement ready to run.
 
     Attributes:
-        sql: The statement, of an INSERT without its data.
+        sql: The statement; of an INSERT, without its data.
         output: Format of the result.
         reads: Whether it only reads.
         selects: Whether it is a SELECT, whose result can be streamed.
-        settings: What the request changes for it.
-        input_format: Format of the data, of an INSERT that carries them.
-        data: The data, piece by piece.
-        query: The same without its format, as the engine's parser prints it.
-        revision: The protocol version for which the format Native is written.
-        types: Asks for the types of the result's columns.
+        params: Values of ``{name:Type}`` placeholders.
+        settings: Settings that the request changes.
+        input_format: Format of an INSERT's data.
+        data: The data in pieces.
+        query: The statement without its FORMAT clause, as the engine's parser prints it.
+        revision: The protocol version for the format Native; 0 for the oldest.
+        types: Returns the types of the result's columns; called only if needed.
     """
 
     sql: str
@@ -146,7 +155,18 @@ class Statement:
     types: Callable[[], Sequence[str]] = tuple
 
     def upgraded(self, data: bytes, rows: int) -> bytes:
-        """Return a part of the result as the client's protocol version has it."""
+        """Convert a part of the result to the client's protocol version.
+
+        Args:
+            data: Whole blocks in the format of the result.
+            rows: Number of their rows.
+
+        Returns:
+            The blocks; changed only in the format Native.
+
+        Raises:
+            ClickHouseError: NOT_IMPLEMENTED, for a type that cannot be converted.
+        """
         if self.revision and self.output.lower() == "native":
             return upgraded(data, rows, self.revision, self.types)
         return data
@@ -155,17 +175,17 @@ class Statement:
 def execute(
     connection: Connection, statement: Statement, response: Response, whole: bool = False
 ) -> None:
-    """Run ``statement`` and send the client all of its outcome but the end.
+    """Run ``statement`` and send the client its result except for the end.
 
     Args:
-        connection: Where it runs.
-        statement: What runs.
-        response: Takes the result.
-        whole: Send nothing before everything is there (``wait_end_of_query``).
+        connection: The connection to run it on.
+        statement: The statement.
+        response: Receives the result.
+        whole: Send nothing before the result is complete (``wait_end_of_query``).
 
     Raises:
-        ClickHouseError: What the engine reports.
-        ClientGone: The client left.
+        ClickHouseError: The engine's error.
+        ClientGone: The client disconnected.
     """
     if statement.input_format is not None:
         _insert(connection, statement, statement.input_format, response)

@@ -14,10 +14,16 @@ from deploy.chserver.request import External
 def external_tables(
     connection: Connection, tables: Sequence[External], guard: Guard
 ) -> Iterator[None]:
-    """Make the request's external tables temporary tables for as long as it runs.
+    """Provide the request's external tables as temporary tables while it runs.
+
+    Args:
+        connection: The connection of the request.
+        tables: The tables.
+        guard: Checks their formats.
 
     Raises:
-        ClickHouseError: ACCESS_DENIED, for a description of columns that is more than that.
+        ClickHouseError: ACCESS_DENIED, for a forbidden format or a structure that could evaluate an
+            expression.
     """
     if not tables:
         yield
@@ -27,7 +33,7 @@ def external_tables(
         if connection.role != "admin":
             check_structure(table.structure)
     try:
-        # A reader may not create tables; these are made for it, from quoted descriptions only.
+        # A reader may not create tables, so the admin does, from quoted structures only.
         connection.run("SET ROLE admin")
         try:
             for table in tables:

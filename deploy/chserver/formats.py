@@ -1,8 +1,8 @@
-"""What is known of output formats: their content type, and which can be sent block by block.
+"""Output formats: their content type, and which can be sent block by block.
 
-chDB formats every block of a streamed result as if it were the whole result. Formats without a
-frame can simply be joined; those with a repeated head are joined by dropping it; the others (JSON,
-Parquet, Arrow files, Pretty) need the whole result at once.
+chDB formats every block of a streamed result like a whole result. Formats without a frame are
+concatenated; those with a repeated header are concatenated without it; the others (JSON, Parquet,
+Arrow files, Pretty) need the whole result at once.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def content_type(name: str | None) -> str:
 
 
 def joiner(name: str) -> Joiner | None:
-    """Return what turns the blocks of a streamed result into one; ``None`` if nothing can.
+    """Return a function that merges the blocks of a streamed result; ``None`` if there is none.
 
-    The function takes a block and whether it is the first, and returns what to send of it.
+    The function takes a block and whether it is the first, and returns the part to send.
     """
     return _JOINERS.get(name.lower())
 
@@ -55,7 +55,7 @@ def _plain(block: bytes, _first: bool) -> bytes:
 
 
 def _skip_lines(count: int) -> Joiner:
-    """Drop the head of ``count`` lines, in formats that never break a line inside a value."""
+    """Drop ``count`` header lines, for formats without line breaks inside values."""
 
     def join(block: bytes, first: bool) -> bytes:
         return block if first else block.split(b"\n", count)[count]
@@ -64,7 +64,7 @@ def _skip_lines(count: int) -> Joiner:
 
 
 def _skip_records(count: int) -> Joiner:
-    """Drop the head of ``count`` CSV records, whose quoted names may contain line breaks."""
+    """Drop ``count`` CSV header records, whose quoted names may contain line breaks."""
 
     def join(block: bytes, first: bool) -> bytes:
         if first:
@@ -72,7 +72,7 @@ def _skip_records(count: int) -> Joiner:
         end = 0
         for _ in range(count):
             start = end
-            # A break inside quotes leaves an odd number of them before it.
+            # A line break inside quotes is preceded by an odd number of them.
             while block.count(b'"', start, end) % 2 or end == start:
                 end = block.index(b"\n", end) + 1
         return block[end:]
@@ -83,9 +83,9 @@ def _skip_records(count: int) -> Joiner:
 def _arrow_stream(block: bytes, first: bool) -> bytes:
     """Drop the schema message of later blocks and the end marker of all.
 
-    A message is ``0xFFFFFFFF``, the length of its metadata and the metadata; a schema has no
-    body. A length of zero marks the end (Arrow columnar format, "IPC streaming format"), and a
-    stream may also simply end.
+    A message is ``0xFFFFFFFF``, the length of its metadata and the metadata; a schema has no body.
+    A
+    length of zero marks the end (Arrow columnar format, "IPC streaming format"), but is optional.
     """
     end = b"\xff\xff\xff\xff\0\0\0\0"
     body = block.removesuffix(end)

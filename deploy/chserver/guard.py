@@ -1,11 +1,12 @@
-"""Judges statements: what writer and reader may say, by lists of what is allowed (allowed.py).
+"""Checks the statements of writer and reader against allowlists (allowed.py).
 
-Grants, row policies and limits are the engine's (access.xml), and the kernel confines the process
-(cage.py). Between the two, chDB takes itself for a local tool: any connection may change its role,
-functions read files, strings are parsed as SQL. So a statement runs only if every function, table
-function, setting, format and statement that it names is on a list. The rules look at it as the
-engine's own parser prints it, where a call is always a name before a bracket, keywords are in upper
-case and comments, odd quoting and heredocs are gone.
+The engine enforces grants, row policies and limits (access.xml), and the kernel confines the
+process
+(cage.py). In between, chDB acts like a local tool: any connection may change its role, functions
+read files, strings are parsed as SQL. So a statement runs only if every function, table function,
+setting, format and statement that it names is listed. The rules examine it as the engine's own
+parser prints it, where a call is always a name before a bracket, keywords are in upper case, and
+comments, odd quoting and heredocs are gone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from deploy.chserver import allowed
 from deploy.chserver.errors import ClickHouseError
 from deploy.chserver.statements import Token, tokens
 
-# Names that no restricted statement may contain, whatever their place: a function can be named
-# without being called, as in APPLY(file).
+# Names that a restricted statement must not contain anywhere: a function can be named without
+# being called, as in APPLY(file).
 _FORBIDDEN: Final = frozenset({"file", "python", "executable", "executablepool", "definer"})
 _READING: Final = allowed.words("SELECT WITH SHOW DESCRIBE EXPLAIN EXISTS USE SET KILL")
 _STATEMENTS: Final = {
@@ -41,7 +42,7 @@ _SHOWN: Final = allowed.words(
     """
 )
 _CREATED: Final = allowed.words("TABLE VIEW MATERIALIZED TEMPORARY DATABASE OR")
-# Pairs of words that lead to files, disks, other rights or a second statement.
+# Pairs of words that give access to files, disks, other rights or a second statement.
 _PAIRS: Final = frozenset(
     {
         *(("TO", "DISK"), ("TO", "VOLUME"), ("TO", "SHARD"), ("INTO", "FUNCTION")),
@@ -50,7 +51,7 @@ _PAIRS: Final = frozenset(
     }
 )
 _ALTERS: Final = frozenset(["FREEZE", "UNFREEZE"])
-# Keywords that stand before a bracket. None of them is the name of a function.
+# Keywords that may precede a bracket. None of them is the name of a function.
 _KEYWORDS: Final = allowed.words(
     """
     ADD ALIAS ALL AND ANY APPLY AS ASSUME BY CHECK CODEC CUBE DEFAULT DELETE DISTINCT DROP ELSE
@@ -60,7 +61,7 @@ _KEYWORDS: Final = allowed.words(
     WHEN WHERE WITH ATTACH CLEAR COMMENT STATISTICS
     """
 )
-# What is named after these is made or written by the statement, not called.
+# Names after these are created or written by the statement, not called.
 _OBJECTS: Final = frozenset(["INTO", "INDEX", "PROJECTION", "CONSTRAINT", "VIEW"])
 _STRUCTURE: Final = re.compile(r"[\w ,().=+\-'`]*", re.ASCII)
 _WORD: Final = re.compile(r"'[\w.\-]*'", re.ASCII)
@@ -77,11 +78,11 @@ _END: Final = Token("other", b"")
 
 @dataclass(frozen=True)
 class Names:
-    """What the engine knows of each kind.
+    """The names that the engine knows.
 
     Attributes:
-        functions: Functions, but not table functions, in lower case.
-        settings: Settings, MergeTree's included.
+        functions: Functions except table functions, in lower case.
+        settings: Settings, including those of MergeTree.
         system: Tables of the database ``system``.
     """
 
@@ -91,14 +92,14 @@ class Names:
 
 
 class Guard:
-    """Judges statements and parameters by the role that wants to run them."""
+    """Checks statements and parameters against the role that wants to run them."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
         self._refused = {name for name in names.functions if not allowed.function(name)}
         self._hidden = names.system - allowed.READER_SYSTEM
-        # What was allowed stays allowed: a verdict depends on nothing else. A refusal, which is
-        # an exception, is not remembered.
+        # A verdict depends only on the arguments, so it can be cached. Refusals are exceptions,
+        # which are not cached.
         self._remembered = lru_cache(_REMEMBERED)(self._judge)
 
     def check(
@@ -108,7 +109,7 @@ class Guard:
         params: Mapping[str, str] | None = None,
         database: str | None = None,
     ) -> None:
-        """Refuse what ``role`` must not run.
+        """Refuse a statement that a role must not run.
 
         Args:
             role: The connection's role.
@@ -144,12 +145,16 @@ class Guard:
         self._check_names(stream)
         for name, inner in _settings(stream):
             self.check_setting(role, name)
-            # In a subquery the engine holds limits by silently keeping to them, if it does.
+            # In a subquery the engine enforces limits silently, if at all.
             if inner and name in _LIMITS:
                 raise ClickHouseError(452, f"Setting {name} should not be changed in a subquery")
 
     def check_setting(self, role: str, name: str) -> None:
-        """Refuse a change of a setting that is not on the role's list.
+        """Refuse to change a setting that is not on the role's list.
+
+        Args:
+            role: The connection's role.
+            name: Name of the setting.
 
         Raises:
             ClickHouseError: UNKNOWN_SETTING, READONLY or SETTING_CONSTRAINT_VIOLATION.
@@ -164,6 +169,10 @@ class Guard:
 
     def check_format(self, role: str, name: str) -> None:
         """Refuse a format that needs a schema, a template or a registry.
+
+        Args:
+            role: The connection's role; the admin may use all formats.
+            name: Name of the format.
 
         Raises:
             ClickHouseError: ACCESS_DENIED.
@@ -199,7 +208,7 @@ class Guard:
 
 
 def _check_call(name: str, token: Token, stream: list[Token], bracket: int) -> None:
-    """Judge a name that stands before a bracket."""
+    """Check a name that precedes a bracket."""
     if token.kind == "word" and token.text.decode("ascii", "replace") in _KEYWORDS:
         return
     if not allowed.function(name):
@@ -222,7 +231,7 @@ def _check_call(name: str, token: Token, stream: list[Token], bracket: int) -> N
 
 
 def check_structure(structure: str) -> None:
-    """Refuse a description of columns that could evaluate an expression.
+    """Refuse a table structure that could evaluate an expression.
 
     Raises:
         ClickHouseError: ACCESS_DENIED.
@@ -238,7 +247,11 @@ def check_structure(structure: str) -> None:
 
 
 def check_role(role: str, wanted: str | None) -> None:
-    """Refuse another role than the account's own.
+    """Refuse any role other than the account's own.
+
+    Args:
+        role: The account's role.
+        wanted: The requested role; None or empty keeps the account's.
 
     Raises:
         ClickHouseError: SET_NON_GRANTED_ROLE.
@@ -282,7 +295,7 @@ def _check_statement(role: str, stream: list[Token]) -> None:
 
 
 def _check_states(stream: list[Token], params: Mapping[str, str]) -> None:
-    """Keep the reader from making states of aggregate functions out of bytes of its own."""
+    """Keep the reader from building states of aggregate functions from raw bytes."""
     texts = [token.text.decode("utf-8", "replace") for token in stream]
     if any(_STATES.search(text) for text in (*texts, *params.values())):
         raise _denied("the type AggregateFunction")
@@ -305,7 +318,7 @@ def _settings(stream: list[Token]) -> Iterator[tuple[str, bool]]:
 
 
 def _assigned(stream: list[Token], index: int) -> Iterator[str]:
-    """Yield the names of ``name = value, name = value``, which a keyword or a bracket ends."""
+    """Yield the names in ``name = value, name = value``, up to a keyword or closing bracket."""
     depth = 0
     place = "name"
     for token in stream[index:]:
@@ -330,7 +343,7 @@ def _assigned(stream: list[Token], index: int) -> Iterator[str]:
 
 
 def _is_object(stream: list[Token], index: int, first: bytes) -> bool:
-    """Tell a table or an index that the statement makes or fills from a function."""
+    """Tell a table or index that the statement creates or fills from a function."""
     before = stream[index - 1]
     if before.text == b"." or before.is_word(*(word.encode() for word in _OBJECTS)):
         return True
@@ -370,7 +383,7 @@ def _arguments(stream: list[Token], bracket: int) -> Iterator[list[Token]]:
 def _is_pattern(first: list[Token], arguments: list[list[Token]]) -> bool:
     """Tell the function ``format('{} {}', ...)`` from the table function.
 
-    The table function's first argument is a format's name, never a pattern.
+    The table function's first argument is the name of a format, never a pattern.
     """
     return len(first) == 1 and first[0].kind == "string" and (
         b"{" in first[0].text and len(arguments) > 1
@@ -381,19 +394,19 @@ def _is_harmless(name: str, first: list[Token]) -> bool:
     """Tell whether the first argument of ``values`` and the like describes plain columns."""
     if len(first) == 1 and first[0].kind == "string":
         text = first[0].text.decode("utf-8", "replace")
-        # A single word is a value: columns have a type.
+        # A single word is a value, because a column needs a type.
         if name != "values" or not _WORD.fullmatch(text):
             check_structure(text[1:-1].replace("\\'", "'"))
         return True
     if name != "values" or not first:
         return False
-    # Rows without a description; the engine takes only a literal string for one.
+    # Rows without a structure, which the engine accepts only as a literal string.
     row = first[0].text == b"(" and first[-1].text == b")" and _is_closed(first)
     return row or all(token.kind == "number" or token.text in b"-." for token in first)
 
 
 def _is_closed(row: list[Token]) -> bool:
-    """Tell whether the bracket that opens a row closes with its last token."""
+    """Tell whether a row's opening bracket is closed by its last token."""
     depth = 0
     for token in row[:-1]:
         depth += (token.text in (b"(", b"[")) - (token.text in (b")", b"]"))
@@ -403,7 +416,7 @@ def _is_closed(row: list[Token]) -> bool:
 
 
 def _with_identifiers(stream: list[Token], params: Mapping[str, str]) -> list[Token]:
-    """Replace ``{name:Identifier}`` by the identifiers that the parameter names."""
+    """Replace ``{name:Identifier}`` by the identifiers in the parameter."""
     result: list[Token] = []
     index = 0
     while index < len(stream):

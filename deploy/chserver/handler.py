@@ -1,4 +1,4 @@
-"""Answers requests: health, metrics, queries."""
+"""Handles requests: health, metrics, queries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from deploy.chserver.wire import Headers, HttpConnection
 
 _LIMIT: Final = re.compile(r"\bmax_execution_time = '?([0-9.]+)")
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
-# What the log and the metrics may call a statement; anything else could be somebody's secret.
+# Statement kinds that log and metrics may show; any other first word could be a secret.
 _KINDS: Final = frozenset(
     [
         "ALTER",
@@ -91,7 +91,7 @@ class Handler:
         self._shares = Shares(limits.queries, limits.queue_seconds)
 
     def close(self) -> None:
-        """Close what the requests have shared."""
+        """Close the shared resources."""
         self.registry.close()
         self.sessions.expire(everything=True)
         for parser in self._parsers.values():
@@ -100,9 +100,13 @@ class Handler:
     def handle(self, http: HttpConnection, head: h11.Request) -> None:
         """Answer one request.
 
+        Args:
+            http: The client's connection.
+            head: The request line and headers.
+
         Raises:
-            ClientGone: There is nobody left to answer.
-            BadRequest: The request's address cannot be read, or it is not meant for this server.
+            ClientGone: The client disconnected.
+            BadRequest: The URL cannot be parsed, or the request is not meant for this server.
         """
         query = HttpQuery.parse(
             head.method.decode("ascii"), head.target, [(n, v) for n, v in head.headers]
@@ -124,7 +128,7 @@ class Handler:
 
     @property
     def _confined(self) -> str:
-        """What the kernel confines, for those who look after this server."""
+        """What the kernel confines, for the operators of this server."""
         parts = {"files": self._cage.files, "network": self._cage.network}
         return ", ".join(name for name, confined in parts.items() if confined) or "nothing"
 
@@ -186,7 +190,7 @@ class Handler:
     def _prepare(
         self, query: HttpQuery, user: User, text: bytes, input_format: str | None
     ) -> tuple[Statement, str]:
-        """Let the engine parse the statement, and the guard judge it and the request."""
+        """Parse the statement with the engine, and check it and the request."""
         sql = text.decode("utf-8", "surrogateescape").rstrip("; \t\r\n")
         if not sql:
             raise ClickHouseError(62, "Syntax error: empty query")
@@ -231,7 +235,7 @@ class Handler:
             yield session
 
     def _time_limit(self, query: HttpQuery, user: User, canonical: str) -> float:
-        """When the engine should have ended a statement, as far as is known from outside."""
+        """When the engine should have ended a statement, as far as can be told from the request."""
         given = [self._engine.profile(user.role).get("max_execution_time", "0")]
         given += [query.params.get("max_execution_time", "0"), *_LIMIT.findall(canonical)]
         limits = [float(text) for text in given if _NUMBER.fullmatch(text)]
@@ -298,5 +302,5 @@ class Handler:
 
 
 def _text(http: HttpConnection, status: int, body: bytes, headers: Headers | None = None) -> None:
-    # A body is not read: the connection ends instead, and nobody waits for it.
+    # An unread request body closes the connection, so that no time is spent on it.
     http.respond(status, [("Content-Type", "text/plain; charset=UTF-8"), *(headers or [])], body)

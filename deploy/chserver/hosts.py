@@ -1,8 +1,9 @@
-"""Which requests a browser may not be tricked into.
+"""Protects against requests that a browser is tricked into.
 
-A web page can make its visitor's browser send requests to this server, and with a name of its own
-that resolves to this machine (DNS rebinding) it could also read the answers. Browsers say which
-name they believe to talk to and which page asks; programs name the server or say nothing.
+A web page can make its visitor's browser send requests to this server, and with a host name that
+resolves to this machine (DNS rebinding) it could even read the responses. Browsers send the name
+that they connect to and the page that makes the request; programs send the server's name or
+nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ _EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 (compared, not bound)
 
 
 class Hosts:
-    """The names under which this server answers."""
+    """The host names under which this server answers."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = {name.lower().rstrip(".") for name in names} - set(_EVERY_ADDRESS)
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Refuse what was meant for another name or sent by another site's page.
+        """Refuse requests for another host name or from another site's page.
 
         Raises:
             BadRequest: With status 421 or 403.

@@ -1,4 +1,4 @@
-"""Takes a request apart: the statement, and the data of an INSERT, from address, form and body."""
+"""Reads the statement and an INSERT's data from a request's URL, form and body."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IN_MEMORY: Final = 16 * 1024**2
 
 @dataclass(frozen=True)
 class HandlerLimits:
-    """How much a request may ask for; bytes, queries and seconds."""
+    """Limits of a request, in bytes, queries and seconds."""
 
     statement: int = 4 * 1024**2
     body: int = 16 * 1024**3
@@ -33,10 +33,18 @@ class HandlerLimits:
 def read_statement(
     http: HttpConnection, query: HttpQuery, limits: HandlerLimits
 ) -> tuple[bytes, str | None, Iterator[bytes]]:
-    """Read the statement; of an INSERT with data also their format, and the data lazily.
+    """Read the statement, and for an INSERT with data its format and, lazily, the data.
+
+    Args:
+        http: The client's connection, at the start of the body.
+        query: The parsed head; form fields are added to it.
+        limits: Sizes in bytes.
+
+    Returns:
+        The statement, the format of the data (None without data), and the data in pieces.
 
     Raises:
-        ClickHouseError: The request is larger than the limits.
+        ClickHouseError: The request exceeds the limits.
     """
     received = RequestBody(http, limits.body)
     body: Readable = BodyReader(received, query.headers.get("content-encoding", ""))
@@ -68,7 +76,7 @@ def read_statement(
 
 @contextmanager
 def spooled(data: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
-    """Receive all of an INSERT's data before it takes a place, on the disk if they are large."""
+    """Receive all of an INSERT's data before it occupies a slot; large data goes to disk."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         for piece in data:
             file.write(piece)

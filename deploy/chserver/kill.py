@@ -1,7 +1,7 @@
 """``KILL QUERY``, answered from this server's own list of queries.
 
-The engine numbers queries itself and knows one user only, so its own ``KILL QUERY`` cannot find
-the ids that clients use. The condition is evaluated by the engine over the list as a table.
+The engine has its own query ids and only one user, so its ``KILL QUERY`` cannot find the ids that
+clients use. The engine evaluates the condition over the list as a table.
 """
 
 from __future__ import annotations
@@ -29,10 +29,18 @@ def kill_statement(
     statement: Statement,
     response: Response,
 ) -> None:
-    """Stop the queries that the statement's condition picks and answer with their list.
+    """Stop the queries that match the statement's condition, and send their list.
 
-    An admin may stop everybody's, others their own. The statement is not on the list itself, and
-    it holds no place that queries need. ``SYNC`` waits until they have ended, for half a minute.
+    An admin may stop all queries, others only their own. The statement is not on the list, and
+    takes
+    no slot that queries need. ``SYNC`` waits up to half a minute for the queries to end.
+
+    Args:
+        registry: The running queries.
+        connection: The connection that evaluates the condition.
+        user: Who sends the statement.
+        statement: The statement.
+        response: Receives the list.
 
     Raises:
         ClickHouseError: The statement is not ``KILL QUERY WHERE condition [SYNC|ASYNC|TEST]``.

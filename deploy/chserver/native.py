@@ -1,8 +1,8 @@
-"""The format Native as a client of some protocol version expects it (``client_protocol_version``).
+"""The format Native in the protocol version of the client (``client_protocol_version``).
 
-chDB always writes it for version 0, without what later versions added: a head for each block, a
-mark for each column, the time zone of a ``DateTime``. These are put in here; what follows a column
-can only be found by reading over it. Source: ClickHouse documentation, "Native format", and
+chDB always writes version 0, without the additions of later versions: a header for each block, a
+marker for each column, the time zone of a ``DateTime``. They are inserted here, which requires
+skipping over each column to find the next. Source: ClickHouse documentation, "Native format", and
 ``NativeWriter.cpp``, ``ProtocolDefines.h``.
 """
 
@@ -42,20 +42,23 @@ _FIELD: Final = re.compile(r"(?:`(?:[^`\\]|\\.)*`|[A-Za-z_][A-Za-z0-9_.]*)\s+(?=
 
 
 class UnknownSize(Exception):
-    """The end of a column of this type cannot be found."""
+    """The end of a column of this type cannot be determined."""
 
 
 def upgraded(blocks: bytes, rows: int, revision: int, types: Callable[[], Sequence[str]]) -> bytes:
-    """Return blocks of version 0 as blocks of version ``revision``.
+    """Convert blocks of version 0 to another protocol version.
 
     Args:
-        blocks: Whole blocks, one after the other.
-        rows: Their rows together.
+        blocks: Whole blocks, concatenated.
+        rows: Total number of their rows.
         revision: The client's protocol version.
-        types: The columns' types with their time zones; asked for only if there may be any.
+        types: Returns the columns' types with time zones; called only if there may be any.
+
+    Returns:
+        The blocks in version ``revision``.
 
     Raises:
-        ClickHouseError: NOT_IMPLEMENTED, a type that cannot be read over where it has to be.
+        ClickHouseError: NOT_IMPLEMENTED, for a type that has to be skipped but cannot be.
     """
     if revision <= 0 or not blocks:
         return blocks
@@ -115,7 +118,7 @@ def _block(
 
 
 def _skip_prefix(data: bytes, at: int, kind: str) -> int:
-    """Read over what stands before a column's values: the version of each dictionary's keys."""
+    """Skip what precedes a column's values: the version of each dictionary's keys."""
     name, inner = _parts(kind)
     if name == "LowCardinality":
         return at + 8
@@ -125,7 +128,7 @@ def _skip_prefix(data: bytes, at: int, kind: str) -> int:
 
 
 def _skip(data: bytes, at: int, kind: str, rows: int) -> int:
-    """Read over ``rows`` values of the type ``kind`` and return where they end."""
+    """Skip ``rows`` values of the type ``kind`` and return where they end."""
     if not rows:
         return at
     name, inner = _parts(kind)
@@ -171,10 +174,10 @@ def _skip_dictionary(data: bytes, at: int, kind: str, rows: int) -> int:
 
 
 def _parts(kind: str) -> tuple[str, list[str]]:
-    """Return a type's name and the types or numbers in its brackets, in terms of a few types.
+    """Return a type's base name and its arguments, in terms of a few basic types.
 
     Raises:
-        UnknownSize: It is none of those that can be read over.
+        UnknownSize: Values of the type cannot be skipped.
     """
     kind = _ALIASES.get(kind, kind)
     name, bracket, rest = kind.partition("(")
@@ -198,7 +201,7 @@ def _parts(kind: str) -> tuple[str, list[str]]:
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas that are in no bracket and in no quotes."""
+    """Split at the commas outside brackets and quotes."""
     found, depth, start, quote, index = [], 0, 0, "", 0
     while index < len(text):
         char = text[index]

@@ -1,7 +1,4 @@
-"""What can be seen of the server from outside: the access log and the metrics page.
-
-Neither holds a query's text, parameters or credentials.
-"""
+"""The access log and the metrics page; neither contains a query's text, parameters or login."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ _BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 
 @dataclass
 class Outcome:
-    """What became of a request, filled in while it is answered."""
+    """The outcome of a request, filled in while it is handled."""
 
     user: str = ""
     role: str = ""
@@ -50,7 +47,14 @@ class Metrics:
         self._bytes: Counter[str] = Counter()
 
     def record(self, outcome: Outcome, seconds: float, received: int, sent: int) -> None:
-        """Count one request."""
+        """Count one request.
+
+        Args:
+            outcome: The outcome.
+            seconds: Duration.
+            received: Bytes received.
+            sent: Bytes sent.
+        """
         with self._lock:
             self._requests[(outcome.role or "none", outcome.kind or "none")] += 1
             if outcome.gone:
@@ -63,7 +67,7 @@ class Metrics:
             self._bytes["sent"] += sent
 
     def page(self, gauges: Mapping[str, float]) -> bytes:
-        """Return the metrics as text, ``gauges`` included."""
+        """Return the metrics and ``gauges`` as text."""
         prefix = "chserver"
         lines = [f"# TYPE {prefix}_requests_total counter"]
         with self._lock:
@@ -89,7 +93,7 @@ class Metrics:
 
 
 class AccessLog:
-    """One JSON object a request; rotates by size."""
+    """One JSON object per request; rotates by size."""
 
     def __init__(self, path: Path) -> None:
         self._logger = logging.Logger("chserver.access")
@@ -101,7 +105,16 @@ class AccessLog:
 
     @contextmanager
     def watch(self, http: HttpConnection, query: HttpQuery, metrics: Metrics) -> Iterator[Outcome]:
-        """Log and count what happens within."""
+        """Log and count the request that is handled inside the context.
+
+        Args:
+            http: The client's connection.
+            query: The parsed head.
+            metrics: Counts the request.
+
+        Yields:
+            The outcome, to be filled in.
+        """
         outcome = Outcome()
         started = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""The engine's own parser, asked what a statement is before anything of it runs."""
+"""The engine's own parser, which classifies a statement before any of it runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Parsed:
     """A statement as the engine understands it.
 
     Attributes:
-        canonical: Its text in one form, without comments.
+        canonical: Its normalised text, without comments.
         kind: The engine's class: READ_ONLY, MUTATING, CONTROL, ...
         query: ``canonical`` without its own FORMAT clause.
-        format: What that clause names; ``None`` without one.
+        format: The format named in that clause; ``None`` without one.
     """
 
     canonical: str
@@ -34,7 +34,7 @@ class Parsed:
 
 
 class Parser:
-    """Parses the statements of one role, on a connection of its own; remembers the recent ones."""
+    """Parses the statements of one role on its own connection; caches recent ones."""
 
     def __init__(self, engine: Engine, role: str) -> None:
         self._connection = Connection(engine, role)
@@ -66,7 +66,7 @@ class Parser:
                     "SELECT formatQuerySingleLine({sql:String})", "TSVRaw", {"sql": escape(sql)}
                 )
             else:
-                # A parameter has to be UTF-8; a statement need not.
+                # Parameters must be UTF-8, but statements need not be.
                 quoted = f"SELECT formatQuerySingleLine({quote(sql)})"
                 result = self._connection.run(quoted, "TSVRaw")
         except ClickHouseError as error:

@@ -1,4 +1,4 @@
-"""The running queries: their ids, who runs them, and how they are stopped."""
+"""The running queries: their ids, their users, and how they are stopped."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from deploy.chserver.errors import ClickHouseError
 
 _TICK: Final = 0.2
 _RETRY: Final = 1.0
-# How long a stopped query may take to notice, before its place goes to others.
+# How long a stopped query may keep its slot before it is given to others.
 _GRACE: Final = 1.0
-# Linux tells that the peer closed its half; elsewhere only a full close is seen.
+# Linux reports when the peer closes its half; other systems only report a full close.
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
@@ -26,12 +26,14 @@ class RunningQuery:
     """A query from its acceptance to its last byte.
 
     Attributes:
-        query_id: The client's id, or one made for it.
-        token: The engine sees it at the end of the log comment; ``KILL QUERY`` finds it there.
+        query_id: The client's id, or a generated one.
+        user: Who runs it.
+        text: Its first 4096 characters.
+        token: Appended to the log comment, by which the engine's ``KILL QUERY`` finds it.
         limit: Seconds after which the engine should have ended it.
-        free_early: Gives its place to others, should it not end.
-        watched: The client's socket, while a lost client is reason to stop the query.
-        stopped: Why the query is being stopped, empty while it is not.
+        free_early: Gives its slot to others if it does not end.
+        watched: The client's socket, while losing the client is a reason to stop the query.
+        stopped: Why the query is being stopped; empty if it is not.
     """
 
     query_id: str
@@ -54,11 +56,11 @@ class RunningQuery:
 
 
 class QueryRegistry:
-    """Knows every running query; stops those that are killed or whose client left."""
+    """Tracks every running query; stops those that are killed or whose client disconnects."""
 
     def __init__(self, kill: Callable[[str], None]) -> None:
         self._kill = kill
-        # Each user has ids of its own: nobody can block another's by using it.
+        # Ids are per user, so that one user cannot block another's ids.
         self._queries: dict[tuple[str, str], RunningQuery] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -69,10 +71,10 @@ class QueryRegistry:
         return len(self._queries)
 
     def add(self, query: RunningQuery) -> None:
-        """Enter a query.
+        """Add a query.
 
         Raises:
-            ClickHouseError: One with the same id is running.
+            ClickHouseError: A query with the same id is running.
         """
         with self._lock:
             key = (query.user, query.query_id)
@@ -81,17 +83,22 @@ class QueryRegistry:
             self._queries[key] = query
 
     def remove(self, query: RunningQuery) -> None:
-        """Take a query out that has ended."""
+        """Remove a query that has ended."""
         with self._lock:
             self._queries.pop((query.user, query.query_id), None)
 
     def running(self, user: str | None = None) -> list[RunningQuery]:
-        """Return the queries of ``user``, or of everybody."""
+        """Return the queries of ``user``, or of all users."""
         with self._lock:
             return [q for q in self._queries.values() if user is None or q.user == user]
 
     def stop(self, queries: Iterable[RunningQuery], reason: str) -> None:
-        """Ask the engine to cancel ``queries``; they end with QUERY_WAS_CANCELLED."""
+        """Ask the engine to cancel queries; they end with QUERY_WAS_CANCELLED.
+
+        Args:
+            queries: The queries to stop.
+            reason: Shown to the client; the first reason is kept.
+        """
         for query in queries:
             query.stopped = query.stopped or reason
             query.asked = time.monotonic()
@@ -100,7 +107,7 @@ class QueryRegistry:
                 self._kill(query.token)
 
     def close(self) -> None:
-        """End the watch."""
+        """Stop the background thread."""
         self._closed.set()
         self._thread.join()
 
@@ -113,7 +120,7 @@ class QueryRegistry:
                 waited = query.stopped and query.first_asked < time.monotonic() - _GRACE
                 if waited and query.in_engine and query.free_early:
                     query.free_early()
-            # A kill that came before the engine knew the query went nowhere: ask again.
+            # A kill sent before the engine knew the query has no effect, so repeat it.
             late = time.monotonic() - _RETRY
             for query in queries:
                 if query.stopped and query.in_engine and query.asked < late:
@@ -121,13 +128,13 @@ class QueryRegistry:
 
 
 def _overdue(queries: list[RunningQuery]) -> list[RunningQuery]:
-    """Return the queries that the engine should have ended for their time limit."""
+    """Return the queries that have exceeded their time limit in the engine."""
     now = time.monotonic()
     return [q for q in queries if q.in_engine and not q.stopped and now > q.started + q.limit]
 
 
 def _left(queries: list[RunningQuery]) -> list[RunningQuery]:
-    """Return the queries whose client is gone."""
+    """Return the queries whose client has disconnected."""
     poll = select.poll()
     watched: dict[int, RunningQuery] = {}
     for query in queries:

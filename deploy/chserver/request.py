@@ -1,4 +1,4 @@
-"""A query as it comes over HTTP: parameters, headers, credentials, form fields."""
+"""A query as it arrives over HTTP: parameters, headers, credentials, form fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deploy.chserver.errors import BadRequest, ClickHouseError
 _MAX_FIELDS: Final = 10_000
 # The reader's max_execution_time in access.xml.
 READER_SECONDS: Final = 60.0
-# Parameters of the interface itself; every other one is a setting of the engine.
+# Parameters of the interface itself; all others are settings of the engine.
 TRANSPORT: Final = frozenset(
     [
         "add_http_cors_header",
@@ -55,11 +55,13 @@ TRANSPORT: Final = frozenset(
 
 @dataclass(frozen=True)
 class External:
-    """A table that comes with the request (ClickHouse's "external data").
+    """A table sent with the request (ClickHouse's "external data").
 
     Attributes:
+        name: Its name in SQL.
         structure: Its columns as SQL.
         format: Format of ``data``.
+        data: Its rows.
     """
 
     name: str
@@ -70,7 +72,7 @@ class External:
 
 @dataclass
 class HttpQuery:
-    """The request apart from its body."""
+    """The request without its body."""
 
     method: str
     path: str
@@ -81,10 +83,18 @@ class HttpQuery:
 
     @classmethod
     def parse(cls, method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> HttpQuery:
-        """Read the request line and headers (names in lower case, the last of each counts).
+        """Parse the request line and headers.
+
+        Args:
+            method: HTTP method.
+            target: The request's target, with its query string.
+            headers: Names in lower case and values; the last of each name counts.
+
+        Returns:
+            The query, with a generated id if the client sent none.
 
         Raises:
-            BadRequest: The target cannot be read.
+            BadRequest: The target cannot be parsed.
         """
         try:
             url = urlsplit(target.decode("ascii"))
@@ -126,7 +136,7 @@ class HttpQuery:
 
     @property
     def database(self) -> str | None:
-        """The database that unqualified names mean."""
+        """The database for unqualified names."""
         return self.headers.get("x-clickhouse-database") or self.params.get("database") or None
 
     def flag(self, name: str) -> bool:
@@ -136,8 +146,15 @@ class HttpQuery:
     def number(self, name: str, default: float) -> float:
         """Return a numeric parameter.
 
+        Args:
+            name: Name of the parameter.
+            default: Returned if it is missing or empty.
+
+        Returns:
+            A number between 0 and 1e9.
+
         Raises:
-            ClickHouseError: It is not a number, or negative.
+            ClickHouseError: It is not a number, or out of range.
         """
         text = self.params.get(name)
         if not text:
@@ -154,7 +171,7 @@ class HttpQuery:
         """Return user and password from exactly one of: headers, basic auth, parameters.
 
         Raises:
-            ClickHouseError: They come in more than one way, or cannot be read.
+            ClickHouseError: They are sent in more than one way, or cannot be parsed.
         """
         basic = self.headers.get("authorization", "")
         has_headers = "x-clickhouse-user" in self.headers or "x-clickhouse-key" in self.headers
@@ -177,9 +194,19 @@ class HttpQuery:
         return user or "default", password
 
     def add_form(self, content_type: str, body: bytes) -> bytes:
-        """Take in the fields of a ``multipart/form-data`` body; return the ``query`` field.
+        """Add the fields of a ``multipart/form-data`` body.
 
         Parts with a file name are external tables, the others parameters.
+
+        Args:
+            content_type: Value of the header Content-Type, with the boundary.
+            body: The body.
+
+        Returns:
+            The content of the field ``query``.
+
+        Raises:
+            ClickHouseError: The body cannot be parsed.
         """
         message = BytesParser().parsebytes(
             b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body
@@ -220,15 +247,22 @@ def _printable(text: str) -> str:
 
 
 def is_read_only(query: HttpQuery) -> bool:
-    """Tell whether the request asks to be kept from changing anything (``readonly``)."""
+    """Tell whether the request forbids changes (``readonly``)."""
     return query.params.get("readonly", "0") in ("1", "2")
 
 
 def narrowed(query: HttpQuery, role: str) -> dict[str, str]:
     """Return the settings that the request changes.
 
-    What only repeats or narrows a role's own limits is taken as a server takes it: ``readonly`` is
-    kept by the caller, and a reader's time limit is not raised by one that is longer.
+    Like a real server, it ignores settings that merely repeat or narrow a role's limits: the caller
+    enforces ``readonly``, and a reader's time limit is not raised by a longer one.
+
+    Args:
+        query: The request.
+        role: The account's role.
+
+    Returns:
+        Values by name, still to be checked by the guard.
     """
     changed = {name: value for name, value in query.settings.items() if name != "log_comment"}
     if role == "admin":
@@ -258,7 +292,7 @@ def _basic(header: str) -> tuple[str, str]:
 
 
 def _utf8(value: str) -> str:
-    """Undo the Latin-1 reading of a header that holds UTF-8."""
+    """Recover UTF-8 from a header that was decoded as Latin-1."""
     try:
         return value.encode("latin-1").decode("utf-8")
     except (UnicodeEncodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Accepts connections, gives each a thread, and drains them at the end."""
+"""Accepts connections, gives each a thread, and drains them on shutdown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BACKLOG: Final = 128
 
 
 class Server:
-    """The HTTP server over a bound socket."""
+    """The HTTP server on a bound socket."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Server:
         self._lock = threading.Lock()
 
     def stop(self) -> None:
-        """Take no new connections; ``serve`` then lets the running requests end."""
+        """Stop accepting connections; ``serve`` then lets running requests finish."""
         self._stopping.set()
 
     def serve(self) -> None:
@@ -54,7 +54,7 @@ class Server:
             except TimeoutError:
                 continue
             except OSError as error:
-                # Out of file descriptors: serve the others and try again.
+                # Out of file descriptors: keep serving existing connections and try again.
                 _log.error("cannot accept a connection: %s", error)
                 time.sleep(_TICK)
                 continue
@@ -86,7 +86,7 @@ class Server:
         except BadRequest as error:
             self._refuse(connection, error)
         except Exception:
-            # One request's failure is not the server's; the traceback goes to the log.
+            # A failing request must not stop the server; the traceback goes to the log.
             _log.exception("a request failed unexpectedly")
             self._refuse(connection, BadRequest(500, "internal error, see the server's log"))
         finally:
@@ -120,7 +120,7 @@ class Server:
                 )
 
     def _evict(self) -> bool:
-        """Close the oldest connection that waits for a request; false when all are at work."""
+        """Close the oldest idle connection; False if all are busy."""
         waiting = next((c for c, busy in self._open.items() if not busy), None)
         if waiting is None:
             return False
@@ -139,7 +139,7 @@ class Server:
             time.sleep(0.05)
 
     def _at_work(self) -> bool:
-        """Close the connections that wait for a request; tell whether any other is open."""
+        """Close idle connections; returns whether any busy ones remain."""
         with self._lock:
             idle = [connection for connection, busy in self._open.items() if not busy]
             working = len(self._open) > len(idle)

@@ -1,4 +1,4 @@
-"""Sessions: a connection that a client keeps over several requests, with its state."""
+"""Sessions: a connection, with its state, that a client keeps over several requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_TIMEOUT: Final = 3600.0
 
 
 class Session:
-    """A connection and what requests changed on it for themselves alone."""
+    """A connection, and the changes that requests made to it temporarily."""
 
     def __init__(self, engine: Engine, user: User) -> None:
         self.connection = Connection(engine, user.role)
@@ -30,10 +30,14 @@ class Session:
         self._overrides: dict[str, tuple[str, str]] = {}
 
     def apply(self, settings: Mapping[str, str], database: str | None) -> None:
-        """Make ``settings`` and ``database`` hold for the next statement, and no longer.
+        """Apply settings and database to the next statement only.
+
+        Args:
+            settings: Values by name; settings of earlier requests are reset.
+            database: Database for unqualified names; None means the session's own.
 
         Raises:
-            ClickHouseError: A setting is unknown or not allowed to the role.
+            ClickHouseError: A setting is unknown or not allowed for the role.
         """
         gone = [name for name in self._overrides if name not in settings]
         changed = {
@@ -54,13 +58,13 @@ class Session:
 
     @property
     def database(self) -> str:
-        """The database that unqualified names mean now."""
+        """The current database for unqualified names."""
         return self._current
 
     def _use(self, database: str) -> None:
         statement = f"USE {quote_name(database)}"
         if database == "system" and self.user.role != "admin":
-            # Nobody may see this database, but everybody some tables in it: the guard knows which.
+            # No role may use this database, but each may read some of its tables; the guard checks.
             self.connection.run("SET ROLE admin")
             try:
                 self.connection.run(statement)
@@ -84,7 +88,7 @@ class Session:
             self._overrides[name] = (value, restore)
 
     def _values(self, names: list[str]) -> dict[str, str]:
-        """Return, as SQL, what would restore each setting; DEFAULT for what is not set."""
+        """Return SQL values that restore each setting; DEFAULT for those that are not set."""
         if not names:
             return {}
         result = self.connection.run(
@@ -97,17 +101,17 @@ class Session:
         return {**dict.fromkeys(names, "DEFAULT"), **{name: quote(value) for name, value in rows}}
 
     def after_use(self) -> None:
-        """Note the database that a USE statement has chosen."""
+        """Remember the database that a USE statement chose."""
         result = self.connection.run("SELECT currentDatabase()", "TSVRaw")
         self._home = self._current = result.bytes().decode().rstrip("\n")
 
     def after_set(self) -> None:
-        """Let what a SET statement has chosen stand."""
+        """Keep the settings that a SET statement changed."""
         self._overrides.clear()
 
 
 class Sessions:
-    """All sessions by user and name; the ones that time out are closed."""
+    """All sessions by user and name; expired ones are closed."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -121,7 +125,16 @@ class Sessions:
     def use(
         self, user: User, name: str | None, timeout: float = 60.0, check: bool = False
     ) -> Iterator[Session]:
-        """Lend the session ``name`` of ``user``, or a fresh one that ends with the request.
+        """Lend a session to a request.
+
+        Args:
+            user: The account; names are per user.
+            name: Name of the session; None or empty gives a new one that ends with the request.
+            timeout: Seconds without a request after which it expires; at most an hour.
+            check: Require that the session exists.
+
+        Yields:
+            The session, locked for this request.
 
         Raises:
             ClickHouseError: SESSION_IS_LOCKED by another request, or SESSION_NOT_FOUND.
@@ -163,10 +176,21 @@ class Sessions:
         settings: Mapping[str, str],
         database: str,
     ) -> list[str]:
-        """Return the types of the columns of ``query``; none where they cannot be found out.
+        """Return the types of a query's columns.
 
-        Asked on a connection of its own, because the query's is busy with it: temporary tables
-        are unknown there.
+        Uses a separate connection, because the query's own is busy; its temporary tables are
+        unknown
+        there.
+
+        Args:
+            user: The account.
+            query: A SELECT statement without FORMAT.
+            params: Values of ``{name:Type}`` placeholders.
+            settings: Settings of the request.
+            database: Database for unqualified names.
+
+        Returns:
+            One type per column; empty if they cannot be determined.
         """
         session = Session(self._engine, user)
         try:
@@ -181,14 +205,19 @@ class Sessions:
         return [json.loads(line)[1] for line in described.bytes().splitlines()]
 
     def forget(self, user: User, name: str) -> None:
-        """Let the session go once its request is done (``close_session=1``)."""
+        """Close a session after its request (``close_session=1``).
+
+        Args:
+            user: The account.
+            name: Name of the session.
+        """
         with self._lock:
             session = self._sessions.pop((user.name, name), None)
         if session:
             session.connection.close()
 
     def expire(self, everything: bool = False) -> None:
-        """Close the sessions whose time is up, or all of them."""
+        """Close the sessions that have expired, or all of them."""
         now = time.monotonic()
         with self._lock:
             over = [

@@ -1,4 +1,4 @@
-"""Places for running statements, shared so that nobody can take them all."""
+"""Slots for running statements, shared so that no user can take them all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KILLS: Final = 2
 
 
 class Place:
-    """A user's place; given back once, either at the end or when its statement is stuck."""
+    """A user's slot; released once, either at the end or when its statement is stuck."""
 
     def __init__(self, shares: Shares, user: User) -> None:
         self._shares = shares
@@ -24,25 +24,25 @@ class Place:
         self.stuck = False
 
     def free_early(self) -> None:
-        """Give the place to others although the statement has not ended."""
+        """Release the slot although the statement has not ended."""
         self._shares._mark_stuck(self, self._user)
 
     def free(self) -> None:
-        """Give the place back."""
+        """Release the slot."""
         self._shares._leave(self, self._user)
 
 
 class Shares:
-    """A number of places.
+    """A fixed number of slots.
 
-    A user who has none gets one at once, whatever others do. Beyond that, places are taken while
-    there are any; one user gets three quarters of them at most, and so do all readers together. A
-    statement that goes on after it was stopped keeps no place from anybody, but counts against a
-    limit of its own.
+    A user without a slot always gets one at once. Further slots are given while any are free; one
+    user
+    gets at most three quarters of them, and so do all readers together. A statement that continues
+    after it was stopped occupies no slot, but counts against a separate limit.
     """
 
     def __init__(self, places: int, patience: float) -> None:
-        """Take the number of places, and how many seconds to wait for one."""
+        """Take the number of slots, and how many seconds to wait for one."""
         self._places = places
         self._share = max(1, places - max(1, places // 4))
         self._patience = patience
@@ -54,10 +54,10 @@ class Shares:
 
     @contextmanager
     def place(self, user: User) -> Iterator[Place]:
-        """Hold a place.
+        """Hold a slot.
 
         Raises:
-            ClickHouseError: TOO_MANY_SIMULTANEOUS_QUERIES; clients try again.
+            ClickHouseError: TOO_MANY_SIMULTANEOUS_QUERIES; clients retry.
         """
         taken = Place(self, user)
         deadline = time.monotonic() + self._patience
@@ -79,7 +79,7 @@ class Shares:
 
     @contextmanager
     def kill(self, user: User) -> Iterator[None]:
-        """Hold one of the places for KILL QUERY, which each user has apart from the others.
+        """Hold one of the user's separate slots for KILL QUERY.
 
         Raises:
             ClickHouseError: TOO_MANY_SIMULTANEOUS_QUERIES.

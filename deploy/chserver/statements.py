@@ -1,6 +1,6 @@
-"""Reads SQL just far enough to serve it: where an INSERT's data begins, which format is asked for.
+"""Reads just enough SQL to serve it: where an INSERT's data begins, and the requested format.
 
-The engine parses and judges every statement itself; this lexer only mirrors how ClickHouse's own
+The engine parses and checks every statement itself; this lexer only mirrors how ClickHouse's own
 (``src/Parsers/Lexer.cpp``) delimits strings, comments and names.
 """
 
@@ -34,11 +34,11 @@ class Token(NamedTuple):
 
     Attributes:
         kind: ``word``, ``quoted`` (a quoted name), ``string``, ``number``, ``other`` (one byte)
-            or ``open``: a string, name or comment that does not end.
-        text: The token; of a quoted name its content.
+            or ``open``: an unterminated string, name or comment.
+        text: The token; of a quoted name, its content.
         start: Offset of its first byte.
-        end: Offset behind its last byte.
-        name: The identifier in lower case, quoted or not; ``None`` for anything else.
+        end: Offset after its last byte.
+        name: The identifier in lower case, quoted or not; ``None`` for other tokens.
     """
 
     kind: str
@@ -56,7 +56,7 @@ _NOTHING: Final = Token("other", b"")
 
 
 def tokens(sql: bytes) -> Iterator[Token]:
-    """Yield the tokens of ``sql`` without spaces and comments; an ``open`` one is the last."""
+    """Yield the tokens of ``sql`` without spaces and comments; an ``open`` token is the last."""
     for match in _TOKEN.finditer(sql):
         kind = match.lastgroup or "other"
         if kind == "tag":
@@ -76,11 +76,11 @@ def tokens(sql: bytes) -> Iterator[Token]:
 
 @dataclass(frozen=True)
 class Insert:
-    """An INSERT that carries its data.
+    """An INSERT with inline data.
 
     Attributes:
-        statement: The statement up to, not including, ``VALUES`` or ``FORMAT``.
-        format: Name of the format of the data.
+        statement: The statement up to, but excluding, ``VALUES`` or ``FORMAT``.
+        format: Format of the data.
         data_start: Offset of the first byte of the data.
     """
 
@@ -90,10 +90,11 @@ class Insert:
 
 
 def find_insert_data(sql: bytes) -> Insert | None:
-    """Find where the data of an INSERT begins; ``None`` when ``sql`` has none (yet).
+    """Find where the data of an INSERT begins; ``None`` if ``sql`` has none (yet).
 
-    ``INSERT ... SELECT`` has none. The one exception, ``SELECT ... FROM input(...) FORMAT x``,
-    chDB cannot run.
+    ``INSERT ... SELECT`` has none. The one exception, ``SELECT ... FROM input(...) FORMAT x``, is
+    not
+    supported by chDB.
     """
     stream = tokens(sql)
     if not _skip_target(stream):
@@ -116,7 +117,7 @@ def find_insert_data(sql: bytes) -> Insert | None:
 
 
 def _skip_target(stream: Iterator[Token]) -> bool:
-    """Read over ``[WITH ...] INSERT INTO [TABLE|FUNCTION] name``; false for anything else."""
+    """Skip ``[WITH ...] INSERT INTO [TABLE|FUNCTION] name``; False for anything else."""
     token = next(stream, None)
     if token and token.is_word(b"WITH"):
         token = _skip_with(stream)
@@ -132,14 +133,14 @@ def _skip_target(stream: Iterator[Token]) -> bool:
 
 
 def _skip_with(stream: Iterator[Token]) -> Token | None:
-    """Read over a WITH clause and the INSERT behind it; ``None`` when there is no INSERT."""
+    """Skip a WITH clause and the INSERT after it; ``None`` without an INSERT."""
     depth = 0
     before = _NOTHING
     for token in stream:
         depth += (token.text in (b"(", b"[", b"{")) - (token.text in (b")", b"]", b"}"))
         if depth == 0 and token.is_word(b"SELECT"):
             return None
-        # A column, an alias or a function may have this name, too.
+        # A column, alias or function may also have this name.
         if depth == 0 and before.is_word(b"INSERT") and token.kind in ("word", "quoted"):
             return None if token.is_word(b"AS", b"FROM", b"UNION") else token
         named = before.text == b"." or before.is_word(b"AS")
@@ -148,7 +149,7 @@ def _skip_with(stream: Iterator[Token]) -> Token | None:
 
 
 def _at_format(sql: bytes, start: int, name: Token | None) -> Insert | None:
-    # A name at the very end may go on in the next piece of the body.
+    # A name at the very end may continue in the next piece of the body.
     if name is None or name.kind != "word" or name.end == len(sql):
         return None
     gap = _AFTER_FORMAT.match(sql, name.end)
@@ -156,7 +157,15 @@ def _at_format(sql: bytes, start: int, name: Token | None) -> Insert | None:
 
 
 def first_words(sql: bytes, count: int = 2) -> tuple[str, ...]:
-    """Return the first keywords in upper case, opening brackets left out."""
+    """Return the first keywords in upper case, ignoring opening brackets.
+
+    Args:
+        sql: The statement.
+        count: Maximum number of keywords.
+
+    Returns:
+        Keywords up to the first other token.
+    """
     words: list[str] = []
     for token in tokens(sql):
         if token.text == b"(" and not words:
@@ -168,7 +177,7 @@ def first_words(sql: bytes, count: int = 2) -> tuple[str, ...]:
 
 
 def split_format(sql: bytes) -> tuple[bytes, str | None]:
-    """Return the statement without its own FORMAT clause, and the format which that names."""
+    """Return the statement without its own FORMAT clause, and the format named in it."""
     clause = _format_clause(sql)
     if clause is None:
         return sql, None

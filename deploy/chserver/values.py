@@ -1,6 +1,7 @@
-"""Query parameters among the data of ``INSERT ... VALUES``.
+"""Substitutes query parameters in the data of ``INSERT ... VALUES``.
 
-The data go to the engine as data, which know no parameters: ``{name:Type}`` becomes a literal here.
+The engine receives the data separately and does not substitute parameters in it, so each
+``{name:Type}`` is replaced by a literal here.
 """
 
 from __future__ import annotations
@@ -21,10 +22,17 @@ _MEANINGS: Final = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "b": "\b", "f": 
 
 
 def filled(data: Iterator[bytes], params: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the data with the parameters' values in place of their names.
+    """Yield the data with parameters replaced by their values.
+
+    Args:
+        data: The data in pieces.
+        params: Values of ``{name:Type}`` placeholders, escaped like TabSeparated.
+
+    Yields:
+        The data, in pieces of any size.
 
     Raises:
-        ClickHouseError: UNKNOWN_QUERY_PARAMETER, BAD_ARGUMENTS, or too many data for parameters.
+        ClickHouseError: UNKNOWN_QUERY_PARAMETER, BAD_ARGUMENTS, or the data is too large.
     """
     whole = bytearray()
     for piece in data:
@@ -69,7 +77,7 @@ def _literal(name: str, kind: str, params: Mapping[str, str]) -> str:
 
 
 def _is_plain(token: Token) -> bool:
-    """Tell a part of a literal, such as ``['a', -1]``."""
+    """Tell whether a token is part of a literal, such as ``['a', -1]``."""
     return token.kind in ("string", "number") or token.text in b"[](){},:-" or (
         token.is_word(b"NULL", b"TRUE", b"FALSE")
     )  # fmt: skip

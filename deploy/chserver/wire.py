@@ -1,7 +1,6 @@
 """One HTTP/1.1 connection over a blocking socket; h11 does the parsing.
 
-Streams request bodies in and response bodies out, with a deadline on everything that waits for
-the other side.
+Streams request and response bodies, with a deadline on every wait for the client.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class WireLimits:
-    """How long and how much a client may take; seconds and bytes."""
+    """Time and size limits of a client, in seconds and bytes."""
 
     idle: float = 60.0
     head: float = 15.0
     body_silence: float = 120.0
-    # Beyond the first silence a body has to come at this rate, or a trickle would never end.
+    # After the first pause, the average rate in bytes per second below which a body is too slow.
     body_rate: float = 1024.0
     send: float = 120.0
-    # ClickHouse's http_max_uri_size is 1 MiB; headers come on top.
+    # ClickHouse's http_max_uri_size is 1 MiB; add room for headers.
     head_bytes: int = 1024 * 1024 + 64 * 1024
 
 
 class HttpConnection:
-    """A client's connection: requests in, responses out, one after the other."""
+    """A client's connection: requests in, responses out, one at a time."""
 
     def __init__(self, sock: socket.socket, limits: WireLimits) -> None:
         self.sock = sock
@@ -61,10 +60,10 @@ class HttpConnection:
     # ---- requests
 
     def next_request(self) -> h11.Request | None:
-        """Wait for the head of the next request; ``None`` when the client is done.
+        """Wait for the head of the next request; ``None`` if the client is done.
 
         Raises:
-            BadRequest: What arrived is not HTTP, is too long, or arrives too slowly.
+            BadRequest: The data is not HTTP, too long, or arrives too slowly.
         """
         if self._h11.our_state is not h11.IDLE:
             if self.closing or self._h11.our_state is not h11.DONE:
@@ -87,7 +86,7 @@ class HttpConnection:
                 self._asked_at = time.monotonic()
                 if event.method == b"CONNECT":
                     raise BadRequest(501, "This server is not a proxy")
-                # Another protocol is not spoken here; the answer is HTTP's, and the last one.
+                # Upgrades are not supported: answer in HTTP, then close.
                 self.closing = any(name == b"upgrade" for name, _ in event.headers)
                 return event
             if event is not h11.NEED_DATA:
@@ -103,7 +102,7 @@ class HttpConnection:
                 deadline = time.monotonic() + self._limits.head
 
     def _receive(self, wait: float) -> bool:
-        """Feed h11 with what arrives; false when nothing does within ``wait`` seconds."""
+        """Feed h11 with received data; False if none arrives within ``wait`` seconds."""
         if wait <= 0:
             return False
         try:
@@ -124,7 +123,7 @@ class HttpConnection:
         """Return the next piece of the request's body, empty at its end.
 
         Raises:
-            ClickHouseError: The body breaks off, is malformed, or stays silent for too long.
+            ClickHouseError: The body is cut off, malformed, or pauses for too long.
         """
         while not self.body_is_read():
             try:
@@ -144,7 +143,7 @@ class HttpConnection:
                     self.closing = True
                     raise ClickHouseError(209, "Timeout while reading the request body")
             elif not isinstance(event, h11.EndOfMessage):
-                # Paused or closed: h11 has nothing more to say about this request.
+                # Paused or closed: there will be no more events for this request.
                 self.closing = True
                 break
         return b""
@@ -156,20 +155,37 @@ class HttpConnection:
         return min(limits.body_silence, due - time.monotonic())
 
     def body_is_read(self) -> bool:
-        """Tell whether the request was received to its end."""
+        """Tell whether the whole request was received."""
         return self._h11.their_state not in (h11.IDLE, h11.SEND_BODY, h11.ERROR)
 
     # ---- responses
 
     def send_early_head(self, status: int, header: tuple[str, str]) -> None:
-        """Send the status line, if not sent yet, and one header ahead of the others."""
+        """Send the status line, if not sent yet, and one header ahead of the others.
+
+        Args:
+            status: HTTP status.
+            header: Name and value.
+
+        Raises:
+            ClientGone: The client disconnected.
+        """
         line = b"" if self._early_head else f"HTTP/1.1 {status} OK\r\n".encode()
         self._early_head = self._early_head or line
         self.response_started = True
         self._write(line + f"{header[0]}: {header[1]}\r\n".encode("latin-1", "replace"))
 
     def start(self, status: int, headers: Headers, length: int | None = None) -> None:
-        """Send the head of the response; chunked when ``length`` is unknown."""
+        """Send the head of the response.
+
+        Args:
+            status: HTTP status.
+            headers: Names and values, without framing.
+            length: Size of the body in bytes; None sends it chunked.
+
+        Raises:
+            ClientGone: The client disconnected.
+        """
         framing = (
             ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
         )
@@ -203,12 +219,21 @@ class HttpConnection:
         self._send(h11.EndOfMessage())
 
     def abort(self) -> None:
-        """Break the response off, so that the client cannot take it for a whole one."""
+        """Abort the response, so that the client cannot mistake it for a complete one."""
         self.closing = True
         self._h11.send_failed()
 
     def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """Send a whole response."""
+        """Send a complete response.
+
+        Args:
+            status: HTTP status.
+            headers: Names and values, without framing.
+            body: The body.
+
+        Raises:
+            ClientGone: The client disconnected.
+        """
         self.start(status, headers, len(body))
         self.write(body)
         self.finish()
@@ -231,10 +256,11 @@ class HttpConnection:
         self.bytes_out += len(data)
 
     def close(self) -> None:
-        """Close the socket without destroying an answer that is still on its way.
+        """Close the socket without destroying a response that is still in transit.
 
         Closing while the client is sending would reset the connection, and the client would see
-        that instead of the error it was sent.
+        that
+        instead of the error it was sent.
         """
         with contextlib.suppress(OSError):
             if self.bytes_out and self._h11.their_state is not h11.CLOSED:
@@ -254,7 +280,7 @@ class HttpConnection:
 
 
 class RequestBody(io.RawIOBase):
-    """The request's body as a readable file, still compressed as the client sent it."""
+    """The request's body as a readable file, still compressed."""
 
     def __init__(self, connection: HttpConnection, limit: int) -> None:
         self._connection = connection
@@ -267,7 +293,7 @@ class RequestBody(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill ``buffer`` with what is there; 0 at the end of the body."""
+        """Fill ``buffer`` with available data; 0 at the end of the body."""
         if not self._rest:
             data = self._connection.read_body()
             self._total += len(data)
@@ -291,5 +317,5 @@ def _peer(sock: socket.socket) -> str:
 
 
 def _header_value(value: str) -> bytes:
-    """Make a header's value of any text: no line breaks, no control characters."""
+    """Sanitise a header's value: no line breaks, no control characters."""
     return bytes(c if 32 <= c != 127 else 32 for c in value.encode("utf-8", "replace")).strip()

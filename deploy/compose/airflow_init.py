@@ -1,6 +1,6 @@
-"""Airflow's database and its administrator, before the servers start; repeating it changes nothing.
+"""Creates Airflow's database and administrator before the servers start; idempotent.
 
-Airflow's command would want the password as an argument, which other programs can see.
+Airflow's own command takes the password as an argument, which other processes can see.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ USER = "admin"
 
 
 def main() -> None:
-    """Migrate, then make the account if there is none."""
+    """Migrate the database, and create the account if it does not exist."""
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
     with get_application_builder() as builder:
         accounts = builder.sm
@@ -28,7 +28,7 @@ def main() -> None:
             password=Path("/secrets/admin").read_text(),
         )
         if not made:
-            raise SystemExit(f"The account {USER!r} could not be made; the lines above say why.")
+            raise SystemExit(f"The account {USER!r} could not be created; see the lines above.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Copies what an embedded MLflow has recorded into the containers' PostgreSQL.
+"""Copies the records of an embedded MLflow into the containers' PostgreSQL.
 
-Usage: ``backup.sh move`` does it, with the SQLite file on standard input. Ids stay as they are, so
-that models, runs and their artifacts in the lake still belong together.
+Usage: ``backup.sh move`` calls it, with the SQLite file on standard input. Ids stay the same, so
+    that
+models, runs and their artifacts in the lake still belong together.
 """
 
 import shutil
@@ -39,7 +40,7 @@ def main() -> None:
         tables = [table for table in metadata.sorted_tables if table.name != REVISION]
         with source.connect() as old, target.begin() as new:
             _check(old, new, metadata)
-            # MLflow's server has made a default experiment, which comes along as well.
+            # The target's default experiment would collide with the copied one.
             for table in reversed(tables):
                 new.execute(table.delete())
             rows = sum(_copy(old, new, table) for table in tables)
@@ -65,7 +66,7 @@ def _copy(old: Connection, new: Connection, table: Table) -> int:
     if rows:
         new.execute(table.insert(), rows)
     for column in table.primary_key:
-        # What counts up by itself goes on after the highest id.
+        # Sequences must continue after the highest copied id.
         if isinstance(column.type, Integer) and rows:
             names = {"table": f'"{table.name}"', "column": column.name}
             sequence = new.scalar(text("select pg_get_serial_sequence(:table, :column)"), names)

@@ -1,6 +1,6 @@
-"""One database and one account for each client of PostgreSQL; repeating it changes nothing.
+"""Creates one database and one account per client of PostgreSQL; idempotent.
 
-An account's password is set to the one that was handed out, so a rotated secret takes effect.
+Passwords are set to those in the secrets, so that a rotated secret takes effect.
 """
 
 from pathlib import Path

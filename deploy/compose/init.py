@@ -1,7 +1,8 @@
-"""Prepares lake and warehouse once they run; repeating it changes nothing.
+"""Prepares lake and warehouse once their services run; idempotent.
 
-The read-only account may read the table bucket, the lake's tables exist, the warehouse has its
-databases and the lake attached, and Prefect knows the deployments.
+Afterwards the read-only account can read the table bucket, the lake's tables exist, the warehouse
+has
+its databases and the lake attached, and Prefect knows the deployments.
 """
 
 from urllib.parse import urlsplit
@@ -15,9 +16,9 @@ from lakehouse.warehouse.client import attach_lake
 
 
 def main() -> None:
-    """Do all of it, saying what."""
+    """Run all steps, and print each."""
     settings = load_settings()
-    # In a catalog elsewhere its owner says who reads what.
+    # An external catalog's owner manages its permissions.
     if urlsplit(settings.catalog.uri).hostname == "seaweedfs":
         print("lake: the read-only account")
         allow_reader(

@@ -1,13 +1,13 @@
-"""Makes the secrets of the containers, and hands to each service those that it needs.
+"""Generates the containers' secrets, and gives each service those that it needs.
 
-Usage (in the container ``secrets``, which alone sees all of them):
+Usage (in the container ``secrets``, the only one with access to all of them):
 
     docker compose run --rm secrets show             how people log in
     docker compose run --rm secrets rotate NAME...   new values; then `up -d --force-recreate`
     docker compose run --rm -T secrets set NAME <file   a value that was made or changed elsewhere
 
-The volume ``secrets`` keeps every value in one file of mode 0600. Each service has a volume of
-its own with the files that it reads; those are written anew each time from the one file.
+The volume ``secrets`` stores all values in one file of mode 0600. Each service has its own volume
+with the files that it reads; they are rewritten from that file each time.
 """
 
 import base64
@@ -30,9 +30,9 @@ from lakehouse.home import LAKE_SECRETS, Secrets, write_private
 ROOT = Path("/var/lib/secrets")
 ROLES = ("admin", "writer", "reader")
 DATABASES = ("prefect", "mlflow", "superset", "airflow")
-# The first password of an account that lives in a database is only that: later it is changed there
-# (`ALTER ROLE`, MLflow's API, the pages of Superset and Airflow), not here. And what a key has
-# encrypted in a database is lost without that key.
+# These cannot be rotated here. Passwords of accounts in a database are only initial values, to be
+# changed there (`ALTER ROLE`, MLflow's API, the pages of Superset and Airflow). And data that a key
+# has encrypted in a database is lost without that key.
 KEPT = (
     *("postgres", "mlflow_admin", "superset_admin", "airflow_admin"),
     *("superset_key", "airflow_fernet"),
@@ -46,12 +46,12 @@ NAMES = (
     "mlflow_session",
     "airflow_key",
 )
-# How SeaweedFS's parts know each other: made from no value, so it can only be renewed.
+# Authenticates SeaweedFS's parts to each other; it is not derived from a value, only renewed.
 CERTIFICATE = "weed_certificate"
 CERTIFIED = ("seaweedfs", "localhost", "127.0.0.1")
 # deploy/compose/seaweedfs.sh copies them there.
 CERTIFICATES_IN_USE = Path("/tmp/weed")  # noqa: S108 - a container has it to itself
-# Logins of services elsewhere: never made here, only taken over with `set`.
+# Credentials of external services: never generated here, only imported with `set`.
 FOREIGN = {
     "catalog_credential": "WEEKAHEAD_CATALOG__CREDENTIAL",
     "catalog_reader_credential": "WEEKAHEAD_CATALOG__READER_CREDENTIAL",
@@ -60,12 +60,20 @@ FOREIGN = {
 
 
 def load(renew: Collection[str] = frozenset()) -> Secrets:
-    """Every secret by its name; makes what is missing or to be renewed."""
+    """All secrets by name; generates those that are missing or to be renewed."""
     return Secrets.load(ROOT / "all" / "secrets.json", NAMES, renew=renew)
 
 
 def keep(name: str, text: str) -> Secrets:
-    """Take over one value from elsewhere; returns all of them."""
+    """Import one value from elsewhere; exits with a message if name or value is invalid.
+
+    Args:
+        name: Name of the secret.
+        text: Its value, 16 to 200 plain characters.
+
+    Returns:
+        All secrets.
+    """
     if name not in (*NAMES, *FOREIGN) or not re.fullmatch(r"[\w+/=.:-]{16,200}", text, re.ASCII):
         sys.exit(
             f"Cannot set {name}: no such secret, or its value is not 16 to 200 plain characters."
@@ -77,7 +85,7 @@ def keep(name: str, text: str) -> Secrets:
 
 
 def hand_out(value: Secrets) -> None:
-    """Write the files of each service."""
+    """Write each service's files."""
     for write in (
         *(_postgres, _seaweedfs, _clickhouse, _prefect, _mlflow, _pipeline, _superset, _airflow),
     ):
@@ -92,7 +100,7 @@ def _postgres(value: Secrets) -> None:
 
 def _seaweedfs(value: Secrets) -> None:
     write_private(ROOT / "seaweedfs" / "s3.json", json.dumps(s3_identities(value)))
-    # The service copies them when it starts, so that those of a running one do not change.
+    # The service copies them at start, so that a running one keeps its own.
     certificates.ensure(ROOT / "seaweedfs", CERTIFIED, used_in=CERTIFICATES_IN_USE)
     _environment(
         "seaweedfs",
@@ -144,7 +152,7 @@ def _mlflow(value: Secrets) -> None:
         "mlflow",
         MLFLOW_BACKEND_STORE_URI=_database(value, "mlflow", "postgresql+psycopg2"),
         MLFLOW_FLASK_SERVER_SECRET_KEY=value["mlflow_session"],
-        # The pages show artifacts; who trains writes them to the object store directly.
+        # The server only reads artifacts; training writes them to the object store directly.
         AWS_ACCESS_KEY_ID=value["s3_reader_access_key"],
         AWS_SECRET_ACCESS_KEY=value["s3_reader_secret_key"],
     )
@@ -156,7 +164,7 @@ def _pipeline(value: Secrets) -> None:
         for role in ROLES
     }
     elsewhere = {variable: value[name] for name, variable in FOREIGN.items() if name in value}
-    # Prefect's client would prefer a login to a key.
+    # Prefect's client would prefer a login over a key.
     if "prefect_api_key" not in value:
         elsewhere["PREFECT_API_AUTH_STRING"] = _prefect_login(value)
     _environment(
@@ -199,7 +207,7 @@ def _airflow(value: Secrets) -> None:
         AIRFLOW__API_AUTH__JWT_SECRET=_derived(value["airflow_key"], "jwt"),
         AIRFLOW_CONN_PREFECT_DEFAULT=json.dumps(connection),
     )
-    # Beside the environment: only the first start reads it.
+    # Not in the environment, because only the first start reads it.
     write_private(ROOT / "airflow" / "admin", value["airflow_admin"])
 
 
@@ -212,7 +220,7 @@ def show(value: Secrets) -> None:
 
 
 def rotate(names: list[str]) -> None:
-    """Make new values, and hand them out."""
+    """Generate new values, and write the services' files."""
     possible = [name for name in (*NAMES, CERTIFICATE) if name not in KEPT]
     if wrong := [name for name in names if name not in possible]:
         sys.exit(f"Cannot rotate {', '.join(wrong)}. These can be: {', '.join(possible)}.")
@@ -231,7 +239,7 @@ def _database(value: Secrets, user: str, scheme: str, *, database: str = "") -> 
 
 
 def _derived(key: str, purpose: str) -> str:
-    """A key of 64 bytes: Airflow's tokens are signed with SHA-512."""
+    """A key of 64 bytes, because Airflow's tokens are signed with SHA-512."""
     return hmac.digest(key.encode(), purpose.encode(), "sha512").hex()
 
 
@@ -239,14 +247,14 @@ def _environment(service: str, **variables: str) -> None:
     """Write the file that ``with-secrets.sh`` reads."""
     lines = []
     for name, value in variables.items():
-        # Between single quotes a shell takes everything as it stands but the quote itself.
+        # Inside single quotes, only the quote itself is special to a shell.
         quoted = value.replace("'", "'\\''")
         lines.append(f"{name}='{quoted}'\n")
     write_private(ROOT / service / "env", "".join(lines))
 
 
 def main(arguments: list[str]) -> None:
-    """Make and hand out; then what the arguments ask for."""
+    """Generate and distribute secrets, or do what the arguments ask for."""
     match arguments:
         case []:
             hand_out(load())

@@ -1,7 +1,7 @@
-"""Prefect's worker, which stops between runs: ``worker.py COMMAND...``.
+"""Runs Prefect's worker and stops it only between runs: ``worker.py COMMAND...``.
 
-By itself a worker that is told to stop kills what it runs. This passes the signal on when the
-last run is over; the container's grace period is the limit.
+A terminated worker normally kills its runs. This script forwards the signal only after the last run
+has ended; the container's grace period is the limit.
 """
 
 import signal
@@ -11,12 +11,12 @@ import time
 
 import psutil
 
-# A run that was just accepted has no process yet.
+# A run that has just been accepted has no process yet.
 IDLE_SECONDS = 3
 
 
 def main(command: list[str]) -> int:
-    """Run the worker until it ends, or until it is told to and has nothing to do."""
+    """Run the worker until it ends, or until it has been signalled and is idle."""
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopping.append(received))
@@ -32,7 +32,7 @@ def main(command: list[str]) -> int:
 
 
 def busy(pid: int) -> bool:
-    """Whether the worker has runs, each of which is a process of its own."""
+    """Whether the worker has runs, each of which is a child process."""
     try:
         return bool(psutil.Process(pid).children())
     except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
 """Health check of a container: every address in HEALTH_URLS answers.
 
-An answer that asks for a login counts: the service is up, and the check knows no password. With
-HEALTH_COMPONENT the answers are Airflow's, and have to call that component healthy.
+A response that asks for credentials counts as healthy, because the check has none. With
+HEALTH_COMPONENT, the responses are Airflow's and must report that component as healthy.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The services of one machine: SeaweedFS, the ClickHouse engine, Prefect, MLflow and more.
+"""The services on one machine: SeaweedFS, the ClickHouse engine, Prefect, MLflow and more.
 
-``running`` has them for the time of a command, ``up`` and ``down`` in the background.
+``running`` starts them for the duration of a command, ``up`` and ``down`` in the background.
 """
 
 from deploy.local.lifecycle import down, running, up

@@ -1,4 +1,4 @@
-"""The settings with the addresses and credentials of our own services filled in."""
+"""Fills addresses and credentials of our own services into the settings."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,15 @@ from lakehouse.settings import Settings
 
 
 def fill(settings: Settings, ports: Mapping[str, dict[str, int]], secrets: Secrets) -> Settings:
-    """A copy of the settings that points to these services.
+    """A copy of the settings that points to our own services.
 
     Args:
-        settings: Addresses that are configured there stay.
-        ports: Of the services that run, by service and name.
-        secrets: Those of the home.
+        settings: Configured addresses are kept.
+        ports: Ports of the running services, by service and port name.
+        secrets: The home's secrets.
+
+    Returns:
+        Settings with addresses and credentials of these services.
     """
     filled = settings.model_copy(deep=True)
     if lake := ports.get("seaweedfs"):

@@ -1,9 +1,9 @@
-"""Airflow, in an environment of its own, with DAGs that start the Prefect deployments.
+"""Airflow in its own environment, with DAGs that start the Prefect deployments.
 
-``weekahead up --with airflow`` calls ``install``, ``prepare`` and ``services``, in this order.
-The four processes are started one by one: ``airflow standalone`` binds servers beyond loopback and
-leaves its children behind. Loopback, one user and sqlite: for one machine. docs/airflow.md says
-what a shared installation needs.
+``weekahead up --with airflow`` calls ``install``, ``prepare`` and ``services``, in this order. The
+four processes are started separately, because ``airflow standalone`` binds servers beyond loopback
+and leaves its children behind. Loopback, one user and sqlite: for one machine only. docs/airflow.md
+describes what a shared installation needs.
 """
 
 import base64
@@ -39,13 +39,13 @@ BRIDGE = _IN_CHECKOUT if _IN_CHECKOUT.is_dir() else FOLDER / "_airflow_bridge"
 
 
 def install(home: Home) -> Path:
-    """Install Airflow and the bridge, unless that has been done.
+    """Install Airflow and the bridge, unless they are up to date.
 
     Returns:
-        The directory with its programs.
+        The directory of its programs.
 
     Raises:
-        ServiceError: A package cannot be had.
+        ServiceError: A package cannot be installed.
     """
     return environments.build(
         environments.directory(home, NAME),
@@ -56,28 +56,28 @@ def install(home: Home) -> Path:
 
 
 def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
-    """Write the configuration and the password, create or migrate the database.
+    """Write configuration and password, and create or migrate the database.
 
     Args:
-        settings: Prefect's address and login are needed.
-        home: State goes below it.
+        settings: Address and credentials of Prefect.
+        home: Airflow's state is stored in its data directory.
         secrets: The home's secrets.
 
     Raises:
-        ServiceError: A step failed; the message holds the log's tail.
+        ServiceError: A step failed; the message contains the end of its log.
     """
     data = home.data(NAME)
     for directory in (data, data / "dags"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(data / "passwords.json", json.dumps({USER: secrets["airflow"]}))
-    # The port is known when the API server is started; the database's address is needed now.
+    # The port is chosen later, when the API server starts; only the database is needed now.
     _configure(home, secrets, {"api": read_port(home)})
     connection = {"prefect_default": _prefect_connection(settings)}
     steps = [["db", "migrate"], ["connections", "import", "--overwrite"]]
     state = {"steps": steps, "connection": connection, "code": _built_from(home)}
     digest = hashlib.sha256(json.dumps(state).encode()).hexdigest()
     done: dict[str, Any] = read_json(data / "prepared.json", default={})
-    # Each call of Airflow's command takes seconds: only when something has changed.
+    # Each call of Airflow's command takes seconds, so skip them if nothing has changed.
     if done.get("digest") == digest and (data / "airflow.db").exists():
         return
     file = data / "connections.json"
@@ -91,12 +91,21 @@ def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
 
 
 def services(settings: Settings, home: Home, secrets: Secrets) -> list[Service]:
-    """Describe Airflow's processes, in the order in which they are to be started."""
+    """Describe Airflow's processes, in the order in which they must start.
+
+    Args:
+        settings: Port and time zone.
+        home: Where Airflow is installed.
+        secrets: The home's secrets.
+
+    Returns:
+        API server, scheduler, DAG processor and triggerer.
+    """
     program = str(environments.directory(home, NAME) / "bin" / "airflow")
     zone = deployments.TIME_ZONES.get(settings.ingest.source, deployments.OTHER_TIME_ZONE)
     environment = _environment(home) | {
         "WEEKAHEAD_AIRFLOW_TIMEZONE": zone,
-        # Another build makes the process manager restart what runs.
+        # A different build makes the process manager restart running processes.
         "WEEKAHEAD_AIRFLOW_BUILD": _built_from(home),
     }
 
@@ -131,19 +140,19 @@ def services(settings: Settings, home: Home, secrets: Secrets) -> list[Service]:
 
 
 def read_port(home: Home) -> int:
-    """The API server's port, as it was last configured; 0 before."""
+    """The API server's port as last configured; 0 before the first time."""
     config = configparser.RawConfigParser()
     config.read(home.data(NAME) / "airflow.cfg")
     return config.getint("api", "port", fallback=0)
 
 
 def dag_folder(home: Home) -> Path:
-    """Where the user's own DAGs may be put."""
+    """The folder for the user's own DAGs."""
     return home.data(NAME) / "dags"
 
 
 def _configure(home: Home, secrets: Secrets, ports: dict[str, int]) -> None:
-    """Write Airflow's configuration: in a file, so that its command works by hand, too."""
+    """Write Airflow's configuration to a file, so that its command also works by hand."""
     data = home.data(NAME)
     url = f"http://{HOST}:{ports['api']}"
     bundles = [
@@ -156,13 +165,13 @@ def _configure(home: Home, secrets: Secrets, ports: dict[str, int]) -> None:
             "plugins_folder": PLUGINS,
             "load_examples": False,
             "executor": "LocalExecutor",
-            # Tasks wait in the triggerer; four at once are plenty for sqlite.
+            # Tasks wait in the triggerer, so four at once are enough, also for sqlite.
             "parallelism": 4,
             "fernet_key": base64.urlsafe_b64encode(_derived(secrets, "fernet")[:32]).decode(),
             "simple_auth_manager_users": f"{USER}:admin",
             "simple_auth_manager_passwords_file": data / "passwords.json",
             "execution_api_server_url": f"{url}/execution/",
-            # The button that tests a connection; the only user may see its secrets anyway.
+            # Enables the button that tests a connection; the only user may see its secrets.
             "test_connection": "Enabled",
         },
         "database": {"sql_alchemy_conn": f"sqlite:///{data / 'airflow.db'}"},
@@ -190,7 +199,7 @@ def _configure(home: Home, secrets: Secrets, ports: dict[str, int]) -> None:
 
 
 def _prefect_connection(settings: Settings) -> dict[str, str | int | None]:
-    """The Prefect of these settings as an Airflow connection."""
+    """An Airflow connection to the Prefect server of these settings."""
     url = urlsplit(settings.prefect.api_url or "")
     auth = settings.prefect.auth_string.get_secret_value() if settings.prefect.auth_string else ""
     user, _, password = auth.partition(":")
@@ -198,10 +207,10 @@ def _prefect_connection(settings: Settings) -> dict[str, str | int | None]:
         "conn_type": "prefect",
         "description": "The Prefect server of the local stack",
         "host": f"{url.scheme}://{url.hostname}{url.path}",
-        # Apart: Airflow's page tests no stored connection without a port.
+        # Separate from the host, because Airflow's test button requires a port.
         "port": url.port or (443 if url.scheme == "https" else 80),
         "login": user or None,
-        # Prefect Cloud wants a key instead.
+        # Prefect Cloud uses a key instead.
         "password": password or os.environ.get("PREFECT_API_KEY"),
     }
 
@@ -223,7 +232,7 @@ def _built_from(home: Home) -> str:
 
 
 def _derived(secrets: Secrets, purpose: str) -> bytes:
-    """64 bytes for one purpose: a new one needs no new entry among the secrets."""
+    """64 bytes for one purpose, so that new purposes need no new secrets."""
     return hmac.digest(secrets["airflow_key"].encode(), purpose.encode(), "sha512")
 
 
@@ -233,7 +242,7 @@ def _environment(home: Home) -> dict[str, str]:
         "AIRFLOW_HOME": str(home.data(NAME)),
         # Airflow calls its own command by its bare name.
         "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),
-        # What is found in our own environment must not be imported there.
+        # Keep packages of our own environment out of Airflow's.
         "PYTHONPATH": "",
         "SCARF_ANALYTICS": "false",
         "DO_NOT_TRACK": "1",

@@ -1,8 +1,8 @@
-"""The certificate by which the parts of SeaweedFS know each other and refuse everybody else.
+"""The certificate by which SeaweedFS's parts authenticate each other and refuse everyone else.
 
-One process holds master, volume server, filer and their gRPC ports. Each asks its client for a
-certificate, and there is only one: who cannot read its key gets no answer. The authority that
-signed it is forgotten at once, so nobody can make a second.
+One process runs master, volume server, filer and their gRPC ports. Each requires a client
+certificate, and there is only one: whoever cannot read its key gets no response. The authority's
+key is discarded after signing, so that no other certificate can be issued.
 """
 
 import json
@@ -22,12 +22,12 @@ from lakehouse.home import write_private
 
 NAME = "weed"
 AUTHORITY, CERTIFICATE, KEY = "weed-ca.pem", "weed.pem", "weed.key"
-# SeaweedFS looks for this name.
+# The file name that SeaweedFS expects.
 SECURITY = "security.toml"
 VALID = timedelta(days=730)
-# A store that runs for a year without a restart still has a valid certificate.
+# Leaves a store that runs for a year without a restart with a valid certificate.
 RENEW = timedelta(days=365)
-# Clocks of machines that share a folder differ.
+# Allows for clock differences between machines that share a folder.
 SKEW = timedelta(days=1)
 GRPC_PARTS = (
     *("master", "volume", "filer", "s3", "admin", "worker", "client"),
@@ -37,12 +37,12 @@ HTTP_PARTS = ("master", "volume", "filer", "admin")
 
 
 def ensure(folder: Path, names: Iterable[str], *, used_in: Path | None = None) -> None:
-    """Make the certificates and SeaweedFS's configuration for them, unless they are good.
+    """Create the certificates if needed, and SeaweedFS's configuration for them.
 
     Args:
-        folder: Gets the files, each readable by its owner only.
+        folder: Directory for the files, each readable only by its owner.
         names: Host names and addresses under which the parts reach each other.
-        used_in: Where SeaweedFS finds the folder, if elsewhere.
+        used_in: Path of the directory as SeaweedFS sees it, if different.
     """
     names = sorted(names)
     if not _good(folder, names):
@@ -51,7 +51,12 @@ def ensure(folder: Path, names: Iterable[str], *, used_in: Path | None = None) -
 
 
 def make(folder: Path, names: Iterable[str]) -> None:
-    """Make new certificates; a running SeaweedFS keeps its own until its next start."""
+    """Create new certificates; a running SeaweedFS keeps its own until its next start.
+
+    Args:
+        folder: Directory for the files; created if missing.
+        names: Host names and addresses for the certificate.
+    """
     now = datetime.now(UTC)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority_name = _subject(f"{NAME} authority")
@@ -108,7 +113,7 @@ def make(folder: Path, names: Iterable[str]) -> None:
 
 
 def expires(folder: Path) -> datetime | None:
-    """When the certificate ends; None when there is none that can be read."""
+    """When the certificate expires; None if there is no readable one."""
     try:
         return _read(folder / CERTIFICATE).not_valid_after_utc
     except (OSError, ValueError):
@@ -116,10 +121,10 @@ def expires(folder: Path) -> datetime | None:
 
 
 def client_context(folder: Path) -> ssl.SSLContext:
-    """How Python talks to SeaweedFS's inner ports.
+    """The TLS context for connections to SeaweedFS's internal ports.
 
     Raises:
-        OSError: There are no certificates, or they cannot be used.
+        OSError: The certificates are missing or unusable.
     """
     context = ssl.create_default_context(cafile=str(folder / AUTHORITY))
     context.load_cert_chain(folder / CERTIFICATE, folder / KEY)
@@ -127,7 +132,7 @@ def client_context(folder: Path) -> ssl.SSLContext:
 
 
 def _good(folder: Path, names: list[str]) -> bool:
-    """Whether the files belong together, name all hosts and last for a while."""
+    """Whether the files belong together, cover all hosts and do not expire soon."""
     try:
         authority, certificate = _read(folder / AUTHORITY), _read(folder / CERTIFICATE)
         certificate.verify_directly_issued_by(authority)
@@ -162,10 +167,10 @@ def _alternative(name: str) -> x509.GeneralName:
 
 
 def _security(folder: Path) -> str:
-    """SeaweedFS's security.toml: TLS on both sides, for every inner port."""
+    """SeaweedFS's security.toml: mutual TLS on every internal port."""
 
     def text(value: Path | str) -> str:
-        # JSON's escapes are TOML's.
+        # TOML uses the same escapes as JSON.
         return json.dumps(str(value), ensure_ascii=False)
 
     pair = f"cert = {text(folder / CERTIFICATE)}\nkey = {text(folder / KEY)}\n"

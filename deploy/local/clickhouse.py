@@ -1,4 +1,4 @@
-"""The ClickHouse engine: a ``clickhouse`` program when there is one, else chDB behind HTTP."""
+"""The ClickHouse engine: a ``clickhouse`` program if installed, else chDB behind HTTP."""
 
 import json
 import shutil
@@ -36,8 +36,17 @@ USERS_CONFIG = "<clickhouse><profiles/><users/><quotas><default/></quotas></clic
 def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
     """Describe the ClickHouse server of this home.
 
-    A ``clickhouse`` program on the path wins: it is the real thing. Each engine has a data
-    directory of its own, because neither reads the other's for sure.
+    An installed ``clickhouse`` program is preferred. Each engine has its own data directory,
+    because
+    they may not be able to read each other's.
+
+    Args:
+        settings: Port and memory.
+        home: Where data and configuration are stored.
+        secrets: Passwords of the accounts.
+
+    Returns:
+        The service.
     """
     program = shutil.which("clickhouse")
     if program:
@@ -84,7 +93,7 @@ def _real_server(program: str, settings: Settings, home: Home, secrets: Secrets)
 def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Service:
     data = home.data("clickhouse")
     users = home.config / "clickhouse-users.json"
-    # Its own: the server may read and write this folder, and others' logs are not its business.
+    # A separate folder, because the confined server must not access the logs of others.
     logs = home.logs / "clickhouse"
 
     def prepare(_: dict[str, int]) -> None:
@@ -123,16 +132,23 @@ def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Servic
 
 
 def memory_setting(settings: Settings) -> str:
-    """The setting that the engine's memory follows, with its present value in GiB."""
+    """The setting that determines the engine's memory, with its value in GiB."""
     if settings.clickhouse.max_memory_gb:
         return f"WEEKAHEAD_CLICKHOUSE__MAX_MEMORY_GB={settings.clickhouse.max_memory_gb:g}"
     return f"WEEKAHEAD_SERVICES__MEMORY_GB={shares(settings).total / GIB:.2f}"
 
 
 def lake_ports(settings: Settings, home: Home) -> list[int]:
-    """The ports of the lake's store and catalog: all that the engine may connect to.
+    """The ports of the lake's store and catalog, the only ones the engine may connect to.
 
-    They belong to the command line, so that the engine starts again when they change.
+    They are part of the command line, so that the engine restarts if they change.
+
+    Args:
+        settings: Configured addresses of the lake.
+        home: Knows the ports of the embedded store.
+
+    Returns:
+        Port numbers in ascending order.
     """
     store = load_state(home).ports.get("seaweedfs", {})
     ports = {store[name] for name in ("s3", "catalog") if name in store}

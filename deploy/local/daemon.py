@@ -1,8 +1,8 @@
-"""The process manager's process: supervisord, and an end when nothing needs it any more.
+"""The process manager's process: supervisord, which exits when it is no longer needed.
 
-Run as a script. A command stops its services when it is the last one to use them; a command that
-was killed cannot. So this process looks at the locks itself: when no command holds the lease and
-the stack is not up, it stops everything.
+Run as a script. The last command that uses the services stops them, but a killed command cannot. So
+this process watches the locks: if no command holds the lease and the stack is not up, it stops
+everything.
 """
 
 import fcntl
@@ -19,10 +19,10 @@ INTERVAL_SECONDS = 5.0
 
 
 def main(run: Path) -> None:
-    """Manage the services that ``supervisor.conf`` describes, one manager at a time.
+    """Run supervisord with ``supervisor.conf``; only one manager per home can run.
 
     Args:
-        run: The home's folder of locks and state.
+        run: The home's directory of locks and state.
     """
     from supervisor.supervisord import main as supervise
 
@@ -44,7 +44,7 @@ def _end_when_idle(run: Path) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _is_up(run):
                 os.kill(os.getpid(), signal.SIGTERM)
-                # Commands wait at the locks until everything has stopped.
+                # Keep the locks, so that commands wait until everything has stopped.
                 threading.Event().wait()
 
 

@@ -1,7 +1,8 @@
-"""Registering the deployments of deploy/prefect.yaml with the Prefect server.
+"""Registers the deployments of deploy/prefect.yaml with the Prefect server.
 
-Prefect is never imported here: its own command line does the work, as ``prefect deploy --all``
-would from a checkout.
+Prefect is never imported here: its own command line does the work, like ``prefect deploy --all`` in
+a
+checkout.
 """
 
 import logging
@@ -27,10 +28,14 @@ OTHER_TIME_ZONE = "America/New_York"
 
 
 def register(settings: Settings, home: Home) -> None:
-    """Create or update work pool, limits, automations and deployments; skipped when unchanged.
+    """Create or update work pool, limits, automations and deployments; skipped if unchanged.
+
+    Args:
+        settings: Address of Prefect and name of the work pool.
+        home: Remembers what was registered.
 
     Raises:
-        ServiceError: Prefect refuses something.
+        ServiceError: Prefect refuses something; the message contains the end of the log.
     """
     effective = home.config / "prefect.yaml"
     text = yaml.safe_dump(_adapted(settings), sort_keys=False, allow_unicode=True)
@@ -63,14 +68,14 @@ def register(settings: Settings, home: Home) -> None:
 
 
 def _adapted(settings: Settings) -> dict[str, Any]:
-    """The deployments for this machine: its work pool, time zone and working directory."""
+    """The deployments with this machine's work pool, time zone and working directory."""
     source = FOLDER / "prefect.yaml"
     found: dict[str, Any] = yaml.safe_load(source.read_text())
     zone = TIME_ZONES.get(settings.ingest.source, OTHER_TIME_ZONE)
     for deployment in found["deployments"]:
         deployment["work_pool"] = {
             "name": settings.prefect.work_pool,
-            # weekahead.toml and .env are looked for where the stack was started.
+            # Runs look for weekahead.toml and .env where the stack was started.
             "job_variables": {"working_dir": str(Path.cwd())},
         }
         for schedule in deployment.get("schedules", []):
@@ -79,7 +84,7 @@ def _adapted(settings: Settings) -> dict[str, Any]:
 
 
 def _code() -> str:
-    """A hash of the flows, whose signatures become the forms in the UI."""
+    """A hash of the flows, whose signatures define the forms in the UI."""
     digest = sha256()
     for path in sorted((PROJECT_ROOT / "flows").rglob("*.py")):
         digest.update(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Environments of their own for programs whose libraries clash with ours, from lock files."""
+"""Separate environments, from lock files, for programs whose libraries conflict with ours."""
 
 import logging
 import os
@@ -15,13 +15,21 @@ from lakehouse.errors import ServiceError
 from lakehouse.home import Home
 
 log = logging.getLogger("weekahead")
-# The locks hold for it; another one that is installed beside ours is found by uv.
+# The version that the lock files are made for; uv finds it if ours is another.
 PYTHON = "3.11"
 MARK = ".built-from"
 
 
 def directory(home: Home, name: str) -> Path:
-    """Where the environment of that name is."""
+    """The path of an environment.
+
+    Args:
+        home: The home directory.
+        name: Name of the environment, such as ``superset``.
+
+    Returns:
+        The path, whether or not the environment exists.
+    """
     return home.path / "env" / name
 
 
@@ -32,19 +40,19 @@ def build(
     log_file: Path,
     packages: Sequence[Path] = (),
 ) -> Path:
-    """Make an environment as its lock file says, unless that has been done.
+    """Build an environment from its lock file, unless it is up to date.
 
     Args:
         target: The environment's directory.
         requirements: Lock file with hashes.
-        log_file: Where uv's messages go.
-        packages: Directories of our own packages to install, too, without their requirements.
+        log_file: File for uv's messages.
+        packages: Directories of our own packages to install, without their dependencies.
 
     Returns:
-        The directory with its programs.
+        The directory of its programs.
 
     Raises:
-        ServiceError: The packages cannot be had; the message holds the log's tail.
+        ServiceError: A package cannot be installed; the message contains the end of the log.
     """
     programs = target / "bin"
     mark = target / MARK
@@ -53,7 +61,7 @@ def build(
         return programs
     log.info("installing %s (once; a minute or so, plus the download)", target.name)
     uv = find_uv_bin()
-    # Made in place, because scripts in it hold its path; half an environment has no mark.
+    # Build in place, because scripts contain the path; an incomplete environment has no mark.
     mark.unlink(missing_ok=True)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _run(
@@ -68,7 +76,7 @@ def build(
 
 
 def built_from(target: Path) -> str:
-    """A hash of what the environment was made of; empty if it is not complete."""
+    """A hash of the environment's inputs; empty if it is incomplete."""
     mark = target / MARK
     return mark.read_text() if mark.is_file() else ""
 
@@ -89,7 +97,7 @@ def _digest(paths: Sequence[Path]) -> str:
 
 
 def _run(command: list[str], log_file: Path) -> None:
-    # An environment that is active now must not be the one that uv works on.
+    # Otherwise uv would modify the active environment.
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log_file.open("ab") as output:
@@ -105,5 +113,5 @@ def _run(command: list[str], log_file: Path) -> None:
         except subprocess.CalledProcessError as error:
             raise ServiceError(
                 f"Installing {log_file.stem.removesuffix('-install')} failed.\n{tail(log_file)}\n"
-                "Once the cause is mended, run the command again: it goes on from here."
+                "Fix the cause and run the command again: it continues from here."
             ) from error

@@ -1,8 +1,8 @@
-"""Become a service of the local stack: run as a script, with nothing but the standard library.
+"""Becomes a service of the local stack: a script that uses only the standard library.
 
-The process manager starts this, so that its own configuration holds no secrets: arguments and
-environment come from a file of mode 0600. The kernel ends the service when the manager dies,
-however it dies, so a killed stack leaves nothing behind.
+The process manager starts this script, so that its own configuration contains no secrets: arguments
+and environment come from a file of mode 0600. The kernel terminates the service if the manager dies
+for any reason, so that a killed stack leaves nothing behind.
 """
 
 import ctypes

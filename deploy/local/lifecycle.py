@@ -1,4 +1,4 @@
-"""Using the services for the time of a command, and keeping them up in the background."""
+"""Runs the services for the duration of a command, or in the background."""
 
 import fcntl
 import logging
@@ -17,28 +17,27 @@ from lakehouse.locks import exclusive, only_holder
 from lakehouse.settings import Settings
 
 PARTS: dict[str, ModuleType] = {"superset": superset, "airflow": airflow}
-"""Optional parts, each in an environment of its own: ``install``, ``prepare``, ``services``."""
+"""Optional parts, each in its own environment: ``install``, ``prepare``, ``services``."""
 log = logging.getLogger("weekahead")
 
 
 @contextmanager
 def running(settings: Settings, *, needs: frozenset[str] = DATA) -> Iterator[Settings]:
-    """Have the needed services running, except those that have a configured address.
+    """Run the needed services, except those with a configured address.
 
-    What runs is joined. The last command that uses the services stops them, unless the stack is
-    up.
+    Running services are shared. The last command that uses them stops them, unless the stack is up.
 
     Args:
-        settings: Addresses that are set there are used as they are.
-        needs: Of LAKE, WAREHOUSE, MODELS and PREFECT; with PREFECT, this process is pointed to the
-            server.
+        settings: Configured addresses are used as they are.
+        needs: Any of LAKE, WAREHOUSE, MODELS and PREFECT; with PREFECT, this process is pointed to
+            the server.
 
     Yields:
-        The settings with the addresses and credentials of all services filled in.
+        The settings with addresses and credentials of all services.
 
     Raises:
         HomeError: The home directory cannot be used.
-        ServiceError: A service does not start; the message holds its log's tail.
+        ServiceError: A service does not start; the message contains the end of its log.
         SettingsError: Only one half of an address pair is set.
     """
     with using(settings) as (stack, lease), ExitStack() as scope:
@@ -51,13 +50,13 @@ def running(settings: Settings, *, needs: frozenset[str] = DATA) -> Iterator[Set
 
 @contextmanager
 def using(settings: Settings) -> Iterator[tuple[Stack, IO[str]]]:
-    """Hold the lease of a home's services; the last to let go of it stops them, unless up."""
+    """Hold the lease of a home's services; the last holder stops them, unless the stack is up."""
     home = open_home(settings.home)
     start_lock = home.run / "start.lock"
     with (home.run / "lease.lock").open("a") as lease:
         with exclusive(start_lock):
             fcntl.flock(lease, fcntl.LOCK_SH)
-            # Under the lock: the first commands on a new home must agree on the secrets.
+            # Under the lock, so that concurrent first commands on a new home share its secrets.
             stack = Stack(settings)
         try:
             yield stack, lease
@@ -72,7 +71,7 @@ def up(settings: Settings, parts: Sequence[str] = ()) -> None:
 
     Args:
         settings: Services with a configured address are used, not started.
-        parts: Of PARTS; those that are up already stay up.
+        parts: Any of PARTS; those already up stay up.
 
     Raises:
         ServiceError: A service does not start.
@@ -107,7 +106,7 @@ def up(settings: Settings, parts: Sequence[str] = ()) -> None:
 
 
 def down(settings: Settings) -> bool:
-    """Stop the local stack, and whatever a killed command has left behind.
+    """Stop the local stack, and any leftovers of killed commands.
 
     Returns:
         Whether there was anything to stop.
@@ -118,7 +117,7 @@ def down(settings: Settings) -> bool:
 
 
 def described(stack: Stack) -> list[Service]:
-    """Every service that belongs to the stack as it is: of a command, or all while it is up."""
+    """All services that should run: those of commands, or the whole stack while it is up."""
     base = stack.lake_and_warehouse()
     if not stack.state.up:
         programs = stack.manager.programs()
@@ -136,7 +135,7 @@ def described(stack: Stack) -> list[Service]:
 
 @contextmanager
 def _starting(settings: Settings) -> Iterator[tuple[Stack, IO[str]]]:
-    """Hold the start lock; first wait for a command that has a Prefect server of its own."""
+    """Hold the start lock, after waiting for commands that have their own Prefect server."""
     home = open_home(settings.home)
     told = False
     while True:
@@ -160,7 +159,7 @@ def _workers(stack: Stack, filled: Settings) -> list[Service]:
 
 
 def _undo(stack: Stack, *, up: bool, lease: IO[str]) -> None:
-    """Leave the stack as it was; services that other commands use stay until these end."""
+    """Restore the previous state; services used by other commands stay until those end."""
     if up:
         return
     log.info("stopping what was started")

@@ -1,8 +1,7 @@
-"""The process manager: supervisord, its configuration, and the way to talk to it.
+"""The process manager: supervisord, its configuration, and a client for it.
 
-It restarts what crashes and rotates logs. It is reached through a socket that only its owner can
-open. Everything it starts carries a mark in the environment, by which leftovers are found whatever
-was killed, and whenever.
+It restarts crashed services and rotates logs, and listens on a socket that only its owner can open.
+All its processes carry a mark in their environment, by which leftovers are found after any kill.
 """
 
 import hashlib
@@ -80,12 +79,12 @@ stdout_logfile_backups=2
 
 @dataclass(frozen=True)
 class Program:
-    """What the manager says about one service.
+    """The manager's view of one service.
 
     Attributes:
         state: RUNNING, STARTING, BACKOFF, STOPPED, EXITED, FATAL …
-        pid: Its process, 0 when there is none.
-        seconds: How long it has been running.
+        pid: Its process id; 0 without a process.
+        seconds: Uptime.
         note: Why it is not running.
     """
 
@@ -105,20 +104,20 @@ class Manager:
 
     def __init__(self, home: Home, secrets: Secrets) -> None:
         self._home = home
-        # Of this place, too: a copy of a home has the same secrets.
+        # Include the path, because a copied home has the same secrets.
         place = f"{secrets['stack_mark']} {home.path.resolve()}"
         self.mark = hashlib.sha256(os.fsencode(place)).hexdigest()
         self._password = secrets["supervisor"]
 
     def answers(self) -> bool:
-        """Whether the manager of this version and environment is there."""
+        """Whether a manager of this version and environment is running."""
         with suppress(*UNREACHABLE), self._call() as rpc:
             running = rpc.getState()["statename"] == "RUNNING"
             return bool(running and rpc.getIdentification() == self._identifier)
         return False
 
     def start(self) -> None:
-        """Have the manager running; what another one has left is ended first.
+        """Start the manager if needed; leftovers of another one are stopped first.
 
         Raises:
             ServiceError: It does not answer.
@@ -135,7 +134,7 @@ class Manager:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=os.environ | {MARK: self.mark},
-            # A session of its own: Ctrl-C in the terminal must not stop what others still use.
+            # A new session, because Ctrl-C must not stop services that others still use.
             start_new_session=True,
         )
         deadline = time.monotonic() + START_SECONDS
@@ -149,7 +148,7 @@ class Manager:
         raise ServiceError(f"The process manager does not start.\n{log}")
 
     def programs(self) -> dict[str, Program]:
-        """What the manager knows; empty when it does not answer."""
+        """The managed services; empty if the manager does not answer."""
         with suppress(*UNREACHABLE), self._call() as rpc:
             return {
                 entry["name"]: Program(
@@ -161,13 +160,25 @@ class Manager:
         return {}
 
     def changed(self, service: Service, ports: dict[str, int]) -> bool:
-        """Whether the service was started differently from what is wanted now."""
+        """Whether a service was started with other arguments or variables than wanted now.
+
+        Args:
+            service: The service as wanted.
+            ports: Its ports by name.
+
+        Returns:
+            True also if it was never started.
+        """
         wanted = self._description(service, ports)
         known = read_json(self._spec(service.name), default={})
         return any(known.get(name) != wanted[name] for name in ("arguments", "environment"))
 
     def launch(self, services: Sequence[Service], ports: dict[str, dict[str, int]]) -> None:
-        """Start services, or start them again; they are not waited for.
+        """Start or restart services, without waiting for them.
+
+        Args:
+            services: The services.
+            ports: Ports by service and port name.
 
         Raises:
             ServiceError: The manager is gone.
@@ -194,11 +205,11 @@ class Manager:
             ) from error
 
     def halt(self, name: str, *, kill: int = 0) -> None:
-        """Stop a service and wait for its end; one that does not run is fine.
+        """Stop a service and wait for its end; a no-op if it does not run.
 
         Args:
             name: The service.
-            kill: Its process, when it does not answer: that one is not asked to stop.
+            kill: Process id of a hung service, which is killed instead; 0 for none.
         """
         if kill:
             with suppress(ProcessLookupError):
@@ -207,14 +218,14 @@ class Manager:
             rpc.stopProcess(name)
 
     def forget(self, name: str) -> None:
-        """Stop a service and manage it no longer."""
+        """Stop a service and remove it from the manager."""
         self.halt(name)
         with suppress(*UNREACHABLE), self._call() as rpc:
             rpc.removeProcessGroup(name)
         self._spec(name).unlink(missing_ok=True)
 
     def stop(self) -> bool:
-        """Stop everything: in order through the manager, then whatever is left.
+        """Stop everything: in order through the manager, then any leftovers.
 
         Returns:
             Whether there was anything to stop.
@@ -234,7 +245,7 @@ class Manager:
         return found
 
     def sweep(self) -> bool:
-        """End every process that carries this home's mark, but for this one and its parents.
+        """Terminate every process with this home's mark, except this one and its parents.
 
         Returns:
             Whether there were any.
@@ -243,7 +254,7 @@ class Manager:
         left = [process for process in self.marked() if process.pid not in own]
         for process in left:
             with suppress(psutil.NoSuchProcess):
-                # One that is suspended ends when it goes on.
+                # A suspended process must be resumed to handle the signal.
                 process.resume()
                 process.terminate()
         _, stubborn = psutil.wait_procs(left, timeout=STOP_SECONDS)
@@ -260,7 +271,7 @@ class Manager:
         return None
 
     def marked(self) -> Iterator[psutil.Process]:
-        """Every living process of this home's services."""
+        """Every live process of this home's services."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 marked = process.environ().get(MARK) == self.mark
@@ -277,7 +288,7 @@ class Manager:
 
     @property
     def _identifier(self) -> str:
-        """Tells this version and environment from another one on the same home."""
+        """Distinguishes this version and environment from others on the same home."""
         digest = hashlib.sha256(f"{sys.prefix}\n{LAUNCH}".encode()).hexdigest()[:16]
         return f"weekahead-{__version__}-{digest}"
 
@@ -314,7 +325,7 @@ class Manager:
             text += PROGRAM.format(
                 **shared,
                 name=name,
-                # Expanded twice: for the program, and for each of its processes.
+                # supervisord expands this twice: for the program, and for each process.
                 program_logs=_quoted(_quoted(self._home.logs)),
                 python=_quoted(sys.executable),
                 launch=_quoted(LAUNCH),
@@ -333,7 +344,7 @@ class Manager:
 
 
 class _SocketTransport(Transport):
-    """XML-RPC over a Unix socket, with a time limit."""
+    """XML-RPC over a Unix socket, with a timeout."""
 
     def __init__(self, path: Path, headers: list[tuple[str, str]]) -> None:
         super().__init__(headers=headers)
@@ -359,12 +370,12 @@ class _SocketConnection(HTTPConnection):
 
 
 def _priority(name: str) -> int:
-    """The order of stopping: the highest first, so that each stops before what it needs."""
+    """The stopping order, highest first, so that each service stops before those it needs."""
     order = ("seaweedfs", "clickhouse", "prefect", "mlflow")
     last = {"worker": 90, "reaper": 91}
     return last.get(name, order.index(name) * 10 if name in order else 50)
 
 
 def _quoted(path: str | Path) -> str:
-    # The configuration's parser takes a percent sign for the start of a variable.
+    # In the configuration, a percent sign starts a variable.
     return str(path).replace("%", "%%")

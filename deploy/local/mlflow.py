@@ -1,6 +1,6 @@
-"""The local stack's MLflow server: with accounts, and artifacts in the object store.
+"""The local stack's MLflow server, with accounts, and artifacts in the object store.
 
-Without the stack, commands use the same database file directly, so runs and models are the same.
+Without the stack, commands use the same database file directly, so that runs and models are shared.
 """
 
 import sys
@@ -22,7 +22,16 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 
 
 def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
-    """Describe the MLflow server; the settings know where the object store is."""
+    """Describe the MLflow server.
+
+    Args:
+        settings: Port, database, and address of the object store.
+        home: Where its state is stored.
+        secrets: Password of the administrator, and the key of sessions.
+
+    Returns:
+        The service.
+    """
     data = home.data("mlflow")
     config = home.config / "mlflow-auth.ini"
     database = settings.mlflow.database_url
@@ -40,7 +49,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
             "--app-name=basic-auth",
             f"--host={HOST}",
             f"--port={port['http']}",
-            # By itself it takes any name that begins like an address of a private network.
+            # By default it accepts any host name that starts like a private address.
             f"--allowed-hosts={HOST}:{port['http']},localhost:{port['http']}",
             "--workers=1",
             "--uvicorn-opts=--log-level warning",
@@ -53,7 +62,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
         command=command,
         ready=_answers,
         environment={
-            # Addresses with passwords are variables, because arguments can be listed by anybody.
+            # URLs with passwords go into variables, because any account can list arguments.
             "MLFLOW_BACKEND_STORE_URI": database.get_secret_value()
             if database
             else f"sqlite:///{home.path / 'mlflow.db'}",
@@ -64,7 +73,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "1",
             "MLFLOW_S3_ENDPOINT_URL": settings.s3.endpoint or "",
-            # The pages show artifacts; who trains writes them to the object store directly.
+            # The server only reads artifacts; training writes them to the object store directly.
             "AWS_ACCESS_KEY_ID": settings.s3.reader_access_key,
             "AWS_SECRET_ACCESS_KEY": settings.s3.reader_secret_key.get_secret_value(),
             "AWS_DEFAULT_REGION": settings.s3.region,
@@ -77,8 +86,16 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
 
 
 def accounts(database: str, password: str) -> str:
-    """The configuration of MLflow's accounts: where they are, and the first one."""
-    # Its parser takes a percent sign for the start of a reference.
+    """MLflow's account configuration: the database of accounts, and the administrator.
+
+    Args:
+        database: URL of the database of accounts.
+        password: Initial password of the administrator.
+
+    Returns:
+        The content of the INI file; contains the password.
+    """
+    # In the INI file, a percent sign starts a reference.
     return AUTH_CONFIG.format(
         database=database.replace("%", "%%"), user=ADMIN, password=password.replace("%", "%%")
     )

@@ -1,17 +1,17 @@
-"""How many files and connections this account's processes may have open."""
+"""The limit of open files and connections for this account's processes."""
 
 import resource
 
 from lakehouse.errors import ServiceError
 
-# Measured: SeaweedFS and the engine need some 300; a build of the marts with dbt some more.
+# Measured: SeaweedFS and the engine need about 300; building the marts with dbt needs more.
 LEAST = 512
-# macOS allows no more, whatever its hard limit says.
+# The maximum on macOS, whatever its hard limit says.
 ENOUGH = 10_240
 
 
 def allow_open_files() -> None:
-    """Raise the soft limit as far as is useful; processes that start later inherit it.
+    """Raise the soft limit as far as useful; processes started later inherit it.
 
     Raises:
         ServiceError: The hard limit is too low for the services.

@@ -1,7 +1,8 @@
-"""Prefect: a server for the time of a command, or the local stack's server and worker.
+"""Prefect: a server for the duration of a command, or the local stack's server and worker.
 
 Prefect can start a temporary server itself, but only after loading the whole server into the
-client: twice the time. Ours starts beside the other services and is shared like them.
+client,
+which takes twice as long. Ours starts in parallel with the other services and is shared like them.
 """
 
 import os
@@ -25,21 +26,39 @@ SETTINGS = {
 }
 CLIENT_SETTINGS = SETTINGS | {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "weekahead",
-    # Threads of dlt and dbt report progress, too, and do not know the flow's run.
+    # Threads of dlt and dbt also log progress, without knowing the flow's run.
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 
 
 def short_lived(settings: Settings, home: Home, secrets: Secrets) -> Service:
-    """Describe the server that lives as long as the commands that use it."""
-    # Without the scheduler and its companions: a command triggers its own flow.
+    """Describe a server that runs only while commands use it.
+
+    Args:
+        settings: Port and database.
+        home: Where its state is stored.
+        secrets: Password of its API.
+
+    Returns:
+        The service.
+    """
+    # No scheduler and other services, because a command triggers its own flow.
     return _server(settings, home, secrets, ["--no-services"], {})
 
 
 def server(settings: Settings, home: Home, secrets: Secrets) -> Service:
-    """Describe the local stack's server: with scheduler, triggers and the UI."""
+    """Describe the local stack's server, with scheduler, triggers and UI.
+
+    Args:
+        settings: Port and database.
+        home: Where its state is stored.
+        secrets: Password of its API.
+
+    Returns:
+        The service.
+    """
     environment = {
-        # In memory, a restart of the server would forget who holds a slot and never free it.
+        # In-memory leases would be lost on a restart, and their slots never released.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             "prefect.server.concurrency.lease_storage.filesystem"
         ),
@@ -78,7 +97,15 @@ def _server(
 
 
 def worker(settings: Settings, home: Home) -> Service:
-    """Describe the worker that runs deployments as processes; it reads our settings anew."""
+    """Describe the worker that runs deployments as processes; each run reloads our settings.
+
+    Args:
+        settings: Work pool, and address of Prefect.
+        home: The home directory of the runs.
+
+    Returns:
+        The service.
+    """
 
     def command(_: dict[str, int]) -> list[str]:
         return [
@@ -117,7 +144,7 @@ def worker(settings: Settings, home: Home) -> Service:
 
 
 def reaper(settings: Settings) -> Service:
-    """Describe the little process that marks runs whose process was killed."""
+    """Describe the process that marks runs whose process was killed."""
     return Service(
         name="reaper",
         ports={},
@@ -130,7 +157,7 @@ def reaper(settings: Settings) -> Service:
 
 
 def client_environment(settings: Settings) -> dict[str, str]:
-    """Variables that point a process to the server of these settings."""
+    """Variables that point a process to these settings' server."""
     found = dict(CLIENT_SETTINGS)
     if settings.prefect.api_url:
         found["PREFECT_API_URL"] = settings.prefect.api_url
@@ -140,22 +167,22 @@ def client_environment(settings: Settings) -> dict[str, str]:
 
 
 def auth_string(secrets: Secrets) -> str:
-    """User and password of the server's API."""
+    """User and password of the server's API, as ``user:password``."""
     return f"{USER}:{secrets['prefect']}"
 
 
 def configured(settings: Settings) -> bool:
-    """Whether a Prefect server is named in the settings or in Prefect's own variables."""
+    """Whether the settings or Prefect's own variables name a Prefect server."""
     return bool(settings.prefect.api_url or os.environ.get("PREFECT_API_URL"))
 
 
 def fill(settings: Settings, ports: dict[str, int] | None, secrets: Secrets) -> None:
-    """Write the server's address and login into the settings.
+    """Write the server's address and credentials into the settings.
 
     Args:
         settings: Changed in place.
-        ports: Those of our own server, or None when another is configured.
-        secrets: Those of the home.
+        ports: Ports of our own server, or None if another one is configured.
+        secrets: The home's secrets.
     """
     if ports is not None:
         settings.prefect.api_url = f"http://{HOST}:{ports['api']}/api"
@@ -169,9 +196,9 @@ def fill(settings: Settings, ports: dict[str, int] | None, secrets: Secrets) -> 
 
 @contextmanager
 def pointed_to(settings: Settings) -> Iterator[None]:
-    """Let this process and its children use the server; enter before importing Prefect."""
+    """Point this process and its children to the server; enter before importing Prefect."""
     ours = client_environment(settings) | {
-        # Every line goes to the server; the terminal shows our own progress instead.
+        # The server gets every log line; the terminal shows our own progress instead.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
     with temporary_environment(ours):
@@ -183,7 +210,7 @@ def _server_environment(home: Home, secrets: Secrets) -> dict[str, str]:
         "PREFECT_HOME": str(home.data("prefect")),
         "PREFECT_SERVER_API_AUTH_STRING": auth_string(secrets),
         "PREFECT_API_AUTH_STRING": auth_string(secrets),
-        # The pages talk, with the password, to the server that they came from, whatever its port.
+        # A relative URL, so that pages use the server that they came from, whatever its port.
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

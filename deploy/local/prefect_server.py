@@ -1,9 +1,10 @@
-"""Prefect's server, closed to web pages of others: run as a module.
+"""Prefect's server, protected from foreign web pages: run as a module.
 
-Prefect checks passwords, but answers whatever name or page a browser comes from. Here, a request
-with a foreign ``Host`` (DNS rebinding) or ``Origin`` is refused before Prefect sees it, and pages
-may load from, and report to, this server only: by themselves they tell an analytics service of each
-visit, whatever the settings say.
+Prefect checks passwords, but accepts any host name and origin. Here, a request with a foreign
+``Host`` (DNS rebinding) or ``Origin`` is refused before Prefect sees it, and pages may only load
+from,
+and report to, this server: otherwise they report each visit to an analytics service, whatever the
+settings say.
 """
 
 import argparse
@@ -23,14 +24,20 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class OwnPagesOnly:
-    """An ASGI application that passes on requests to, and from pages of, the named hosts."""
+    """An ASGI application that accepts only requests to, and from pages of, the given hosts."""
 
     def __init__(self, app: App, hosts: Collection[str]) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Refuse, or pass on."""
+        """Pass a request on, or refuse it.
+
+        Args:
+            scope: The connection, as ASGI defines it.
+            receive: Receives messages.
+            send: Sends messages.
+        """
 
         async def restricted(message: Message) -> None:
             if message["type"] == "http.response.start":

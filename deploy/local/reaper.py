@@ -1,9 +1,9 @@
-"""Mark runs as crashed whose process is gone: ``python -m deploy.local.reaper``.
+"""Marks runs whose process is gone as crashed: ``python -m deploy.local.reaper``.
 
-When a worker and the process of a flow are killed, nobody tells Prefect's server: the run would
-stay "Running" for good and keep its place in the queue. The local stack's runs have their
-process on this machine, so looking is exact and quick. Runs on other machines, in other
-work pools, are found by their missing heartbeats instead (see ``flows.register``).
+When a worker and a flow's process are killed, Prefect's server is not notified: the run would stay
+"Running" forever and keep its concurrency slot. The local stack's runs have their process on this
+machine, so checking is exact and quick. Runs on other machines, in other work pools, are found by
+missing heartbeats instead (see ``flows.register``).
 """
 
 import json
@@ -18,15 +18,15 @@ import psutil
 from urllib3 import PoolManager, Retry, make_headers
 from urllib3.exceptions import HTTPError
 
-# Longer than a worker takes from claiming a run to naming its process, on a busy machine.
+# Longer than a worker on a busy machine takes from claiming a run to recording its process.
 PENDING_LIMIT = timedelta(seconds=120)
 INTERVAL_SECONDS = 10.0
 UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
-# A clock's step, and the time between a process's start and the run's.
+# Tolerates clock adjustments, and the delay between the start of a process and of its run.
 SLACK_SECONDS = 60.0
-MESSAGE = "Its process ended without a word: killed, out of memory, or the machine went down."
+MESSAGE = "Its process died unexpectedly: killed, out of memory, or the machine went down."
 PAGE = 200
-# Its database takes one writer at a time: while that one is slow, the server answers 503.
+# The server's database allows one writer at a time; while it is busy, the server answers 503.
 BUSY = Retry(
     total=5,
     connect=0,
@@ -39,17 +39,24 @@ BUSY = Retry(
 
 
 class Server:
-    """Prefect's API, as far as it is needed here."""
+    """A minimal client of Prefect's API."""
 
     def __init__(self, url: str, auth: str | None) -> None:
         self._url = url.rstrip("/")
         self._pool = PoolManager(headers=make_headers(basic_auth=auth), retries=BUSY, timeout=30.0)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Call the API; a server that is busy is asked again.
+        """Call the API, with retries while the server is busy.
+
+        Args:
+            path: Path below the API's URL, starting with a slash.
+            body: Sent as JSON.
+
+        Returns:
+            The decoded response; None if it is empty.
 
         Raises:
-            OSError: It does not answer, or refuses.
+            OSError: The server does not answer, or refuses.
         """
         try:
             answer = self._pool.request("POST", f"{self._url}{path}", json=body)
@@ -60,7 +67,18 @@ class Server:
         return json.loads(answer.data or b"null")
 
     def unfinished(self, kind: str, **criteria: Any) -> Iterator[dict[str, Any]]:
-        """Unfinished runs of a kind (``flow_runs``, ``task_runs``) that meet the criteria."""
+        """Iterate over unfinished runs.
+
+        Args:
+            kind: ``flow_runs`` or ``task_runs``.
+            **criteria: Further filters in the API's format.
+
+        Yields:
+            Runs as the API returns them.
+
+        Raises:
+            OSError: The server does not answer, or refuses.
+        """
         filters = {"state": {"type": {"any_": UNFINISHED}}, **criteria}
         offset = 0
         while page := self.post(
@@ -70,14 +88,33 @@ class Server:
             offset += PAGE
 
     def crash(self, kind: str, run_id: str) -> None:
-        """Set the final state."""
+        """Set a run's state to crashed, even against Prefect's rules.
+
+        Args:
+            kind: ``flow_runs`` or ``task_runs``.
+            run_id: Id of the run.
+
+        Raises:
+            OSError: The server does not answer, or refuses.
+        """
         state = {"type": "CRASHED", "name": "Crashed", "message": MESSAGE}
         self.post(f"/{kind}/{run_id}/set_state", {"state": state, "force": True})
 
 
 def reap(server: Server, pool: str) -> list[str]:
-    """Mark what has no process any more, with the steps inside; the names of these runs."""
-    # All are read first: marking some would shift the pages.
+    """Mark runs without a process as crashed, including their subflows and tasks.
+
+    Args:
+        server: Prefect's API.
+        pool: Work pool whose runs have their process on this machine.
+
+    Returns:
+        Names of the runs that were marked.
+
+    Raises:
+        OSError: The server does not answer, or refuses.
+    """
+    # Read all runs first, because marking some would shift the pages.
     lost = [
         run for run in list(server.unfinished("flow_runs")) if _mine(run, pool) and not _alive(run)
     ]
@@ -96,14 +133,14 @@ def _crash_with_steps(server: Server, run_id: str) -> None:
 
 
 def _mine(run: dict[str, Any], pool: str) -> bool:
-    """Whether the run's process is, or was, on this machine; steps belong to their run."""
+    """Whether the run's process is, or was, on this machine; subflows belong to their parent."""
     if run["parent_task_run_id"]:
         return False
     return bool(run["work_pool_name"] == pool or _local_process(run))
 
 
 def _local_process(run: dict[str, Any]) -> int | None:
-    """The number that a worker of this machine, or ``weekahead run``, has noted."""
+    """The process id recorded by a worker on this machine or by ``weekahead run``."""
     noted = str(run["infrastructure_pid"] or "")
     return int(noted) if noted.isdecimal() else None
 
@@ -115,7 +152,7 @@ def _alive(run: dict[str, Any]) -> bool:
         return datetime.now(UTC) - since < PENDING_LIMIT
     try:
         process = psutil.Process(pid)
-        # A later process may have got the same number.
+        # A later process may have reused the id.
         started = datetime.fromisoformat(run["start_time"] or run["state"]["timestamp"])
         return bool(
             process.status() != psutil.STATUS_ZOMBIE
@@ -126,7 +163,7 @@ def _alive(run: dict[str, Any]) -> bool:
 
 
 def main(pool: str) -> None:
-    """Look again and again, until this process is ended."""
+    """Check periodically until this process is terminated."""
     server = Server(os.environ["PREFECT_API_URL"], os.environ.get("PREFECT_API_AUTH_STRING"))
     while True:
         try:

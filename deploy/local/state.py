@@ -1,7 +1,7 @@
-"""What a home knows of its services: the ports they had, and whether the stack stays up.
+"""Remembers a home's services: their ports, and whether the stack stays up.
 
-It is written before a process starts. Whether a process runs is never read from here: the process
-manager knows, and every process carries the home's mark in its environment.
+The state is written before a process starts. It does not say whether a process runs: the process
+manager knows that, and every process carries the home's mark in its environment.
 """
 
 import json
@@ -20,8 +20,8 @@ class State:
     """The services of a home.
 
     Attributes:
-        up: Whether the stack stays up when the last command has ended.
-        ports: By service and name, of the last start; kept, so that addresses stay the same.
+        up: Whether the stack stays up after the last command has ended.
+        ports: Ports of the last start, by service and name; kept, so that addresses are stable.
         parts: Optional parts that are up.
     """
 
@@ -30,12 +30,12 @@ class State:
     parts: tuple[str, ...] = ()
 
     def save(self, home: Home) -> None:
-        """Write the state in one step."""
+        """Write the state atomically."""
         write_private(home.run / "local.json", json.dumps(asdict(self), indent=1))
 
 
 def load_state(home: Home) -> State:
-    """Read the state; a home without one is down."""
+    """Read the state; without a file, the stack is down."""
     known: dict[str, Any] = read_json(home.run / "local.json", default={})
     up = bool(known.get("up"))
     state = State(up, known.get("ports", {}), tuple(known.get("parts", ())) if up else ())
@@ -43,7 +43,7 @@ def load_state(home: Home) -> State:
 
 
 def _from_0_1(home: Home, state: State) -> State:
-    """Take over what version 0.1 kept of embedded services, and end those that it left behind."""
+    """Migrate the embedded services of version 0.1, and stop those it left behind."""
     path = home.run / "services.json"
     old: dict[str, dict[str, Any]] = read_json(path, default={})
     for service in old.values():

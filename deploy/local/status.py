@@ -1,4 +1,4 @@
-"""What runs, for people: state, address, login, memory."""
+"""Status of the services for people: state, address, login, memory."""
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,10 +19,10 @@ class Status:
         name: Its name; its log is logs/NAME.log.
         state: ``ready``, or why it is not.
         page: Address for a browser, if it has pages.
-        login: User, and where the password is.
-        ports: By name.
-        pid: Its process, 0 when there is none.
-        memory_mb: Of the process and its children.
+        login: User, and where the password is stored.
+        ports: Port numbers by name.
+        pid: Its process id; 0 without a process.
+        memory_mb: Resident memory of the process and its children, in MiB.
         log: Path of its log.
     """
 
@@ -36,17 +36,17 @@ class Status:
     log: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The fields as a dictionary, for JSON."""
         return asdict(self)
 
 
 def is_up(settings: Settings) -> bool:
-    """Whether `weekahead up` has started the stack of these settings' home."""
+    """Whether `weekahead up` has started the stack of this home."""
     return Stack(settings).state.up
 
 
 def status(settings: Settings) -> list[Status]:
-    """Every service of the stack, or those of the commands that are running."""
+    """Every service of the stack, or those of running commands."""
     stack = Stack(settings)
     programs = stack.manager.programs()
     secrets_file = stack.home.config / "secrets.json"

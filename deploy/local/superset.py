@@ -1,8 +1,8 @@
-"""Superset: dashboards on the marts, in an environment of its own.
+"""Superset: dashboards on the marts, in its own environment.
 
-Superset pins far older libraries than the rest, so it is installed from a lock file of its own
-below the home, and only its processes are started from here. ``weekahead up --with superset``
-calls ``install``, ``prepare`` and ``services``, in this order.
+Superset pins far older libraries than the rest, so it is installed from its own lock file below the
+home, and only its processes are started here. ``weekahead up --with superset`` calls ``install``,
+``prepare`` and ``services``, in this order.
 """
 
 import os
@@ -27,23 +27,23 @@ REQUIREMENTS = FOLDER / "requirements" / "superset.txt"
 # Names of the generated secrets (lakehouse.home).
 SECRET_KEY, ADMIN_PASSWORD = "superset_secret_key", "superset_admin"
 MARTS = "marts"
-# Days begin at midnight UTC, wherever the server stands.
+# Days start at midnight UTC, whatever the server's time zone.
 WAREHOUSE_OPTIONS = "ch_session_timezone=UTC&client_name=superset"
 
 
 def environment(home: Home) -> Path:
-    """Where Superset is installed."""
+    """Superset's environment."""
     return environments.directory(home, NAME)
 
 
 def install(home: Home) -> Path:
-    """Install Superset as the lock file says (about 660 MB), unless that has been done.
+    """Install Superset from its lock file (about 660 MB), unless it is up to date.
 
     Returns:
-        The directory with its programs.
+        The directory of its programs.
 
     Raises:
-        ServiceError: A package cannot be had.
+        ServiceError: A package cannot be installed.
     """
     return environments.build(
         environment(home), REQUIREMENTS, log_file=home.logs / "superset-install.log"
@@ -51,13 +51,17 @@ def install(home: Home) -> Path:
 
 
 def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
-    """Bring Superset's state up to date: schema, roles, administrator and assets.
+    """Update Superset's state: schema, roles, administrator and assets.
 
-    The warehouse's address is needed, so ClickHouse comes first. The first time takes about 20 s,
-    later ones 7 s.
+    Takes about 20 s the first time, later 7 s.
+
+    Args:
+        settings: Address of the warehouse, which must be running; accounts.
+        home: Where Superset is installed.
+        secrets: The home's secrets.
 
     Raises:
-        ServiceError: It failed; the message holds the log's tail.
+        ServiceError: A step failed; the message contains the end of its log.
     """
     home.data("superset").mkdir(mode=0o700, parents=True, exist_ok=True)
     _run(
@@ -68,29 +72,38 @@ def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
 
 
 def export(settings: Settings, home: Home, secrets: Secrets, options: Sequence[str]) -> int:
-    """Bring what was changed in Superset back into the repository's files.
+    """Export changes made in Superset back into the repository's files.
 
     Args:
-        settings: Where Superset keeps its state.
-        home: Where it is installed.
-        secrets: Its secrets.
+        settings: The database of Superset's state.
+        home: Where Superset is installed.
+        secrets: The home's secrets.
         options: Further dashboards, by slug; ``--to`` names another folder.
 
     Returns:
-        The exit code; what changed is printed.
+        The exit code; changes are printed.
 
     Raises:
         ServiceError: Superset is not installed.
     """
     if not environment(home).is_dir():
-        raise ServiceError("Superset is not installed: 'weekahead up --with superset' does that.")
+        raise ServiceError("Superset is not installed: run 'weekahead up --with superset' first.")
     command = [_interpreter(home), str(DEPLOY / "export.py"), *options]
     environ = os.environ | _state(settings, home, secrets)
     return subprocess.run(command, env=environ, check=False).returncode
 
 
 def services(settings: Settings, home: Home, secrets: Secrets) -> list[Service]:
-    """Describe Superset's web server."""
+    """Describe Superset's web server.
+
+    Args:
+        settings: Port, threads and accounts.
+        home: Where Superset is installed.
+        secrets: The home's secrets.
+
+    Returns:
+        One service.
+    """
 
     def command(port: dict[str, int]) -> list[str]:
         return [
@@ -123,7 +136,7 @@ def _interpreter(home: Home) -> str:
 
 
 def _state(settings: Settings, home: Home, secrets: Secrets) -> dict[str, str]:
-    """Environment of Superset's processes; secrets travel in it and nowhere else."""
+    """Environment of Superset's processes; the only way by which they get secrets."""
     own_state = home.data("superset") / "superset.db"
     uri = settings.superset.database_uri
     return {
@@ -134,7 +147,7 @@ def _state(settings: Settings, home: Home, secrets: Secrets) -> dict[str, str]:
         "SUPERSET_PUBLIC": "1" if settings.superset.public else "",
         "SUPERSET_ADMIN_USER": settings.superset.admin_user,
         "SUPERSET_ADMIN_PASSWORD": secrets[ADMIN_PASSWORD],
-        # What is found in the project's own environment must not be imported here.
+        # Keep packages of our own environment out of Superset's.
         "PYTHONPATH": "",
         "SCARF_ANALYTICS": "false",
         "DO_NOT_TRACK": "1",
@@ -142,7 +155,7 @@ def _state(settings: Settings, home: Home, secrets: Secrets) -> dict[str, str]:
 
 
 def _warehouse(settings: Settings) -> dict[str, str]:
-    """How the assets reach the marts."""
+    """The marts' address and password for the assets."""
     reader, password = account(settings.clickhouse, "reader")
     return {
         "WAREHOUSE_URI": warehouse_uri(settings, reader),
@@ -151,7 +164,18 @@ def _warehouse(settings: Settings) -> dict[str, str]:
 
 
 def warehouse_uri(settings: Settings, user: str) -> str:
-    """The marts as SQLAlchemy names them, without a password."""
+    """SQLAlchemy URL of the marts, without a password.
+
+    Args:
+        settings: Address of ClickHouse.
+        user: Account to connect with.
+
+    Returns:
+        A ``clickhousedb://`` URL.
+
+    Raises:
+        SettingsError: The address of ClickHouse is missing or malformed.
+    """
     address = server_address(settings)
     options = WAREHOUSE_OPTIONS + ("&secure=true" if address.secure else "")
     host = f"[{address.host}]" if ":" in address.host else address.host
@@ -175,7 +199,7 @@ def _run(command: list[str], *, log: Path, variables: dict[str, str] | None = No
 
 
 def _answers(ports: dict[str, int]) -> bool:
-    # The first page takes a second longer than /health: nobody should wait for that in a browser.
+    # Unlike /health, this warms up the first page, so that no browser has to wait for it.
     try:
         with ask(f"http://{HOST}:{ports['http']}/login/", timeout=10):
             return True

@@ -1,4 +1,4 @@
-"""``weekahead env``: what other programs need to know to read the lake and the marts."""
+"""``weekahead env``: what other programs need to read the lake and the marts."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -41,10 +41,13 @@ def environment() -> None:
 
 
 def reader_variables(settings: "Settings") -> dict[str, str]:
-    """The variables by name.
+    """The environment variables for readers.
 
     Args:
-        settings: With the addresses of running services.
+        settings: Addresses of the running services, and the reader's credentials.
+
+    Returns:
+        Values by name, including passwords.
     """
     from catalog.connect import catalog_properties
 

@@ -1,4 +1,4 @@
-"""The option ``--remote``: let a worker do it, and watch."""
+"""The option ``--remote``: let a worker run the flow, and follow it."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -56,7 +56,7 @@ def _follow(flow: str, options: Mapping[str, Any]) -> int:
 
 
 def parameters(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A command's options as parameters of the flow; what was not given is left out."""
+    """Convert a command's options to parameters of the flow; unset ones are omitted."""
     found: dict[str, Any] = {}
     for name, value in options.items():
         if name == "machine" or value is None or value is False:

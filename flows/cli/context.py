@@ -1,4 +1,4 @@
-"""The settings and services that a command works with."""
+"""The settings and services that a command needs."""
 
 import logging
 from collections.abc import Iterator
@@ -12,11 +12,14 @@ from lakehouse.settings import Settings, load_settings
 
 @contextmanager
 def services_up(*needs: str, quiet: bool = False) -> Iterator[Settings]:
-    """Load the settings and have the services running.
+    """Load the settings and start the services that are not running yet.
 
     Args:
-        *needs: Of the names in ``deploy.local``; by default everything that holds data.
+        *needs: Names from ``deploy.local``; by default every service that holds data.
         quiet: Show no progress.
+
+    Yields:
+        Settings with the addresses of the running services.
     """
     if quiet:
         logging.getLogger("weekahead").setLevel(logging.WARNING)
@@ -27,14 +30,14 @@ def services_up(*needs: str, quiet: bool = False) -> Iterator[Settings]:
 def perform(
     use_case: str, *parameters: Any, machine: bool, needs: frozenset[str] = DATA, **options: Any
 ) -> int:
-    """Do a use case and show its result.
+    """Run a use case and show its result.
 
     Args:
-        use_case: Its name in the table of use cases.
-        *parameters: Its own.
+        use_case: Name in the table of use cases.
+        *parameters: Positional parameters of the use case.
         machine: Show JSON.
-        needs: Of the names in ``deploy.local``.
-        **options: Its own, likewise.
+        needs: Names of services from ``deploy.local``.
+        **options: Keyword parameters of the use case.
 
     Returns:
         The exit code.

@@ -1,4 +1,4 @@
-"""``weekahead findings``: what is odd about the data, and what was decided about it."""
+"""``weekahead findings``: anomalies in the data, and decisions about them."""
 
 import getpass
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELP = """What is odd about the data: list it, look closer, decide, keep decisions in a file.
 
 A severe open finding keeps its symbol, from its first date on, out of training and forecasts. It
-is mended by itself once the data is right; if the data is right as it is, acknowledge it, and the
+is mended automatically once the data is corrected; if the data is right, acknowledge it, and the
 symbol serves again.
 
 \b
@@ -32,7 +32,7 @@ symbol serves again.
 
 @click.group(help=HELP)
 def findings() -> None:
-    """Hold the commands together."""
+    """Group the commands."""
 
 
 CHOICE = (
@@ -50,7 +50,7 @@ def _chosen(command: options.Command) -> options.Command:
 
 @findings.command("list")
 @_chosen
-@click.option("--all", "everything", is_flag=True, help="Acknowledged and mended ones, too.")
+@click.option("--all", "everything", is_flag=True, help="Include acknowledged and mended ones.")
 @options.as_json
 def list_(
     source: str | None, symbol: str | None, rule: str | None, everything: bool, machine: bool
@@ -113,13 +113,13 @@ def show_(source: str | None, symbol: str | None, rule: str | None, machine: boo
             show.line("  proposal for dbt/seeds/split_overrides.csv:")
             show.line("    " + finding.proposal.replace("\n", "\n    "))
     if not found:
-        show.line("Nothing fits.")
+        show.line("No finding matches.")
 
 
 @findings.command()
 @_chosen
 @click.option("--date", "day", type=options.DateType(), help="Only the one of this first date.")
-@click.option("--why", required=True, help="The reason, for whoever asks later.")
+@click.option("--why", required=True, help="The reason; it is stored with the finding.")
 @click.option("--by", help="Who decides; default: your user name.")
 @options.as_json
 def acknowledge(
@@ -131,7 +131,7 @@ def acknowledge(
     by: str | None,
     machine: bool,
 ) -> None:
-    """Say that the data is right as it is, so that the symbol serves again."""
+    """Confirm that the data is right, so that its symbol is used again."""
     from lakehouse.findings import OPEN, list_findings
     from lakehouse.findings import acknowledge as decide
 
@@ -169,7 +169,7 @@ def export(file: Path | None) -> None:
 @findings.command("import")
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 def import_(file: Path) -> None:
-    """Bring findings and decisions from CSV into the lake; those of the file hold."""
+    """Import findings and decisions from CSV into the lake; those in the file win."""
     from lakehouse.findings_csv import import_csv
 
     with _lake() as catalog, file.open(encoding="utf-8", newline="") as text:

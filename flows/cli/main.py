@@ -1,6 +1,6 @@
-"""The ``weekahead`` command: its group, and what happens when something goes wrong.
+"""The ``weekahead`` command: its group, and error handling.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 
 import errno
@@ -57,7 +57,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 @click.version_option(__version__, prog_name="weekahead")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Hold the commands together; without one, say where this home stands."""
+    """Group the commands; without one, show the state of this home."""
     if context.invoked_subcommand is None:
         overview.show_overview()
 
@@ -73,7 +73,7 @@ def main() -> None:
     _go_around_proxies()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
-    # A shell starts background jobs with the interrupt ignored; ours have services to stop.
+    # Shells start background jobs with SIGINT ignored, but ours have services to stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = cli.main(standalone_mode=False)
@@ -81,7 +81,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        show.error("Interrupted. What was committed stays; run the command again to go on.")
+        show.error("Interrupted. What was committed stays; run the command again to continue.")
         code = 130
     except Exception as error:
         code = _failed(error)
@@ -104,12 +104,12 @@ def _failed(error: Exception) -> int:
 
 
 def _go_around_proxies() -> None:
-    """Let this process and its children reach services of this machine without a proxy."""
+    """Exclude this machine's services from proxies, for this process and its children."""
     for name in ("NO_PROXY", "no_proxy"):
         named = [part for part in os.environ.get(name, "").split(",") if part]
         os.environ[name] = ",".join(dict.fromkeys([*named, "127.0.0.1", "localhost", "::1"]))
 
 
 def _terminated(number: int, _: FrameType | None) -> None:
-    # Unwinds the stack, so that services that this command started are stopped.
+    # Unwind the stack, so that services started by this command are stopped.
     raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""Commands about forecasts and models: score, reproduce, rollback."""
+"""Commands for forecasts and models: score, reproduce, rollback."""
 
 import click
 

@@ -8,12 +8,24 @@ import click
 
 
 class SymbolsType(click.ParamType[Any]):
-    """Comma-separated symbols, in upper case, each once."""
+    """Comma-separated symbols, upper-cased and without duplicates."""
 
     name = "A,B,…"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Split the text; refuse an empty list."""
+        """Split the text; click calls this.
+
+        Args:
+            value: The text, or symbols that are already split.
+            param: The parameter, for error messages.
+            ctx: The command's context, for error messages.
+
+        Returns:
+            A tuple of symbols, in the given order.
+
+        Raises:
+            click.BadParameter: The text contains no symbol.
+        """
         if isinstance(value, tuple):
             return value
         symbols = tuple(
@@ -30,7 +42,19 @@ class DateType(click.ParamType[Any]):
     name = "YYYY-MM-DD"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse the ISO form."""
+        """Parse an ISO date; click calls this.
+
+        Args:
+            value: The text, or a date.
+            param: The parameter, for error messages.
+            ctx: The command's context, for error messages.
+
+        Returns:
+            The date.
+
+        Raises:
+            click.BadParameter: The text is not a date.
+        """
         if isinstance(value, date):
             return value
         try:
@@ -40,12 +64,24 @@ class DateType(click.ParamType[Any]):
 
 
 class DatesType(DateType):
-    """One date, or a range of dates with both ends included."""
+    """One date, or an inclusive range of dates."""
 
     name = "DATE[..DATE]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse one date, or two that two dots separate."""
+        """Parse one date, or two separated by two dots; click calls this.
+
+        Args:
+            value: The text, or a date.
+            param: The parameter, for error messages.
+            ctx: The command's context, for error messages.
+
+        Returns:
+            A date, or a tuple of first and last date.
+
+        Raises:
+            click.BadParameter: A part is not a date, or the range is reversed.
+        """
         if not isinstance(value, str) or ".." not in value:
             return super().convert(value, param, ctx)
         first, _, last = value.partition("..")
@@ -59,7 +95,7 @@ Command = Callable[..., Any]
 
 
 def quotes(command: Command) -> Command:
-    """The options that say which quotes to fetch."""
+    """Add the options that select quotes to fetch."""
     options = (
         click.option("--source", help="sample, moex or yahoo; default: the setting ingest.source."),
         click.option("--symbols", type=SymbolsType(), help="Only these symbols."),
@@ -73,7 +109,7 @@ def quotes(command: Command) -> Command:
 
 
 def as_json(command: Command) -> Command:
-    """The option for machines."""
+    """Add the option ``--json``."""
     return click.option("--json", "machine", is_flag=True, help="Write the result as JSON.")(
         command
     )

@@ -1,4 +1,4 @@
-"""``weekahead`` without arguments: where this home stands, and what to do next."""
+"""``weekahead`` without arguments: the state of this home, and what to do next."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,15 +25,15 @@ DOCTOR: Step = ("weekahead doctor", "says what is wrong")
 
 @dataclass(frozen=True)
 class Overview:
-    """Where a home stands.
+    """The state of a home.
 
     Attributes:
         state: ``fresh``, ``started``, ``sample`` or ``live``.
         home: Its path.
-        serves: What serves, in words.
-        up: The services that run, in words.
+        serves: The serving model, in words.
+        up: The running services, in words.
         settings: Where the settings come from.
-        next: Commands worth running now, each with what it does.
+        next: Useful next commands, each with its purpose.
     """
 
     state: str
@@ -45,7 +45,7 @@ class Overview:
 
 
 def overview(settings: "Settings") -> Overview:
-    """Look at the home without starting or making anything."""
+    """Inspect the home without starting or creating anything."""
     from lakehouse.models.serving import serving
     from lakehouse.settings import SETTINGS_FILE
 
@@ -67,7 +67,7 @@ def overview(settings: "Settings") -> Overview:
 
 
 def show_overview() -> None:
-    """Print it."""
+    """Print the overview."""
     from lakehouse.settings import load_settings
 
     found = overview(load_settings())
@@ -108,7 +108,7 @@ def _serves(settings: "Settings", found: "Serving | None") -> str:
 
 
 def _running(settings: "Settings") -> tuple[list[str], list[str]]:
-    """Names of the services that are ready, and of those that should be."""
+    """Names of the services that are ready, and of those that should be but are not."""
     from deploy.local import is_up, status
 
     found = status(settings)

@@ -18,7 +18,7 @@ from flows.cli import show
 def report(output: Path) -> None:
     """Write one HTML file: forecasts, how good they are, and the data's health.
 
-    It needs nothing else, not even a network, and may be sent to anybody.
+    The file is self-contained, needs no network, and can be sent to anyone.
     """
     from flows.cli.context import services_up
     from lakehouse.report import write_report

@@ -28,7 +28,7 @@ def run(
 ) -> int:
     r"""Run the whole pipeline: ingest, transform, train, predict, score.
 
-    What has not changed since the last run is not done again.
+    Stages whose inputs have not changed since the last run are skipped.
 
     \b
       weekahead run
@@ -48,14 +48,14 @@ def run(
 
 
 def _as_flow(name: str, machine: bool, **parameters: Any) -> int:
-    """Run a flow in this process, with a Prefect server that keeps what it did."""
+    """Run a flow in this process, recorded by a Prefect server."""
     from deploy.local import DATA, PREFECT
     from flows.cli.context import services_up
     from lakehouse.results import describe_run
     from lakehouse.usecases import USE_CASES
 
     with services_up(*DATA, PREFECT):
-        # Prefect reads its settings when it is imported.
+        # Import late, because Prefect reads its settings on import.
         from flows import pipeline, stages
 
         flow = pipeline.pipeline if name == "pipeline" else getattr(stages, name)
@@ -92,7 +92,7 @@ def ingest(
 
 
 @click.command()
-@click.option("--full-refresh", is_flag=True, help="Build everything anew.")
+@click.option("--full-refresh", is_flag=True, help="Rebuild everything from scratch.")
 @click.option("--force", is_flag=True, help="Build although nothing has changed.")
 @options.as_json
 @by_worker.option("transform")

@@ -1,8 +1,8 @@
 """Interactive SQL: harlequin, a terminal IDE, on the lake (DuckDB) or the marts (ClickHouse).
 
-The shell runs in this process on connections that are already open, so no secret passes through
-arguments, files or the environment. Its history and open editors stay below the home directory,
-readable for nobody else.
+The shell runs in this process on open connections, so no secret passes through arguments, files or
+the environment. Its history and open editors are stored in the home directory, readable only by its
+owner.
 """
 
 import os
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 ROW_LIMIT = 10_000
-# As harlequin ranks what it finds by itself.
+# The priorities that harlequin gives to its own completions.
 NAME_PRIORITY, FUNCTION_PRIORITY = 500, 1000
 FOLDER = "sql"
-# What harlequin shows beside a column; other types are shown as they are called.
+# Abbreviations that harlequin shows next to a column; other types show as "?".
 SHORT_TYPES = {
     "String": "s", "Bool": "t/f", "Date": "d", "Date32": "d", "DateTime": "ts", "DateTime64": "ts",
     "Float32": "#.#", "Float64": "#.#", "UUID": "uid",
@@ -41,7 +41,7 @@ def open_shell(settings: Settings, engine: str) -> None:
     """Open the shell in this terminal; returns when the user quits it.
 
     Args:
-        settings: With the addresses of running services.
+        settings: Addresses of the running services.
         engine: ``duckdb`` (the lake) or ``clickhouse`` (the marts, as the reader).
     """
     opened = _lake if engine == "duckdb" else _marts
@@ -80,7 +80,7 @@ class LakeConnection(DuckDbConnection):
     """DuckDB with the lake attached."""
 
     def get_completions(self) -> list[HarlequinCompletion]:
-        """What DuckDB knows, and the lake's names, before anybody unfolds its catalog."""
+        """DuckDB's completions and the lake's names, available before the catalog is expanded."""
         rows = (
             self.conn.cursor()
             .execute(
@@ -97,19 +97,19 @@ class LakeConnection(DuckDbConnection):
 
 
 class LakeAdapter(DuckDbAdapter):
-    """Harlequin's adapter of DuckDB, on a connection that is already open."""
+    """Harlequin's DuckDB adapter, on a connection that is already open."""
 
     def __init__(self, connection: LakeConnection) -> None:
         super().__init__((), no_init=True)
         self.connection = connection
 
     def connect(self) -> LakeConnection:
-        """Hand out the connection."""
+        """Return the open connection."""
         return self.connection
 
 
 class MartsAdapter(HarlequinAdapter):
-    """ClickHouse over HTTP, as an account that can only read."""
+    """ClickHouse over HTTP, with a read-only account."""
 
     ADAPTER_DETAILS = "The marts of weekahead, read-only."
 
@@ -117,12 +117,12 @@ class MartsAdapter(HarlequinAdapter):
         self.connection = connection
 
     def connect(self) -> "MartsConnection":
-        """Hand out the connection."""
+        """Return the open connection."""
         return self.connection
 
 
 class MartsConnection(HarlequinConnection):
-    """One client of ClickHouse."""
+    """A ClickHouse client."""
 
     def __init__(self, client: "Client") -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class MartsConnection(HarlequinConnection):
         self.init_message = ""
 
     def execute(self, query: str) -> "MartsCursor":
-        """Start a statement; its rows are read by the cursor."""
+        """Start a statement; the cursor reads its rows."""
         try:
             return MartsCursor(arrow_stream(self.client, query))
         except Exception as error:
@@ -154,7 +154,7 @@ class MartsConnection(HarlequinConnection):
         return Catalog(items=databases)
 
     def get_completions(self) -> list[HarlequinCompletion]:
-        """The functions that this server knows."""
+        """The functions that this server offers."""
         rows = self.client.query("SELECT name FROM system.functions").result_rows
         return [HarlequinCompletion(name, "fn", name, FUNCTION_PRIORITY) for (name,) in rows]
 
@@ -171,7 +171,7 @@ class MartsCursor(HarlequinCursor):
         return [(field.name, str(field.type)) for field in self.reader.schema]
 
     def set_limit(self, limit: int) -> "MartsCursor":
-        """Read no more rows than that."""
+        """Limit the number of rows to read."""
         self.limit = limit
         return self
 

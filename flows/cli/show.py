@@ -1,4 +1,4 @@
-"""What a person sees: progress on stderr, results on stdout."""
+"""Output for people: progress on stderr, results on stdout."""
 
 import json
 import logging
@@ -15,14 +15,14 @@ from lakehouse.results import Result
 
 MAX_ROWS = 25
 STARTED = time.monotonic()
-# Wide enough for every table of ours; a terminal says its own width.
+# Wide enough for all of our tables; used if the output is not a terminal.
 FILE_WIDTH = 140
 _stderr = Console(stderr=True, highlight=False)
 _stdout = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 def progress(message: str) -> None:
-    """One line on stderr, with the seconds since the command began."""
+    """Print a line on stderr, with the seconds since the command started."""
     _stderr.print(f"[dim]{time.monotonic() - STARTED:6.1f}s[/dim]", end=" ")
     _stderr.print(message, markup=False, soft_wrap=True)
 
@@ -33,10 +33,10 @@ class _Terminal(logging.Handler):
 
 
 def log_to_terminal() -> None:
-    """Show what is logged: progress, and warnings as such."""
+    """Show log messages: progress, and warnings as such."""
     log = logging.getLogger("weekahead")
     log.addHandler(_Terminal())
-    # A library may set up the root logger, which would show every line a second time.
+    # A library may configure the root logger, which would print every line twice.
     log.propagate = False
 
 
@@ -60,13 +60,13 @@ def line(text: str = "") -> None:
 def table(
     title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, left: int = 1
 ) -> None:
-    """A table of the result.
+    """Print a table of the result.
 
     Args:
-        title: Above the table; may be None.
+        title: Shown above the table; None shows none.
         headers: One per column.
-        rows: Cells are shown as they are, None as an empty cell.
-        left: How many columns, from the left, hold text and not numbers.
+        rows: Cells are printed with ``str``, None as an empty cell.
+        left: Number of columns, from the left, that hold text rather than numbers.
     """
     shown = Table(
         title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1)
@@ -79,11 +79,11 @@ def table(
 
 
 def result(found: Result, *, machine: bool) -> int:
-    """What a use case has to say.
+    """Print the result of a use case.
 
     Args:
         found: The result.
-        machine: As JSON.
+        machine: Print JSON.
 
     Returns:
         The exit code.
@@ -106,6 +106,6 @@ def result(found: Result, *, machine: bool) -> int:
 
 
 def as_json(value: Any) -> None:
-    """The result for machines."""
+    """Print a result as JSON."""
     json.dump(value, sys.stdout, indent=2, default=str)
     sys.stdout.write("\n")

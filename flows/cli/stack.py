@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def up(parts: str | None, machine: bool) -> None:
     r"""Start everything in the background: lake, warehouse, MLflow, Prefect server and worker.
 
-    Repeating it starts only what is missing; what crashes is started again by itself. Other
+    Repeating it starts only what is missing; crashed services restart automatically. Other
     commands use these services while they are up. Ports stay the same from one start to the next.
 
     \b

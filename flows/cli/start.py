@@ -1,4 +1,4 @@
-"""``weekahead init`` and ``weekahead completion``: what is done once, at first."""
+"""``weekahead init`` and ``weekahead completion``: one-time setup."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Commands about upkeep: the lake, the quarantine, the dbt documentation."""
+"""Maintenance commands: the lake, the quarantine, the dbt documentation."""
 
 import click
 
@@ -12,7 +12,7 @@ def maintain(machine: bool) -> int:
     """Keep the lake small: compact small files, expire old snapshots, delete orphan files.
 
     Snapshots that a champion was trained on, present or past, are tagged and stay; those of model
-    versions that never served stay for a while. Safe beside a running ingest. The settings
+    versions that never served stay for a while. Safe during a running ingest. The settings
     maintenance.* say what is old.
     """
     from deploy.local import LAKE, MODELS

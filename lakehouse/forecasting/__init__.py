@@ -1,4 +1,4 @@
 """Modelling: candidates, walk-forward, intervals, metrics, gate.
 
-Functions of frames and arrays alone; ``lakehouse.models`` connects them to the world.
+Pure functions of frames and arrays; ``lakehouse.models`` connects them to services.
 """

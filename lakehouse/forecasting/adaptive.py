@@ -1,11 +1,11 @@
-"""Calibration that goes on: adaptive conformal intervals from outcomes as they come due.
+"""Online calibration: adaptive conformal intervals, updated as outcomes come due.
 
-Split conformal bands are right on average over the past. When volatility breaks, past scores say
-too little of the next ones. So the miss rate that a band is made for moves with the misses that
-were seen (adaptive conformal inference: Gibbs & Candès 2021), at several step sizes, of which those
-count most that have lately done best (Gibbs & Candès 2022, DtACI; the weighted mean in place of a
-random draw). Everything follows from scores and the days they became known on: the same outcomes
-give the same bands, bit for bit, and no outcome counts before its day.
+Split conformal bands are right on average over the past, but after a break in volatility past
+scores say little about the next ones. So the nominal miss rate of a band moves with the misses seen
+so far (adaptive conformal inference: Gibbs & Candès 2021), at several step sizes weighted by their
+recent loss (DtACI: Gibbs & Candès 2022; the weighted mean replaces the random draw). The result
+depends only on scores and the days on which they became known: the same outcomes give the same
+bands, bit for bit, and no outcome counts before its day.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from lakehouse.forecasting.intervals import LEVELS
 from lakehouse.panel.dataset import Dates, Floats
 
-# As shares of the nominal rate: a step that suits 20 % would throw 5 % about.
+# Relative to the nominal rate: a step that suits 20 % would make 5 % jump around.
 STEPS = np.array([0.0, 0.01, 0.02, 0.05, 0.1])
-# Days over which an adversary is answered; sets how fast the weights of the steps move.
+# Length in days of the interval over which DtACI bounds the regret; sets how fast weights move.
 WINDOW = 500
 NOMINAL = np.array([1 - level for level in LEVELS])
-# As far as a rate may go; the grid of scores reaches further.
+# Bounds of a rate, inside the range of the grid of scores.
 LEAST, MOST = NOMINAL / 4, 2 * NOMINAL
 _DRIFT = 1 / (2 * WINDOW)
 
@@ -31,9 +31,9 @@ class Outcomes:
     """Forecasts of one horizon that came due.
 
     Attributes:
-        known_on: The day from which on each outcome is known, shape (n,).
-        groups: Rows that are calibrated together, shape (n,).
-        ranks: Where the outcome fell among past scores, 0 to 1, shape (n,); NaN are left out.
+        known_on: First day on which each outcome is known, shape (n,).
+        groups: Group index of each row; a group is calibrated together, shape (n,).
+        ranks: Rank of the outcome among past scores, 0 to 1, shape (n,); NaN are ignored.
     """
 
     known_on: Dates
@@ -42,19 +42,22 @@ class Outcomes:
 
 
 def miss_rates(outcomes: Outcomes, days: Dates, groups: int) -> Floats:
-    """The miss rates to make bands with, as of each day.
+    """The miss rates to build bands with, as of each day.
 
     Args:
-        outcomes: What came due, in any order.
+        outcomes: Outcomes that came due, in any order.
         days: As-of days; an outcome counts from its own day on.
-        groups: How many groups there are.
+        groups: Number of groups.
 
     Returns:
-        Shape (days, groups, levels); the nominal 0.2 and 0.05 before there are outcomes.
+        Shape (days, groups, levels); the nominal 0.2 and 0.05 until there are outcomes.
+
+    Source: Gibbs & Candès (2022), "Conformal inference for online prediction with arbitrary
+    distribution shifts".
     """
     usable = np.isfinite(outcomes.ranks)
     known_on, members = outcomes.known_on[usable], outcomes.groups[usable]
-    # How far in a tail an outcome fell: a band with a smaller miss rate covers it.
+    # Two-sided tail probability of the outcome: bands with a smaller miss rate cover it.
     depth = 2 * np.minimum(outcomes.ranks[usable], 1 - outcomes.ranks[usable])
     order = np.lexsort((depth, known_on))
     known_on, members, depth = known_on[order], members[order], depth[order]
@@ -69,7 +72,7 @@ def miss_rates(outcomes: Outcomes, days: Dates, groups: int) -> Floats:
 
 
 def _follow(parts: list[Floats]) -> Floats:
-    """The rates after each day of outcomes, shape (days + 1, levels)."""
+    """Rates after each day of outcomes, shape (days + 1, levels)."""
     rates = np.tile(NOMINAL, (len(STEPS), 1))
     weights = np.full(rates.shape, 1 / len(STEPS))
     spread = (1 - NOMINAL) ** 2 * NOMINAL**3 + NOMINAL**2 * (1 - NOMINAL) ** 3

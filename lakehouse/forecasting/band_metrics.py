@@ -1,7 +1,7 @@
-"""How good bands are: proper scores of quantiles and intervals, beside coverage and width.
+"""Scores of bands: proper scores of quantiles and intervals, with coverage and width.
 
-Every scale model is judged around the same point, the drift, on the same rows. All scores are in
-log returns; smaller is better.
+All scale models are judged around the same point forecast, the drift, on the same rows. All scores
+are in log returns; smaller is better.
 """
 
 from collections.abc import Mapping
@@ -23,25 +23,28 @@ from lakehouse.forecasting.scales.scale import OWN
 from lakehouse.panel.dataset import Dataset, Dates, Floats, Mask, symbols_of
 
 BOUNDS = QUANTILES[:4]
-# A week four times as variable as the quarter around it is a break; the sessions after it.
+# A break is a week with four times the variance of the quarter around it; then its length.
 BREAK_LOG_RATIO = float(np.log(4))
 BREAK_SESSIONS = 60
 Rows = NDArray[np.intp]
 
 
 def edges_of(result: OutOfSample) -> Floats:
-    """The bounds in log returns, shape (n, horizons, 4); NaN in the first window."""
+    """Bounds in log returns, shape (n, horizons, 4); NaN in the first window."""
     edges: Floats = result.returns[:, :, None] + result.scales[:, :, None] * result.bounds
     return edges
 
 
 def band_loss(actual: Floats, edges: Floats, dates: Dates) -> Floats:
-    """One loss per date: pinball loss of the four bounds over √horizon, averaged over the rest.
+    """One loss per date: mean pinball loss of the four bounds, divided by √horizon.
 
     Args:
         actual: Log returns, shape (n, horizons); NaN while unknown.
-        edges: The bounds, shape (n, horizons, 4).
+        edges: Bounds in log returns, shape (n, horizons, 4).
         dates: As-of dates, shape (n,).
+
+    Returns:
+        Means over symbols and horizons, in log returns, shape (dates,), in order of the dates.
     """
     horizons = actual.shape[1]
     losses = pinball(actual.reshape(-1), edges.reshape(-1, 4), BOUNDS).reshape(actual.shape)
@@ -50,11 +53,11 @@ def band_loss(actual: Floats, edges: Floats, dates: Dates) -> Floats:
 
 
 def evaluate_bands(dataset: Dataset, bands: Mapping[str, OutOfSample]) -> pd.DataFrame:
-    """All scores of all scale models over the windows that have calibrated bounds.
+    """Score all scale models over the windows that have calibrated bounds.
 
     Args:
         dataset: All rows.
-        bands: Each scale model's forecasts around the same point; the reference among them.
+        bands: Forecasts by scale model, all around the same point; includes the reference.
 
     Returns:
         One row per scale, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
@@ -91,11 +94,19 @@ def evaluate_bands(dataset: Dataset, bands: Mapping[str, OutOfSample]) -> pd.Dat
 
 
 def scores_of(actual: Floats, band: OutOfSample, h: int) -> dict[str, Floats]:
-    """Scores of each forecast for one horizon, by name, shape (n,) each; NaN where unknown.
+    """Scores of each forecast for one horizon.
 
-    ``pinball`` is the mean over the four bounds. ``crps`` is twice the pinball loss integrated
-    over the levels of bounds and point (Gneiting & Ranjan 2011). ``winkler`` is an interval's
-    width plus what an outcome outside is away from it, times 2/(1 - level) (Winkler 1972).
+    ``pinball`` is the mean over the four bounds. ``crps`` is twice the pinball loss integrated over
+    the levels of bounds and point (Gneiting & Ranjan 2011). ``winkler`` is an interval's width plus
+    the distance of an outcome outside it, times 2/(1 - level) (Winkler 1972).
+
+    Args:
+        actual: Log returns, shape (n,); NaN while unknown.
+        band: Forecasts with bounds.
+        h: Index of the horizon, from 0.
+
+    Returns:
+        Arrays of shape (n,) by name, in log returns except for ``coverage``; NaN where unknown.
     """
     edges = band.returns[:, h, None] + band.scales[:, h, None] * band.bounds_at(h)
     lower_95, lower_80, upper_80, upper_95 = edges.T
@@ -116,26 +127,35 @@ def scores_of(actual: Floats, band: OutOfSample, h: int) -> dict[str, Floats]:
 
 
 def crps(actual: Floats, quantiles: Floats) -> Floats:
-    """The continuous ranked probability score from the quantiles of ``QUANTILES``, shape (n,).
+    """The continuous ranked probability score, approximated from five quantiles.
 
-    Five levels see an eighth less of it than all levels would; the same for every scale model.
+    Five levels miss about an eighth of the full integral, equally for every scale model.
+
+    Args:
+        actual: Log returns, shape (n,).
+        quantiles: One column per level of ``QUANTILES``, in its order, shape (n, 5).
+
+    Returns:
+        Scores in log returns, shape (n,); smaller is better.
+
+    Source: Gneiting & Ranjan (2011), the quantile form of the CRPS.
     """
     levels = np.array(QUANTILES)
     order = np.argsort(levels)
     levels, forecasts = levels[order], quantiles[:, order]
     error = actual[:, None] - forecasts
     losses = np.maximum(levels * error, (levels - 1) * error)
-    # Beyond the outermost levels the loss goes to zero.
+    # The loss falls to zero at levels 0 and 1.
     padded = np.pad(losses, ((0, 0), (1, 1)))
     scores: Floats = 2 * np.trapezoid(padded, np.concatenate([[0.0], levels, [1.0]]), axis=1)
     return scores
 
 
 def after_break(dataset: Dataset) -> Mask:
-    """Rows of the first 60 sessions after a break in volatility, seen as of each row's date.
+    """Rows in the first 60 sessions after a break in volatility, known as of each row's date.
 
-    A break is the first bar in as many sessions whose last week was four times as variable as its
-    last quarter.
+    A break is the first bar in 60 sessions whose last week had four times the variance of its last
+    quarter.
     """
     week, quarter = (dataset.frame[OWN[i]].to_numpy(dtype="float64") for i in (1, 3))
     broken = week - quarter > BREAK_LOG_RATIO

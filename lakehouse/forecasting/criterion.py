@@ -1,8 +1,8 @@
-"""What the gate will ask, written down before anything is evaluated.
+"""The gate's criterion, written down before anything is evaluated.
 
-A criterion that is chosen after the figures are known always finds a winner. So the criterion's
-text is stored, with its hash and the time, before the walk-forward begins, and each decision names
-the hash it was made by.
+A criterion chosen after the figures are known always finds a winner. So its text is stored, with
+its hash and the time, before the walk-forward begins, and each decision names the hash it was based
+on.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from lakehouse.settings.forecast import ForecastSettings
 
 @dataclass(frozen=True)
 class Criterion:
-    """The gate's two questions, with every number that an answer depends on.
+    """The gate's two questions, with every number that the answers depend on.
 
     Attributes:
-        text: JSON, with sorted keys.
+        text: JSON with sorted keys.
     """
 
     text: str
@@ -33,7 +33,16 @@ class Criterion:
 def criterion(
     settings: ForecastSettings, points: Iterable[str], scales: Iterable[str]
 ) -> Criterion:
-    """The criterion of a training with these settings and candidates."""
+    """The criterion of a training run.
+
+    Args:
+        settings: Margins, confidence, folds and windows.
+        points: Kinds of the point models.
+        scales: Kinds of the scale models.
+
+    Returns:
+        The same text for the same arguments; the order of the kinds does not matter.
+    """
     return Criterion(
         json.dumps(
             {

@@ -1,4 +1,4 @@
-"""From a dataset to validated candidates: everything of training but the services around it."""
+"""From a dataset to validated candidates: all of training except the services around it."""
 
 import logging
 from collections.abc import Mapping
@@ -66,14 +66,14 @@ class Development:
     """Validated candidates.
 
     Attributes:
-        dataset: What they were fitted on.
-        folds: The validation plan; the gate last.
+        dataset: The data they were fitted on.
+        folds: The validation plan; the gate is last.
         scheme: The plan as a table.
-        walk: What every candidate said of every window.
-        selection: Loss in the folds before the gate relative to the last price, by point model.
-        challenger: The point model with the smallest; the earlier one in the registry when equal.
-        band_selection: Likewise of the scale models, relative to the 21-day deviation.
-        band_challenger: The scale model with the smallest.
+        walk: Forecasts of every candidate for every window.
+        selection: Loss before the gate relative to the last price, by point model.
+        challenger: The point model with the smallest loss; on a tie, the first in the registry.
+        band_selection: Loss before the gate relative to the 21-day deviation, by scale model.
+        band_challenger: The scale model with the smallest loss.
     """
 
     dataset: Dataset
@@ -87,17 +87,17 @@ class Development:
 
     @property
     def gate(self) -> Fold:
-        """The gate's window."""
+        """The gate's fold."""
         return self.folds[-1]
 
     @cached_property
     def results(self) -> dict[str, OutOfSample]:
-        """Out-of-sample forecasts by point model, with the bands that did best before the gate."""
+        """Out-of-sample forecasts by point model, with the scale model that won before the gate."""
         return {kind: self.walk.pair(kind, self.band_challenger) for kind in self.walk.points}
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """All metrics of the point models, with the bands that did best before the gate."""
+        """All metrics of the point models, with the scale model that won before the gate."""
         return metrics.evaluate(self.dataset, self.results)
 
     @cached_property
@@ -107,11 +107,11 @@ class Development:
         return evaluate_bands(self.dataset, bands)
 
     def gate_losses(self) -> dict[str, Floats]:
-        """Loss per date of the gate's window, by point model."""
+        """Loss per date in the gate's window, by point model."""
         return _losses(self.dataset, self.results, gate=True)
 
     def gate_band_losses(self, kind: str) -> dict[str, Floats]:
-        """Loss per date of the gate's window, by scale model, around one point model."""
+        """Loss per date in the gate's window, by scale model, around one point model."""
         bands = {scale: self.walk.pair(kind, scale) for scale in self.walk.scales}
         return _band_losses(self.dataset, bands, gate=True)
 
@@ -121,7 +121,17 @@ class Development:
         return _flat(own, REPORTED) | {"selection": self.selection[kind]}
 
     def figures(self, kind: str, scale: str) -> dict[str, float]:
-        """A pair's overall metrics by horizon, flat: ``mae_vs_drift_h5``, ``band_crps_h1``, …."""
+        """A pair's overall metrics by horizon, flat.
+
+        Args:
+            kind: A point model of the walk.
+            scale: A scale model of the walk.
+
+        Returns:
+            Metrics by name and horizon, such as ``mae_vs_drift_h5`` and ``band_crps_h1``; those
+            that
+            are not finite are omitted.
+        """
         pair = {kind: self.walk.pair(kind, scale)}
         table = metrics.evaluate(self.dataset, self.results, judged=pair, overall=True)
         found = _flat(table, REPORTED) | {"selection": self.selection[kind]}
@@ -149,6 +159,17 @@ def develop(
     execute: Execute | None = None,
 ) -> Development:
     """Validate all candidates on a dataset.
+
+    Args:
+        dataset: Rows with features and targets.
+        settings: Folds, windows, embargo and seed.
+        workspace: Directory for files handed to workers.
+        kinds: Point models to validate; by default all. Must include the baselines.
+        scales: Scale models to validate; by default all. Must include the reference.
+        execute: Runs the independent fits; by default threads of this process.
+
+    Returns:
+        The forecasts of all windows, and who did best before the gate.
 
     Raises:
         NotEnoughData: The history is too short for the windows.
@@ -184,7 +205,17 @@ def develop(
 def serving_model(
     development: Development, kind: str, settings: ForecastSettings, *, scale: str = REFERENCE
 ) -> Forecaster:
-    """Fit a pair on every row with a label, and calibrate it on the out-of-sample scores."""
+    """Fit a pair on every row with a label, and calibrate it on the out-of-sample scores.
+
+    Args:
+        development: The validated candidates.
+        kind: A point model of the walk.
+        settings: The settings of the validation.
+        scale: A scale model of the walk.
+
+    Returns:
+        A calibrated forecaster, ready to be registered.
+    """
     dataset, result = development.dataset, development.walk.pair(kind, scale)
     model = walkforward.fit(dataset, kind, dataset.targets, settings, scale=scale)
     unseen = scores(dataset.targets[result.rows], result.returns, result.scales)

@@ -1,6 +1,6 @@
 """What forecasts would have earned: figures of daily returns, with their uncertainty.
 
-Returns are simple, per day; money is not borrowed and cash earns nothing.
+Returns are simple daily returns; there is no borrowing, and cash earns nothing.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from scipy import stats
 from lakehouse.panel.dataset import Floats
 
 DAYS_A_YEAR = 252
-# Blocks keep the dependence between the days of a week, which overlapping holdings make.
+# Blocks preserve the dependence between days that overlapping holdings create.
 BLOCK_DAYS = 10
 DRAWS = 1000
 EULER = 0.5772156649015329
@@ -24,14 +24,14 @@ class Earned:
 
     Attributes:
         days: Days with a position.
-        annual_return: Compound return a year, after costs.
-        volatility: Deviation a year.
-        sharpe: Return over volatility, a year.
+        annual_return: Compound annual return after costs, as a fraction.
+        volatility: Annualised standard deviation.
+        sharpe: Annualised Sharpe ratio.
         sharpe_low: Lower end of its 95 % interval.
-        sharpe_high: Upper end.
-        drawdown: Deepest fall from an earlier height, as a positive share.
-        turnover: Traded share of the money a year, purchases and sales.
-        luck: Probability that the Sharpe ratio, as the best of those that were tried, is luck.
+        sharpe_high: Upper end of its 95 % interval.
+        drawdown: Maximum drawdown, as a positive fraction.
+        turnover: Fraction of the capital traded per year, purchases and sales.
+        luck: Probability that the Sharpe ratio, as the best of those tried, is luck.
     """
 
     days: int
@@ -49,10 +49,13 @@ def earned(returns: Floats, turnover: Floats, others: Sequence[Floats], *, seed:
     """The figures of one strategy.
 
     Args:
-        returns: Its daily returns after costs, in order of days, at least two.
-        turnover: What it traded each day, as a share of the money.
-        others: Returns of all strategies that were tried, this one among them.
-        seed: Of the bootstrap.
+        returns: Daily simple returns after costs in date order, shape (days,), at least two.
+        turnover: Fraction of the capital traded each day, shape (days,).
+        others: Returns of all strategies that were tried, including this one.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Annualised figures.
     """
     wealth = np.concatenate([[1.0], np.cumprod(1 + returns)])
     low, high = sharpe_interval(returns, seed=seed)
@@ -70,15 +73,22 @@ def earned(returns: Floats, turnover: Floats, others: Sequence[Floats], *, seed:
 
 
 def sharpe(returns: Floats) -> float:
-    """Mean over deviation, per day; 0 when nothing moved."""
+    """Daily Sharpe ratio, mean over standard deviation; 0 if nothing moved."""
     spread = float(np.std(returns, ddof=1))
     return float(np.mean(returns)) / spread if spread else 0.0
 
 
 def sharpe_interval(returns: Floats, *, seed: int) -> tuple[float, float]:
-    """95 % interval of the yearly Sharpe ratio, by the stationary block bootstrap.
+    """95 % interval of the annualised Sharpe ratio, by the stationary block bootstrap.
 
-    Blocks of random, geometric length (Politis & Romano 1994), wrapped around the end.
+    Args:
+        returns: Daily simple returns in date order, shape (days,), at least two.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The lower and the upper end.
+
+    Source: Politis & Romano (1994): blocks of random geometric length, wrapped around the end.
     """
     count = len(returns)
     random = np.random.default_rng(seed)
@@ -95,14 +105,17 @@ def sharpe_interval(returns: Floats, *, seed: int) -> tuple[float, float]:
 
 
 def deflated_sharpe(returns: Floats, tried: Sequence[float]) -> float:
-    """Probability that the true Sharpe ratio is above what the best of as many duds would show.
+    """Probability that the true Sharpe ratio exceeds the best of as many worthless strategies.
 
-    Bailey & López de Prado (2014): corrected for skew, fat tails, length, and for how many were
-    tried and how far those lie apart.
+    Bailey & López de Prado (2014): corrected for skew, fat tails, sample length, and the number and
+    spread of the strategies tried.
 
     Args:
-        returns: Daily returns.
-        tried: Daily Sharpe ratios of all that were tried.
+        returns: Daily simple returns, shape (days,).
+        tried: Daily Sharpe ratios of all strategies tried.
+
+    Returns:
+        A probability; 0 if the returns are constant.
     """
     trials = len(tried)
     expected = 0.0
@@ -122,13 +135,16 @@ def deflated_sharpe(returns: Floats, tried: Sequence[float]) -> float:
 
 
 def break_even(cost: float, moves: Floats) -> float:
-    """The hit rate from which on a bet on the direction pays for its costs.
+    """The hit rate at which a bet on the direction covers its costs.
 
-    Right and wrong calls win and lose the typical move alike.
+    Assumes that right calls win, and wrong calls lose, the typical move.
 
     Args:
-        cost: Of buying and selling again, as a share.
+        cost: Cost of a round trip, as a fraction.
         moves: Absolute returns over the holding period, shape (n,).
+
+    Returns:
+        A hit rate of at least 0.5, above 1 if costs exceed the typical move; 1 if nothing moves.
     """
     typical = float(np.mean(moves))
     return 0.5 + cost / (2 * typical) if typical else 1.0

@@ -1,4 +1,4 @@
-"""The model that is stored and served: a point model, a scale model, and intervals of both."""
+"""The model that is stored and served: a point model, a scale model, and their intervals."""
 
 from typing import Self
 
@@ -23,7 +23,7 @@ OUTPUTS = ("point", *COLUMNS)
 
 
 def output_columns(horizons: int) -> list[str]:
-    """Names of the columns of ``Forecaster.predict``: ``point_1, lower_95_1, …``."""
+    """Column names of ``Forecaster.predict``: ``point_1, lower_95_1, …``."""
     return [f"{name}_{h}" for h in range(1, horizons + 1) for name in OUTPUTS]
 
 
@@ -31,7 +31,8 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
     """Direct forecasts of the log return over 1 to ``horizons`` trading days, with intervals.
 
     Rows with fewer than ``min_history`` bars, or without a volatility, are forecast by the drift
-    and a plain volatility, so a young symbol never fails.
+    and
+    a plain volatility, so that a young symbol never fails.
     """
 
     def __init__(
@@ -53,16 +54,28 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         """Fit both models.
 
         Args:
-            X: Rows of ``marts.fct_features`` without the close.
-            y: Log returns, shape (n, horizons); NaN where not known.
-            variances: Sums of the daily variances on the way there, likewise.
+            X: Rows of ``marts.fct_features`` without the close, n rows.
+            y: Log returns, shape (n, horizons); NaN where unknown.
+            variances: Sums of the daily variances up to each horizon, shape (n, horizons).
+
+        Returns:
+            The fitted forecaster itself, with normal bounds until it is calibrated.
         """
         how = {"horizons": self.horizons, "min_history": self.min_history, "seed": self.seed}
         points = Points(kind=self.kind, **how).fit(X, y)
         return self.assemble(points, Scales(kind=self.scale, **how).fit(X, y, variances), X)
 
     def assemble(self, points: Points, scales: Scales, X: pd.DataFrame) -> Self:
-        """Take models that were fitted apart on the same rows; only the columns of X matter."""
+        """Combine models that were fitted separately on the same rows.
+
+        Args:
+            points: The fitted point models.
+            scales: The fitted scale models.
+            X: Any rows with the training columns; only the column names are used.
+
+        Returns:
+            The forecaster itself, with normal bounds until it is calibrated.
+        """
         self.columns_ = [str(name) for name in X.columns]
         self.points_, self.scales_ = points, scales
         self.edges_ = np.tile(NORMAL, (len(AGES), self.horizons, 1))
@@ -71,11 +84,14 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         return self
 
     def calibrate(self, unseen_scores: Floats, X: pd.DataFrame) -> Self:
-        """Set the intervals from scores of forecasts whose model had not seen the outcome.
+        """Set the intervals from scores of forecasts made without knowledge of the outcome.
 
         Args:
-            unseen_scores: Signed errors over scales, shape (n, horizons); NaN where not known.
-            X: The rows of those forecasts.
+            unseen_scores: Signed errors over scales, shape (n, horizons); NaN where unknown.
+            X: The rows of those forecasts, n of them.
+
+        Returns:
+            The calibrated forecaster itself.
         """
         age = ages(X, self.min_history)
         self.edges_ = bounds_by_age(unseen_scores, age)
@@ -86,13 +102,13 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         return self
 
     def regimes(self, X: pd.DataFrame) -> NDArray[np.intp]:
-        """Calm, middle or wild: 0 to 2 by the terciles of the calibration's volatilities."""
+        """Volatility regime of each row: 0 (calm) to 2 (wild), by the terciles at calibration."""
         volatility = X[VOLATILITY].to_numpy(dtype="float64")
         found: NDArray[np.intp] = np.digitize(volatility, self.regimes_)
         return found
 
     def ranks(self, scores: Floats) -> Floats:
-        """Where scores fall among past ones, 0 to 1, shape (n, horizons) both; NaN stay."""
+        """Ranks of scores among past ones, 0 to 1; both of shape (n, horizons), NaN stay NaN."""
         return np.column_stack(
             [np.interp(scores[:, h], self.scores_[h], GRID, 0.0, 1.0) for h in range(self.horizons)]
         )
@@ -103,16 +119,19 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         return self.points_.forecast(part), self.scales_.forecast(part)
 
     def drift(self, X: pd.DataFrame) -> Floats:
-        """What the drift, fitted on the same rows, forecasts: log returns, shape (n, horizons)."""
+        """Forecasts of the drift fitted on the same rows: log returns, shape (n, horizons)."""
         return self.points_.drift(X[self.columns_])
 
     def predict(self, X: pd.DataFrame, rates: Floats | None = None) -> Floats:
-        """Forecasts in log returns, shape (n, 5 · horizons), columns as ``output_columns`` says.
+        """Forecasts in log returns, with the bounds of both intervals.
 
         Args:
-            X: Rows of ``marts.fct_features``.
-            rates: The miss rates of the 80 and the 95 % interval in place of the nominal ones, of
-                grown symbols, shape (n, horizons, 2).
+            X: Rows of ``marts.fct_features``, n rows.
+            rates: Miss rates of the 80 and the 95 % interval for grown symbols, shape (n, horizons,
+                2); None uses the nominal 0.2 and 0.05.
+
+        Returns:
+            Shape (n, 5 · horizons); ``output_columns`` names the columns.
         """
         returns, scales = self.forecast(X)
         edges = self.edges_[ages(X, self.min_history)]
@@ -122,7 +141,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         return np.concatenate([returns[:, :, None], bounds], axis=2).reshape(len(X), -1)
 
     def _adapted(self, edges: Floats, rates: Floats, grown: Mask) -> Floats:
-        """The bounds in units of the scale at other miss rates; nominal ones change nothing."""
+        """Bounds in units of the scale at other miss rates; nominal rates change nothing."""
         nominal = np.array([1 - level for level in LEVELS])
         found = edges.copy()
         for h in range(self.horizons):
@@ -135,7 +154,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
                     moved = np.interp(now, GRID, self.scores_[h])
                     moved -= np.interp(then, GRID, self.scores_[h])
                     found[grown, h, column] += moved
-        # Neither level crosses the other, nor the point.
+        # Keep the levels nested around the point.
         found[..., 1] = np.minimum(found[..., 1], 0.0)
         found[..., 2] = np.maximum(found[..., 2], 0.0)
         found[..., 0] = np.minimum(found[..., 0], found[..., 1])
@@ -143,9 +162,16 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         return found
 
     def chances(self, X: pd.DataFrame, move: float) -> Floats:
-        """Probabilities of a rise, and of a log return beyond ± ``move``; shape (n, horizons, 2).
+        r"""Probabilities of a rise and of a large move, for symbols of any age.
 
-        From the same scores as the bounds, for symbols of any age.
+        Both come from the same scores as the bounds.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            move: Size of a large move, as a positive log return.
+
+        Returns:
+            P(return > 0) and P(\|return\| > ``move``), shape (n, horizons, 2).
         """
         returns, scales = self.forecast(X)
         below_zero, below_low, below_high = (

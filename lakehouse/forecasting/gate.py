@@ -1,8 +1,8 @@
-"""The registry's gate: who may serve.
+"""The gate: decides which model serves.
 
-Point and band are decided apart, each in the same way. A challenger becomes champion only if, on a
-window that neither has seen, it beats the champion and the baselines by a margin and with a
-confidence, corrected for how many challengers were tried. Without a champion, and when nothing
+Point and band are decided separately by the same rules. A challenger becomes champion only if it
+beats the champion and the baselines on a window that neither has seen, by a margin and with a
+confidence that is corrected for the number of challengers tried. Without a champion, or if nothing
 beats it, the default serves: the drift, or the 21-day deviation.
 """
 
@@ -27,18 +27,18 @@ Action = Literal["first", "promote", "keep", "refresh"]
 
 @dataclass(frozen=True)
 class Champion:
-    """What the gate has to know of the model that serves.
+    """What the gate needs to know about the serving model.
 
     Attributes:
         version: Version in the registry.
-        kind: The candidate.
+        kind: Its point model.
         trained_until: Last as-of date of its training rows.
         scale: Its scale model.
-        edges: The bounds that its twin gives for that window, like the returns.
-        returns: What its twin, fitted without the gate's window, forecasts for that window; None
-            when it cannot be compared.
+        edges: Bounds of its twin for the gate's window, shape (rows, horizons, 4).
+        returns: Forecasts of its twin (the same recipe fitted without the gate's window) for that
+            window, shape (rows, horizons); None if it cannot be compared.
         problem: Why it cannot be compared.
-        broken: The stored model does not run with the present code or features.
+        broken: Whether the stored model fails with the present code or features.
     """
 
     version: str
@@ -53,15 +53,14 @@ class Champion:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A challenger against one other, on the gate's window.
+    """A challenger against one opponent, on the gate's window.
 
     Attributes:
         against: ``last_price``, ``drift`` or ``champion``.
-        relative_mae: Error over the other's error; below 1 is better.
-        p_value: One-sided Diebold-Mariano p-value; small when better.
-        passed: Better by the margin and, after the correction, with the confidence.
-        adjusted_p: The p-value corrected for all challengers that were tried (Benjamini &
-            Hochberg 1995).
+        relative_mae: Challenger's loss over the opponent's; below 1 is better.
+        p_value: One-sided Diebold-Mariano p-value; small if the challenger is better.
+        passed: Whether it is better by the margin and, after the correction, with confidence.
+        adjusted_p: The p-value corrected for all challengers tried (Benjamini & Hochberg 1995).
     """
 
     against: str
@@ -73,12 +72,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Question:
-    """What the gate is asked: where prices go, or how far they may.
+    """What the gate decides: where prices go, or how far they may go.
 
     Attributes:
         name: ``point`` or ``band``.
-        default: What serves while nothing beats it.
-        baselines: What a challenger has to beat; the default is one of them.
+        default: The candidate that serves while nothing beats it.
+        baselines: The candidates a challenger has to beat; includes the default.
         measure: The loss, in words.
     """
 
@@ -98,9 +97,9 @@ class Decision:
 
     Attributes:
         action: ``first`` (nothing served yet), ``promote``, ``keep`` or ``refresh``.
-        challenger: Candidate that was judged.
-        serves: Candidate that serves from now on.
-        reason: In words, with the numbers.
+        challenger: The candidate that was judged.
+        serves: The candidate that serves from now on.
+        reason: The reason in words, with the numbers.
         comparisons: The challenger against champion and baselines.
     """
 
@@ -112,17 +111,17 @@ class Decision:
 
     @property
     def changes(self) -> bool:
-        """Whether another version serves afterwards."""
+        """Whether a different version will serve."""
         return self.action != "keep"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Both decisions: one model answers both questions, so either one may make a new version.
+    """Both decisions; one model answers both questions, so either can require a new version.
 
     Attributes:
-        point: Where prices go.
-        band: How far they may.
+        point: The decision on where prices go.
+        band: The decision on how far they may go.
     """
 
     point: Decision
@@ -130,12 +129,12 @@ class Verdict:
 
     @property
     def changes(self) -> bool:
-        """Whether another version serves afterwards."""
+        """Whether a different version will serve."""
         return self.point.changes or self.band.changes
 
     @property
     def action(self) -> Action:
-        """What happens to the version that serves."""
+        """What happens to the serving version."""
         return self.point.action if self.point.changes else self.band.action
 
     @property
@@ -145,17 +144,26 @@ class Verdict:
 
     @property
     def serves(self) -> tuple[str, str]:
-        """Those that serve from now on."""
+        """The point model and the scale model that serve from now on."""
         return self.point.serves, self.band.serves
 
     @property
     def reason(self) -> str:
-        """Both reasons."""
+        """Both reasons in one line."""
         return f"{self.point.reason}; bands: {self.band.reason}"
 
 
 def loss(actual: Floats, forecast: Floats, dates: Dates) -> Floats:
-    """One loss per date: absolute errors over √horizon, averaged over symbols and horizons."""
+    """One loss per date: absolute error over √horizon, averaged over symbols and horizons.
+
+    Args:
+        actual: Log returns, shape (n, horizons); NaN while unknown.
+        forecast: Forecast log returns, shape (n, horizons).
+        dates: As-of dates, shape (n,).
+
+    Returns:
+        Losses in log returns, shape (dates,), in order of the dates.
+    """
     errors = np.abs(actual - forecast) / np.sqrt(np.arange(1, actual.shape[1] + 1))
     return per_date(errors.ravel(), np.repeat(dates, actual.shape[1]))
 
@@ -169,16 +177,19 @@ def decide(
     settings: ForecastSettings,
     question: Question = POINT,
 ) -> Decision:
-    """Let the challenger, and then the default, try to replace the champion.
+    """Decide whether the challenger, or else the default, replaces the champion.
 
     Args:
-        challenger: The candidate that did best in the folds before the gate.
+        challenger: The candidate with the smallest loss before the gate.
         losses: Loss per date of the gate's window, by candidate.
-        champion: What serves now.
-        champion_loss: Its loss on the same window; None when it cannot be compared.
+        champion: The serving model; None if there is none.
+        champion_loss: Its loss per date on the same window; None if it cannot be compared.
         new_days: Trading days since the champion's training data ended.
-        settings: Margin, confidence, refresh.
-        question: Which of the two is decided.
+        settings: Margin, confidence and refresh interval.
+        question: Which of the two questions is decided.
+
+    Returns:
+        The decision, with the reason in words.
     """
     comparisons = compare(challenger, losses, champion_loss, settings, question)
     passed = all(comparison.passed for comparison in comparisons)
@@ -206,11 +217,11 @@ def decide(
         reason = f"{told}; the champion's candidate is gone, so {default} serves"
         return Decision("promote", challenger, default, reason, comparisons)
     if champion.broken:
-        reason = f"{told}; its recipe ({kind}) is fitted anew"
+        reason = f"{told}; its recipe ({kind}) is refitted"
         return Decision("refresh", challenger, kind, reason, comparisons)
     if settings.refresh_days and new_days >= settings.refresh_days:
         reason = f"{told}; champion v{champion.version} ({kind}) is {new_days} trading "
-        reason += "days old: its recipe is fitted anew"
+        reason += "days old: its recipe is refitted"
         return Decision("refresh", challenger, kind, reason, comparisons)
     reason = f"{told}; champion v{champion.version} ({kind}) stays"
     return Decision("keep", challenger, kind, reason, comparisons)
@@ -223,10 +234,24 @@ def compare(
     settings: ForecastSettings,
     question: Question = POINT,
 ) -> tuple[Comparison, ...]:
-    """The challenger against the champion and the baselines, but not against itself."""
+    """Compare the challenger with the champion and the baselines, but not with itself.
+
+    Args:
+        challenger: The candidate that is judged.
+        losses: Loss per date of the gate's window, by candidate, each of shape (dates,).
+        champion_loss: The champion's loss on the same dates; None leaves it out.
+        settings: Margin and confidence.
+        question: Gives the baselines.
+
+    Returns:
+        One comparison per opponent, the champion last; empty for a lone baseline.
+
+    Source: Diebold & Mariano (1995) for the test; Benjamini & Hochberg (1995) for the correction
+    over all candidates tried.
+    """
     others = {name: losses[name] for name in question.baselines if name != challenger}
     if challenger in question.baselines and champion_loss is not None:
-        # A baseline has to beat what serves, not the other baseline.
+        # A baseline has to beat the champion, not the other baseline.
         others = {}
     if champion_loss is not None:
         others[CHAMPION] = champion_loss

@@ -1,16 +1,17 @@
 """Conformal prediction intervals, scaled by each row's own volatility.
 
-The score of a past forecast is its signed error in units of the row's scale (volatility_21 · √h,
-or the candidate's own). Quantiles of the scores of forecasts whose model had not seen the label
-give the bounds (normalised split conformal prediction: Papadopoulos et al. 2002; Lei et al. 2018,
-section 5.2, with one tail on each side). Levels are nested, because they are quantiles of the
-same scores.
+The score of a past forecast is its signed error in units of the row's scale (volatility_21 · √h, or
+the candidate's own). Quantiles of the scores of forecasts made without knowledge of the label give
+the bounds (normalised split conformal prediction: Papadopoulos et al. 2002; Lei et al. 2018,
+section 5.2, with one tail on each side). Levels are nested because they are quantiles of the same
+scores.
 
-Symbols with a short history are calibrated apart, by scores of the same age (Mondrian conformal
-prediction: Vovk et al. 2003): their volatility is a guess or a poor estimate. Such scores are few
-and overlap. Until there are enough, those of all horizons, which are in units of √h, count
-together; their bounds are symmetric, because which way one listing went says nothing of the next;
-and they are never narrower than those of grown symbols.
+Symbols with a short history are calibrated separately, by scores of the same age (Mondrian
+conformal prediction: Vovk et al. 2003), because their volatility is a guess or a poor estimate.
+Such
+scores are few and overlap. Until there are enough, the scores of all horizons (in units of √h) are
+pooled; their bounds are symmetric, because the direction of one listing says nothing about the
+next; and they are never narrower than those of grown symbols.
 """
 
 import numpy as np
@@ -22,26 +23,35 @@ from lakehouse.panel.dataset import AGES, GROWN, Floats
 LEVELS = (0.80, 0.95)
 # Tails in the order of the bounds' columns: lower 95, lower 80, upper 80, upper 95.
 COLUMNS = ("lower_95", "lower_80", "upper_80", "upper_95")
-# Until there are enough scores, the bounds of a normal distribution.
+# With fewer scores than this, the bounds of a normal distribution are used.
 LEAST_SCORES = 100
 NORMAL = np.array([-1.96, -1.2816, 1.2816, 1.96])
-# Levels at which the whole distribution of scores is kept, for what else may be asked of it.
+# Levels at which the distribution of scores is stored, for other miss rates and for chances.
 GRID = np.arange(1, 400) / 400
 
 
 def scores(actual: Floats, predicted: Floats, scale: Floats) -> Floats:
-    """Signed errors in units of their scale; NaN where the outcome is unknown."""
+    """Signed errors in units of their scale.
+
+    Args:
+        actual: Log returns, shape (n, horizons); NaN while unknown.
+        predicted: Forecast log returns, same shape.
+        scale: Positive scales in log returns, same shape.
+
+    Returns:
+        Scores without unit, same shape; NaN where the outcome is unknown.
+    """
     return (actual - predicted) / scale
 
 
 def bounds(values: Floats) -> Floats:
-    """Bounds in units of the scale from one horizon's scores.
+    """Bounds from one horizon's scores, in units of the scale.
 
     Args:
-        values: Scores, shape (n,); NaN are left out.
+        values: Scores, shape (n,); NaN are ignored.
 
     Returns:
-        ``lower_95, lower_80, upper_80, upper_95``, shape (4,), not decreasing, zero in the middle.
+        ``lower_95, lower_80, upper_80, upper_95``, shape (4,): non-decreasing, around zero.
     """
     known = np.sort(values[np.isfinite(values)])
     if len(known) < LEAST_SCORES:
@@ -54,16 +64,16 @@ def bounds(values: Floats) -> Floats:
 
 
 def bounds_by_horizon(values: Floats) -> Floats:
-    """The bounds of each column of scores, shape (horizons, 4)."""
+    """Bounds for each column of scores, shape (horizons, 4)."""
     return np.array([bounds(values[:, h]) for h in range(values.shape[1])])
 
 
 def bounds_by_age(values: Floats, ages: NDArray[np.intp]) -> Floats:
-    """The bounds for each age of symbols and each horizon.
+    """Bounds for each age group of symbols and each horizon.
 
     Args:
-        values: Scores, shape (n, horizons); NaN are left out.
-        ages: As ``dataset.ages`` tells them, shape (n,).
+        values: Scores, shape (n, horizons); NaN are ignored.
+        ages: Age group of each row as ``dataset.ages`` gives it, shape (n,).
 
     Returns:
         Shape (ages, horizons, 4).
@@ -73,7 +83,7 @@ def bounds_by_age(values: Floats, ages: NDArray[np.intp]) -> Floats:
     by_age = [bounds_by_horizon(values[ages == age]) for age in range(len(AGES))]
     few = values[ages != GROWN]
     for h in range(values.shape[1]):
-        # Labels overlap: of the scores of one symbol only every h-th is independent.
+        # Labels overlap: only every h-th score of a symbol is independent.
         counts = [np.count_nonzero(known[ages == age, h]) / (h + 1) for age in range(len(AGES))]
         if counts[GROWN] < LEAST_SCORES:
             by_age[GROWN][h] = pooled[h]
@@ -87,14 +97,17 @@ def widened(grown: Floats, few: Floats) -> Floats:
     """Symmetric bounds from a few scores, at least as wide as those of grown symbols.
 
     Args:
-        grown: The others' bounds, shape (4,).
-        few: Scores of symbols with a short history, shape (n, horizons); NaN are left out.
+        grown: Bounds of grown symbols, shape (4,).
+        few: Scores of symbols with a short history, shape (n, horizons); NaN are ignored.
+
+    Returns:
+        Bounds in units of the scale, shape (4,).
     """
     count = np.count_nonzero(np.isfinite(few[:, 0]))
     if not count:
         return grown.copy()
     sizes = np.sort(np.abs(few[np.isfinite(few)]))
-    # The finite-sample quantile for as many scores as there are rows.
+    # The finite-sample quantile, counting rows and not pooled scores.
     levels = [min(np.ceil((count + 1) * level) / count, 1.0) for level in LEVELS]
     inner, outer = (float(np.quantile(sizes, level, method="higher")) for level in levels)
     own = np.array([-outer, -inner, inner, outer])
@@ -104,7 +117,7 @@ def widened(grown: Floats, few: Floats) -> Floats:
 def distribution(values: Floats) -> Floats:
     """Quantiles of the scores at ``GRID`` for each horizon, shape (horizons, 399).
 
-    Until there are enough scores, those of a normal distribution.
+    With too few scores, those of a normal distribution.
     """
     found = np.tile(norm.ppf(GRID), (values.shape[1], 1))
     for h in range(values.shape[1]):

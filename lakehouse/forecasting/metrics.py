@@ -1,6 +1,7 @@
-"""How good forecasts are: errors against baselines, ranks, signs, intervals, significance.
+"""Forecast metrics: errors against baselines, ranks, signs, intervals, significance.
 
-All errors are in log returns; a relative MAE is to the same-horizon baseline on the same rows.
+All errors are in log returns; a relative MAE is relative to the baseline for the same horizon and
+rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,10 @@ from lakehouse.forecasting.candidates import BASELINES
 from lakehouse.forecasting.out_of_sample import OutOfSample
 from lakehouse.panel.dataset import AGES, VOLATILITY, Dataset, Dates, Floats, Mask, symbols_of
 
-# Of the intervals' bounds, in their order, and of the point.
+# Levels of the intervals' bounds, in their order, then of the point.
 QUANTILES = (0.025, 0.1, 0.9, 0.975, 0.5)
 LEAST_SYMBOLS_FOR_RANKS = 3
-# With more, a line for each says nothing and costs more than the training.
+# With more symbols, one row each is unreadable and costs more than the training itself.
 MOST_SYMBOLS_APART = 100
 Rows = NDArray[np.intp]
 
@@ -29,18 +30,18 @@ def evaluate(
     judged: Mapping[str, OutOfSample] | None = None,
     overall: bool = False,
 ) -> pd.DataFrame:
-    """All metrics of all candidates over all test windows, gate included.
+    """All metrics of all candidates over all test windows, including the gate.
 
     Args:
         dataset: All rows.
-        results: Forecasts by candidate, the baselines among them.
-        judged: Those to judge, if not these.
-        overall: Without the groups.
+        results: Forecasts by candidate; must include the baselines.
+        judged: Candidates to evaluate instead of ``results``.
+        overall: Skip the groups and give only the overall metrics.
 
     Returns:
         One row per candidate, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
         ``source``, ``year``, ``symbol``) and member of the group. A single symbol has no rank;
-        very many symbols have no rows of their own.
+        above 100 symbols, they have no rows of their own.
     """
     rows: list[dict[str, object]] = []
     for kind, result in (judged or results).items():
@@ -60,7 +61,7 @@ def evaluate(
 
 
 class Sample:
-    """One candidate's forecasts for one horizon, beside the baselines' and the outcome.
+    """One candidate's forecasts for one horizon, with the baselines' and the outcomes.
 
     The methods take positions of rows whose outcome is known.
     """
@@ -83,7 +84,7 @@ class Sample:
         self.pinball = pinball(self.actual, quantiles, QUANTILES)
 
     def errors(self, rows: Rows) -> dict[str, object]:
-        """Absolute and squared errors."""
+        """Absolute and squared errors, in log returns and relative to the baselines."""
         mae = float(np.mean(self.absolute[rows]))
         found: dict[str, object] = {
             "n": len(rows),
@@ -96,7 +97,7 @@ class Sample:
         return found
 
     def intervals(self, rows: Rows) -> dict[str, object]:
-        """Coverage, width and pinball loss where there are calibrated intervals."""
+        """Coverage, width and pinball loss of the rows with calibrated intervals."""
         rows = rows[self.calibrated[rows]]
         if not rows.size:
             return {}
@@ -112,10 +113,11 @@ class Sample:
         return found
 
     def signs(self, rows: Rows) -> dict[str, object]:
-        """Share of right signs with its 95 % interval, beside that of always saying up.
+        """Hit rate of the signs with its 95 % Wilson interval, and that of always predicting up.
 
-        The interval counts one observation per ``horizon`` dates: labels overlap, and symbols of
-        one day move together.
+        The interval counts one observation per ``horizon`` dates, because labels overlap and
+        symbols
+        move together within a day.
         """
         moved = rows[self.actual[rows] != 0]
         if not moved.size:
@@ -132,7 +134,7 @@ class Sample:
         return found
 
     def ranks(self, rows: Rows) -> dict[str, object]:
-        """Mean of the daily Spearman rank correlation, and its ratio to its deviation (ICIR)."""
+        """Mean daily Spearman rank correlation (rank IC), and its ratio to its deviation (ICIR)."""
         daily = rank_correlations(self.forecast[rows], self.actual[rows], self.dates[rows])
         if len(daily) < 2:
             return {}
@@ -141,7 +143,7 @@ class Sample:
         return {"rank_ic": mean, "rank_icir": mean / spread if spread else np.nan}
 
     def significance(self, rows: Rows) -> dict[str, object]:
-        """Diebold-Mariano against both baselines; p is one-sided, small when better."""
+        """Diebold-Mariano against both baselines; p is one-sided, small if better."""
         found: dict[str, object] = {}
         for name, absolute in self.baselines.items():
             gain = per_date(absolute[rows] - self.absolute[rows], self.dates[rows])
@@ -156,7 +158,12 @@ def pinball(actual: Floats, forecasts: Floats, quantiles: tuple[float, ...]) -> 
     Args:
         actual: Outcomes, shape (n,).
         forecasts: One column per quantile, shape (n, quantiles).
-        quantiles: Their levels.
+        quantiles: Levels of the columns, between 0 and 1.
+
+    Returns:
+        Losses in the unit of the outcomes, shape (n,); NaN where a value is NaN.
+
+    Source: Koenker & Bassett (1978).
     """
     levels = np.array(quantiles)
     error = actual[:, None] - forecasts
@@ -165,7 +172,15 @@ def pinball(actual: Floats, forecasts: Floats, quantiles: tuple[float, ...]) -> 
 
 
 def per_date(values: Floats, dates: Dates) -> Floats:
-    """Mean of the known values of each date, in order of the dates."""
+    """Mean of the known values of each date.
+
+    Args:
+        values: Values, shape (n,); NaN are ignored.
+        dates: Date of each value, shape (n,).
+
+    Returns:
+        One mean per date with a known value, in order of the dates.
+    """
     known = np.isfinite(values)
     _, position = np.unique(dates[known], return_inverse=True)
     counts = np.bincount(position)
@@ -174,17 +189,17 @@ def per_date(values: Floats, dates: Dates) -> Floats:
 
 
 def diebold_mariano(gain: Floats, horizon: int) -> tuple[float, float]:
-    """Is the mean gain above zero?
+    """Test whether the mean gain is above zero.
 
-    Diebold & Mariano (1995) with the small-sample correction of Harvey, Leybourne & Newbold
-    (1997), on one loss difference per date.
+    Diebold & Mariano (1995) with the small-sample correction of Harvey, Leybourne & Newbold (1997),
+    on one loss difference per date.
 
     Args:
         gain: Loss of the other minus own loss, per date, shape (T,).
-        horizon: Steps ahead; gains are autocorrelated up to ``horizon - 1``.
+        horizon: Steps ahead; gains are autocorrelated up to lag ``horizon - 1``.
 
     Returns:
-        The statistic, and the one-sided p-value; 0 and 1 when the losses do not differ.
+        The statistic and the one-sided p-value; 0 and 1 if the losses are equal or too few.
     """
     count = len(gain)
     if count <= 2 * horizon or not np.any(gain):
@@ -193,7 +208,7 @@ def diebold_mariano(gain: Floats, horizon: int) -> tuple[float, float]:
     covariances = [float(centred[lag:] @ centred[: count - lag]) / count for lag in range(horizon)]
     variance = covariances[0] + 2 * sum(covariances[1:])
     if variance <= 0:
-        # The truncated sum of covariances is not always positive; the plain variance is.
+        # The truncated sum of covariances can be negative; the plain variance cannot.
         variance = covariances[0]
     if variance == 0:
         return 0.0, 1.0
@@ -204,7 +219,17 @@ def diebold_mariano(gain: Floats, horizon: int) -> tuple[float, float]:
 
 
 def rank_correlations(forecast: Floats, actual: Floats, dates: Dates) -> Floats:
-    """Spearman's correlation of each date that has three symbols and different ranks."""
+    """Spearman's rank correlation for each date with at least three symbols.
+
+    Args:
+        forecast: Forecast log returns, shape (n,).
+        actual: Log returns, shape (n,).
+        dates: As-of date of each row, shape (n,).
+
+    Returns:
+        Correlations from -1 to 1 in order of the dates; dates on which all ranks are tied are
+        omitted.
+    """
     frame = pd.DataFrame({"date": dates, "f": forecast, "a": actual})
     ranks = frame.groupby("date")[["f", "a"]].rank()
     centred = ranks - ranks.groupby(frame["date"]).transform("mean")
@@ -218,7 +243,7 @@ def rank_correlations(forecast: Floats, actual: Floats, dates: Dates) -> Floats:
 
 
 def terciles(values: Floats) -> NDArray[np.intp]:
-    """0, 1 or 2 by the terciles of the finite values; -1 where there is none."""
+    """0, 1 or 2 by the terciles of the finite values; -1 for values that are not finite."""
     finite = np.isfinite(values)
     if not finite.any():
         return np.full(len(values), -1)
@@ -227,7 +252,15 @@ def terciles(values: Floats) -> NDArray[np.intp]:
 
 
 def groups_of(dataset: Dataset, result: OutOfSample) -> Iterator[tuple[tuple[str, str], Rows]]:
-    """Positions of forecasts by group and member of it."""
+    """Row positions of forecasts by group and member.
+
+    Args:
+        dataset: All rows.
+        result: Forecasts of one candidate.
+
+    Yields:
+        ``(group, member)`` and the positions in ``result`` that belong to it.
+    """
     frame = dataset.frame.iloc[result.rows]
     yield ("overall", "all"), np.arange(len(frame))
     names = {-1: "unknown", 0: "low", 1: "middle", 2: "high"}

@@ -1,4 +1,4 @@
-"""What candidates said of windows that they had not seen, and pairs of them put together."""
+"""Out-of-sample forecasts of candidates, and pairs of a point and a scale model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ Part = Literal["point", "scale"]
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What came out.
+    """One candidate's forecasts for one test window.
 
     Attributes:
         part: Whether the candidate is a point model or a scale model.
         kind: The candidate.
         fold: The test window.
         start: First row of the window in the dataset.
-        values: Forecast log returns, or sizes of the errors, shape (window rows, horizons).
+        values: Forecast log returns, or scales of the errors, shape (window rows, horizons).
         model: The fitted model, for the gate's fold only.
     """
 
@@ -47,14 +47,13 @@ class OutOfSample:
         kind: The point model.
         scale: The scale model.
         rows: Row in the dataset, shape (n,), ascending.
-        folds: Number of the fold from 0; the gate has the highest, shape (n,).
+        folds: Index of the fold from 0; the gate has the highest, shape (n,).
         returns: Forecast log returns, shape (n, horizons).
-        scales: Scales of the errors, shape (n, horizons).
-        ages: How much is known of the symbol, as ``dataset.ages`` tells it, shape (n,).
+        scales: Scales of the errors in log returns, shape (n, horizons).
+        ages: Age group of the symbol as ``dataset.ages`` gives it, shape (n,).
         table: Interval bounds in units of the scale, from scores known before each window, shape
-            (windows, ages, horizons, 4); NaN in the first window, before which there are no
-            scores.
-        gate_model: Fitted without the gate's window and what reaches into it, and calibrated.
+            (windows, ages, horizons, 4); NaN in the first window, which has no scores before it.
+        gate_model: Fitted without the gate's window and labels that reach into it; calibrated.
     """
 
     kind: str
@@ -69,27 +68,27 @@ class OutOfSample:
 
     @property
     def bounds(self) -> Floats:
-        """The bounds of each row, shape (n, horizons, 4)."""
+        """Bounds of each row in units of the scale, shape (n, horizons, 4)."""
         found: Floats = self.table[self.folds, self.ages]
         return found
 
     def bounds_at(self, h: int) -> Floats:
-        """The bounds of each row for one horizon, counted from 0, shape (n, 4)."""
+        """Bounds of each row for one horizon index from 0, in units of the scale, shape (n, 4)."""
         found: Floats = self.table[self.folds, self.ages, h]
         return found
 
 
 @dataclass(frozen=True)
 class Walk:
-    """What every candidate said of every window.
+    """Forecasts of every candidate for every window.
 
     Attributes:
         dataset: All rows.
         points: Windows of each point model, in order; the gate last.
-        scales: Windows of each scale model, likewise.
-        ages: Of each row, how much is known of its symbol.
+        scales: Windows of each scale model, in the same order.
+        ages: Age group of each row's symbol.
         settings: How the candidates were trained.
-        tables: Bounds of the pairs that were asked for so far.
+        tables: Cached bounds of the pairs requested so far.
     """
 
     dataset: Dataset
@@ -100,7 +99,19 @@ class Walk:
     tables: dict[tuple[str, str], Floats] = field(default_factory=dict, repr=False, compare=False)
 
     def pair(self, kind: str, scale: str = REFERENCE) -> OutOfSample:
-        """The forecasts of two candidates together, each window calibrated by those before."""
+        """Combine a point and a scale model; each window is calibrated by those before it.
+
+        Args:
+            kind: A point model of the walk.
+            scale: A scale model of the walk.
+
+        Returns:
+            Forecasts and bounds of every window.
+
+        Raises:
+            KeyError: The walk has no such candidate.
+            ValueError: The last fold has no model, so it is not the gate.
+        """
         points, scales = self.points[kind], self.scales[scale]
         rows = [np.arange(one.start, one.start + len(one.values)) for one in points]
         seen = np.concatenate(rows)
@@ -116,7 +127,6 @@ class Walk:
         point, size = points[-1].model, scales[-1].model
         if not isinstance(point, Points) or not isinstance(size, Scales):
             raise ValueError("The last fold has to be the gate.")
-        # Only the names of the columns are taken from the rows.
         model.assemble(point, size, self.dataset.inputs.iloc[:0])
         model.edges_ = table[-1]
         return OutOfSample(
@@ -134,7 +144,7 @@ class Walk:
     def _calibrated(
         self, points: list[FoldResult], scales: list[FoldResult], rows: list[NDArray[np.intp]]
     ) -> Floats:
-        """Bounds by window and age, each from the scores known before the window."""
+        """Bounds by window and age group, each from the scores known before the window."""
         past: list[Floats] = []
         horizons = points[0].values.shape[1]
         table = np.full((len(points), len(AGES), horizons, 4), np.nan)

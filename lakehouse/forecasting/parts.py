@@ -1,4 +1,4 @@
-"""The two halves of a forecaster, which are fitted apart: where prices go, and how far."""
+"""The two halves of a forecaster, fitted separately: where prices go, and how far."""
 
 from typing import Self
 
@@ -16,7 +16,7 @@ FALLBACK = "drift"
 
 
 class Points(BaseEstimator):  # type: ignore[misc]
-    """Where prices go: one candidate per horizon, and the drift for rows too young for it."""
+    """Where prices go: one candidate per horizon, and the drift for rows that are too young."""
 
     def __init__(
         self,
@@ -35,8 +35,11 @@ class Points(BaseEstimator):  # type: ignore[misc]
         """Fit one candidate per horizon.
 
         Args:
-            X: Rows of ``marts.fct_features`` without the close.
-            y: Log returns, shape (n, horizons); NaN where not known.
+            X: Rows of ``marts.fct_features`` without the close, n rows.
+            y: Log returns, shape (n, horizons); NaN where unknown.
+
+        Returns:
+            The fitted model itself.
         """
         candidate = CANDIDATES[self.kind]
         mature = ages(X, self.min_history) == GROWN
@@ -46,7 +49,7 @@ class Points(BaseEstimator):  # type: ignore[misc]
             known = np.isfinite(y[:, h])
             rows = known & mature if candidate.needs_history else known
             model = candidate(horizon=h + 1, seed=self.seed)
-            # Without a single mature row there is nothing to learn from but the young ones.
+            # Without a single mature row, only the young ones are left to learn from.
             self.models_.append(
                 model.fit(X[rows], y[rows, h]) if rows.any() else self.fallbacks_[h]
             )
@@ -66,12 +69,12 @@ class Points(BaseEstimator):  # type: ignore[misc]
         return returns
 
     def drift(self, X: pd.DataFrame) -> Floats:
-        """What the drift, fitted on the same rows, forecasts: log returns, shape (n, horizons)."""
+        """Forecasts of the drift fitted on the same rows: log returns, shape (n, horizons)."""
         return np.column_stack([fallback.predict(X) for fallback in self.fallbacks_])
 
 
 class Scales(BaseEstimator):  # type: ignore[misc]
-    """How far prices may go: a scale model, and the 21-day deviation, or a guess, for the young."""
+    """How far prices may go: a scale model, with a plain volatility for young symbols."""
 
     def __init__(
         self,
@@ -90,9 +93,12 @@ class Scales(BaseEstimator):  # type: ignore[misc]
         """Fit the scale model on grown rows.
 
         Args:
-            X: Rows of ``marts.fct_features`` without the close.
-            y: Log returns, shape (n, horizons); NaN where not known.
-            variances: Sums of the daily variances on the way there, likewise.
+            X: Rows of ``marts.fct_features`` without the close, n rows.
+            y: Log returns, shape (n, horizons); NaN where unknown.
+            variances: Sums of the daily variances up to each horizon, shape (n, horizons).
+
+        Returns:
+            The fitted model itself.
         """
         mature = ages(X, self.min_history) == GROWN
         model = SCALES[self.kind](horizons=self.horizons, seed=self.seed)
@@ -101,7 +107,7 @@ class Scales(BaseEstimator):  # type: ignore[misc]
         return self
 
     def forecast(self, X: pd.DataFrame) -> Floats:
-        """Sizes of the errors to expect, in log returns, shape (n, horizons)."""
+        """Expected size of the errors in log returns, shape (n, horizons)."""
         scales = np.empty((len(X), self.horizons))
         grown: Mask = ages(X, self.min_history) == GROWN
         if grown.any():

@@ -1,6 +1,6 @@
-"""Running candidates over folds: one task per pair, on whatever runs tasks.
+"""Walk-forward: every candidate on every fold, one task per pair, on any task runner.
 
-Point models and scale models run apart, each once per fold; any two of them make a forecaster.
+Point models and scale models run separately, each once per fold; any two of them form a forecaster.
 """
 
 import os
@@ -28,10 +28,10 @@ Execute = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 @dataclass(frozen=True)
 class FoldTask:
-    """One candidate on one fold; small enough to be sent to another process.
+    """One candidate on one fold; small enough to send to another process.
 
     Attributes:
-        place: Where the dataset lies.
+        place: Where to load the dataset from.
         part: Whether the candidate is a point model or a scale model.
         kind: The candidate.
         fold: The test window.
@@ -49,11 +49,11 @@ class FoldTask:
 
 
 def run_fold(task: FoldTask) -> FoldResult:
-    """Fit on what was known before the fold's cutoff, forecast the window."""
+    """Fit on labels known before the fold's cutoff, then forecast its window."""
     dataset = _load(task.place)
     window = task.fold.test_rows(dataset)
     labels = dataset.labels_before(task.fold.cutoff)
-    # One thread per fit: sums of floats then never depend on how many cores there are.
+    # One thread per fit, so that sums of floats do not depend on the number of cores.
     with threadpool_limits(1):
         model = _fit(dataset, task.part, task.kind, labels, task.settings)
         values = model.forecast(dataset.inputs.iloc[window])
@@ -69,7 +69,18 @@ def fit(
     *,
     scale: str = REFERENCE,
 ) -> Forecaster:
-    """Fit two candidates on the rows that have a label."""
+    """Fit a point and a scale model on the rows that have a label.
+
+    Args:
+        dataset: All rows, n of them.
+        kind: The point model.
+        labels: Log returns, shape (n, horizons); NaN for labels that must not be used.
+        settings: Minimum history and seed.
+        scale: The scale model.
+
+    Returns:
+        An uncalibrated forecaster.
+    """
     model = Forecaster(
         kind=kind, scale=scale, min_history=settings.min_history_days, seed=settings.seed
     )
@@ -93,7 +104,7 @@ def _fit(
     }
     if part == "point":
         return Points(**how).fit(inputs, y)
-    # What a move was like is known when it has ended, as its return is.
+    # Like its return, the variance of a move is known only when the move has ended.
     variances = np.where(np.isfinite(y), dataset.variances[:last], np.nan)
     return Scales(**how).fit(inputs, y, variances)
 
@@ -108,17 +119,21 @@ def run(
     scales: Iterable[str] = (REFERENCE,),
     execute: Execute | None = None,
 ) -> Walk:
-    """Every candidate over every fold.
+    """Run every candidate over every fold.
 
     Args:
         dataset: All rows.
         folds: The plan; the gate last.
         kinds: Point models to run.
         settings: How to train.
-        workspace: A directory that the tasks' processes can read, and nobody else uses meanwhile.
+        workspace: A directory readable by the processes of the tasks and not used by others
+            meanwhile.
         scales: Scale models to run.
-        execute: Runs a function over tasks and returns the results in order; default: threads.
-            Where it runs them elsewhere it has an attribute ``share``, a ``handover.Share``.
+        execute: Runs a function over tasks and returns the results in order; default: threads. If
+            it runs them in other processes, its attribute ``share`` is a ``handover.Share``.
+
+    Returns:
+        The forecasts of all windows.
     """
     candidates: list[tuple[Part, str]] = [("point", kind) for kind in dict.fromkeys(kinds)]
     candidates += [("scale", scale) for scale in dict.fromkeys(scales)]
@@ -146,7 +161,15 @@ def run(
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """Run a function over items on one thread per core; results in the order of the items."""
+    """Run a function over items, with one thread per core.
+
+    Args:
+        function: Called with one item; must be thread-safe.
+        items: The arguments.
+
+    Returns:
+        The results, in the order of the items. The first exception is raised as it is.
+    """
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         return list(pool.map(function, items))
 

@@ -1,4 +1,4 @@
-"""What is judged at the end of a run: symbols that stay behind, days and dividends that fail."""
+"""Findings that show only at the end of a run: stale symbols, failed days, missing dividends."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from lakehouse.landing.landing import Landing
 from lakehouse.landing.plan import Planner
 from lakehouse.sources.reader import FetchLog, Window
 
-# So many sessions without a bar may be a holiday that the calendar does not know.
+# Up to this many sessions without a bar may be a holiday missing from the calendar.
 STALE_SESSIONS = 5
 NEVER = date(1900, 1, 1)
 
@@ -35,10 +35,10 @@ def look_back(
 
     Args:
         landing: What was landed.
-        log: What the source said.
-        planner: What was asked for.
+        log: Failures and remarks of the source.
+        planner: What was requested.
         calendars: Trading days of the symbols.
-        explicit: Whether the request named an end, so that nobody is behind.
+        explicit: Whether the request named an end date, so that no symbol can be stale.
     """
     source = landing.source
     found: list[Finding] = []
@@ -65,7 +65,7 @@ def look_back(
 def _stale(
     source: str, read: dict[str, Window], newest: dict[str, date], calendars: Calendars
 ) -> Iterator[Finding]:
-    """Symbols that were read, and have no bar of the latest sessions of the others."""
+    """Symbols that were read but lack bars for the latest sessions of the others."""
     last = {
         symbol: max(day for day in (window.last, newest.get(symbol)) if day)
         for symbol, window in read.items()
@@ -81,7 +81,7 @@ def _stale(
 
 
 def _without_dividends(landing: Landing, log: FetchLog) -> Iterator[Finding]:
-    """Whether the source has stopped to offer dividends; older ones stay in the lake."""
+    """Whether the source stopped offering dividends; older ones stay in the lake."""
     missing = log.missing.get("dividends", {})
     if not missing:
         return
@@ -94,8 +94,8 @@ def _without_dividends(landing: Landing, log: FetchLog) -> Iterator[Finding]:
     last = pc.max(days.column("record_date")).as_py()
     since = f"since {last}" if last else "at all"
     seen = (
-        f"no dividends {since}: {reason} Total returns lack what was paid later; "
-        "seeds/dividend_overrides.csv can bring it."
+        f"no dividends {since}: {reason} Total returns lack later payments; "
+        "add them to seeds/dividend_overrides.csv."
     )
     log.warn(f"no dividends {since}: {reason}")
     yield Finding(

@@ -18,8 +18,8 @@ class Calendars:
     Args:
         catalog: The lake.
         source: Quote source.
-        first: First day of exchanges' calendars.
-        last: Last one.
+        first: First day of the exchanges' calendars.
+        last: Last day of the exchanges' calendars.
     """
 
     def __init__(self, catalog: Catalog, source: str, first: date, last: date) -> None:
@@ -35,12 +35,12 @@ class Calendars:
         self._others: dict[str, Sequence[date]] = {}
 
     def meet(self, names: Mapping[str, str]) -> None:
-        """Note which symbols keep the calendar of another exchange."""
+        """Record which symbols follow the calendar of another exchange."""
         self._met |= names
         self._names |= names
 
     def add_days(self, rows: pa.Table) -> None:
-        """Note days of the source's own calendar that are about to land."""
+        """Record days of the source's own calendar that are about to land."""
         if rows.num_rows:
             arriving = rows.filter(rows.column("is_open")).column("trade_date").to_pylist()
             self._own = sorted({*self._days(), *arriving})
@@ -55,7 +55,16 @@ class Calendars:
         return self._others[name]
 
     def land(self, landing: Landing, start: date, end: date) -> None:
-        """Merge which symbol keeps which calendar, and the days of those between two dates."""
+        """Merge the symbols' calendars into the lake, with the days of those calendars.
+
+        Args:
+            landing: The load to add them to.
+            start: First day of the calendars.
+            end: Last day of the calendars.
+
+        Raises:
+            CommitConflict: Other writers won every attempt.
+        """
         if not self._met:
             return
         rows = {

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def lake_destination(landing: Landing) -> "Destination[Any, Any]":
     """A dlt destination that lands each file.
 
-    dlt's own Iceberg writers are not used: they merge in small batches, one snapshot each, and fall
-    back to a catalog in memory without a word.
+    dlt's own Iceberg writers are not used: they merge in small batches with one snapshot each, and
+    silently fall back to an in-memory catalog.
     """
 
-    # Files of different tables are loaded by a pool, which is what makes dlt wake up at once when
-    # the last is done; the landing itself takes them one after the other.
+    # dlt polls for finished jobs unless it runs them in a pool, so the tables load in parallel;
+    # the landing itself takes them one at a time.
     @dlt.destination(
         batch_size=0,
         loader_file_format="parquet",
@@ -34,7 +34,7 @@ def lake_destination(landing: Landing) -> "Destination[Any, Any]":
             landing.land(table["name"], Path(file))
         except Exception as error:
             landing.error = error
-            # Commits are retried below; dlt must not try again what has failed for good.
+            # Commits have their own retries, so dlt must not retry a failure.
             raise DestinationTerminalException(str(error)) from error
 
     return lake()

@@ -1,7 +1,6 @@
-"""What is odd about a load's prices and actions: findings, one symbol at a time.
+"""Finds anomalies in a load's prices and actions, one symbol at a time.
 
-Each symbol is judged by its own bars, those of the load and those that the lake has around them;
-no neighbour matters.
+Each symbol is judged by its own bars: those of the load and those around them in the lake.
 """
 
 import math
@@ -28,30 +27,30 @@ from lakehouse.findings import (
 from lakehouse.landing.frames import to_frame
 from lakehouse.landing.quality import Expectation, Verdict
 
-# Factors of another unit: pence for pounds, cents for dollars, a slipped decimal point.
+# Factors of a wrong unit: pence for pounds, cents for dollars, a misplaced decimal point.
 UNITS = (10.0, 100.0, 1000.0)
 UNIT_TOLERANCE = 0.12
 RATIOS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16, 20, 25, 30, 40, 50, 1.5, 2.5)
-# How near the overnight move of a split is to its ratio, as a log return.
+# Largest distance between the overnight move and the ratio of a split, as a log return.
 SPLIT_TOLERANCE = 0.03
-# Bars on each side by which a new level is told from a single wild bar.
+# Bars on each side that distinguish a new price level from a single outlier.
 LEVEL_BARS = 5
-# A listed split and the move that looks like it may lie so many bars apart.
+# Maximum number of bars between a listed split and the move that looks like it.
 NEARBY_BARS = 5
-# Splits below a tenth drown in the day's own return.
+# Smaller splits, as a log return, cannot be distinguished from the day's own return.
 LEAST_SPLIT = 0.1
 LARGEST_YIELD = 0.25
 
 
 @dataclass(frozen=True)
 class Series:
-    """One symbol's bars in order of their dates.
+    """One symbol's bars in date order.
 
     Attributes:
         days: Trading dates.
-        opens: Opens of the load's bars; NaN where there is none.
-        closes: Closes.
-        loaded: Whether a bar came with the load.
+        opens: Opens of the load's bars, shape (n,); NaN where there is none.
+        closes: Closes, shape (n,).
+        loaded: Whether each bar came with the load.
     """
 
     days: list[date]
@@ -60,16 +59,24 @@ class Series:
     loaded: list[bool]
 
     def move(self, at: int) -> float:
-        """Log return of a bar's close since the bar before."""
+        """Log return from the previous close to a bar's close."""
         return math.log(self.closes[at] / self.closes[at - 1])
 
     def gap(self, at: int) -> float:
-        """Log return of a bar's open since the close before; of its close without an open."""
+        """Log return from the previous close to a bar's open, or to its close if it has no open."""
         opened = self.opens[at] if self.opens[at] > 0 else self.closes[at]
         return math.log(opened / self.closes[at - 1])
 
     def stays(self, at: int, move: float) -> bool:
-        """Whether the level after a move keeps most of it, as far as there are bars to tell."""
+        """Whether prices stay at the new level after a move, by up to five bars on each side.
+
+        Args:
+            at: Index of the first bar after the move; at least 1.
+            move: Size of the move as a log return.
+
+        Returns:
+            Whether the medians before and after differ by the move, within half of its size.
+        """
         before = median(self.closes[max(0, at - LEVEL_BARS) : at].tolist())
         after = median(self.closes[at : at + LEVEL_BARS].tolist())
         return abs(math.log(after / before) - move) < 0.5 * abs(move)
@@ -92,10 +99,13 @@ def examine(
     """Findings about the accepted bars of a load, their splits and dividends.
 
     Args:
-        verdict: What the gate made of the load.
-        expected: What it was measured against.
-        dividends: Dividends that came with it.
+        verdict: The quality gate's verdict on the load.
+        expected: The expectation that the gate applied.
+        dividends: Dividends that came with the load.
         source: Quote source.
+
+    Yields:
+        Findings, not yet in the table.
     """
     splits = _splits(expected.splits)
     jumping = set(verdict.flagged.filter(_is_jump(verdict.flagged)).column("symbol").to_pylist())
@@ -125,7 +135,7 @@ def _splits(rows: pa.Table) -> dict[str, list[_Split]]:
 def _series(
     verdict: Verdict, expected: Expectation, symbols: set[str]
 ) -> Iterator[tuple[str, Series]]:
-    """The bars of some symbols, with those that the lake has around them."""
+    """The bars of some symbols, including those around them in the lake."""
     if not symbols:
         return
     wanted = pl.col("symbol").is_in(sorted(symbols))
@@ -179,7 +189,7 @@ def _about_prices(
 
 
 def _contradicts(move: float, size: float) -> bool:
-    """Whether the price moved less without the split than with it, which has to explain it."""
+    """Whether the split makes the move larger, although it should explain it."""
     return abs(size) > LEAST_SPLIT and abs(move + size) > abs(move)
 
 
@@ -207,7 +217,7 @@ def _contradicted(
 
 
 def _moved(series: Series, at: int, size: float, source: str, symbol: str) -> Finding:
-    """A move that no split explains: a change of unit, a split that is not listed, or a jump."""
+    """A move that no split explains: a change of unit, an unlisted split, or a jump."""
     day, move = series.days[at], series.move(at)
     factor = math.exp(abs(move))
     seen = (
@@ -231,7 +241,7 @@ def _moved(series: Series, at: int, size: float, source: str, symbol: str) -> Fi
 
 
 def _like_split(series: Series, at: int) -> float | None:
-    """The ratio of the split that a bar's opening looks like, if it does and the day follows."""
+    """The ratio of the split that a bar's open suggests, if its close confirms it."""
     gap, move = series.gap(at), series.move(at)
     if abs(move - gap) > 0.1:
         return None
@@ -242,7 +252,7 @@ def _like_split(series: Series, at: int) -> float | None:
 def _about_dividends(
     series: Series, dividends: pa.Table, source: str, symbol: str
 ) -> Iterator[Finding]:
-    """Dividends that are too large a part of the price to be one."""
+    """Dividends that are implausibly large relative to the price."""
     days = np.array(series.days, "datetime64[D]")
     for row in dividends.filter(pc.equal(dividends.column("symbol"), symbol)).to_pylist():
         day, amount = row["record_date"], row["amount"]

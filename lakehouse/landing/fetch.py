@@ -1,4 +1,4 @@
-"""One batch through dlt: extract, normalise, check the whole load, then load it."""
+"""Runs one batch through dlt: extract, normalise, check the whole load, then load it."""
 
 import errno
 import os
@@ -52,14 +52,24 @@ def fetch_and_load(
 ) -> bool:
     """Fetch, check and commit one batch.
 
-    Nothing is committed when all of the batch failed, or when it brought no quotes although it
-    should have.
+    Nothing is committed if the whole batch failed, or if it brought no quotes although it should
+    have.
+
+    Args:
+        settings: Home directory, limits and the dbt project.
+        reader: The open source.
+        batch: What to fetch.
+        landing: Takes the tables; accumulates counts over the run.
+        log: Failures and remarks of the source; accumulates over the run.
+        calendars: Trading days of the symbols.
+        today: The current date.
 
     Returns:
-        False when the batch had to be cut short, so that later ones must not be landed.
+        False if the batch had to be cut short, so that later ones must not be landed.
 
     Raises:
         HomeError: The working directory cannot be written.
+        SettingsError: ``split_overrides.csv`` cannot be read.
         CatalogError: A commit failed.
     """
     with _working_directory(settings.home) as folder, _own_errors(landing, settings.home):
@@ -103,7 +113,7 @@ def fetch_and_load(
 
 
 def _known_splits(settings: Settings, landing: Landing, arriving: pa.Table) -> pa.Table:
-    """The splits of overrides, load and lake, one for each symbol and date."""
+    """Splits of overrides, load and lake, in this order of precedence; one per symbol and date."""
     here = rows_of(landing.catalog, SPLITS, landing.source).select(SPLITS_SCHEMA.names)
     tables = [split_overrides(settings, landing.source), arriving, here.cast(SPLITS_SCHEMA)]
     both = to_frame(pa.concat_tables(tables))
@@ -111,7 +121,14 @@ def _known_splits(settings: Settings, landing: Landing, arriving: pa.Table) -> p
 
 
 def split_overrides(settings: Settings, source: str) -> pa.Table:
-    """Splits that somebody has put right in the dbt project; one for one takes a split away.
+    """Manual corrections of splits, from the dbt project; a ratio of 1:1 cancels a split.
+
+    Args:
+        settings: Names the dbt project.
+        source: Quote source.
+
+    Returns:
+        Splits of the source, in the columns of ``SPLITS_SCHEMA``.
 
     Raises:
         SettingsError: The file cannot be read.
@@ -151,10 +168,10 @@ def _files(pipeline: "dlt.Pipeline") -> dict[str, list[Path]]:
 
 @contextmanager
 def _working_directory(home: Path) -> Iterator[Path]:
-    """A fresh directory for dlt, so that what a killed run left behind can spoil nothing."""
+    """A fresh directory for dlt, so that leftovers of a killed run cannot interfere."""
     root = home / "ingest"
     if "%" in str(root.absolute()):
-        # dlt takes its folder for a part of a template.
+        # dlt uses the path in a %-format.
         root = private_folder(Path(tempfile.gettempdir()) / f"weekahead-{os.geteuid()}-ingest")
     folder = root / f"{os.getpid()}-{uuid4().hex[:8]}"
     try:
@@ -164,8 +181,8 @@ def _working_directory(home: Path) -> Iterator[Path]:
                 shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise HomeError(
-            f"{root} cannot be used ({error.strerror}): free space there, give yourself the right "
-            "to write, or set WEEKAHEAD_HOME to another directory."
+            f"{root} cannot be used ({error.strerror}): free some space, make it writable, "
+            "or set WEEKAHEAD_HOME to another directory."
         ) from error
     try:
         yield folder
@@ -175,7 +192,7 @@ def _working_directory(home: Path) -> Iterator[Path]:
 
 @contextmanager
 def _own_errors(landing: Landing, home: Path) -> Iterator[None]:
-    """Raise what went wrong itself instead of dlt's wrapping of it."""
+    """Raise the original error instead of dlt's wrapper around it."""
     try:
         yield
     except WeekaheadError:

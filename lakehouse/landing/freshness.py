@@ -1,4 +1,4 @@
-"""How old the newest quotes are."""
+"""Age of the newest quotes."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +9,7 @@ from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual
 from catalog.connect import load_table
 from catalog.tables import QUOTES
 
-# A weekend and a holiday may lie between two sessions.
+# Allows for a long weekend and a holiday between two sessions.
 FRESH_DAYS = 5
 # Sources whose history is over.
 ENDED = ("sample",)
@@ -17,12 +17,12 @@ ENDED = ("sample",)
 
 @dataclass(frozen=True)
 class Freshness:
-    """The quotes of one source.
+    """Freshness of one source's quotes.
 
     Attributes:
-        source: Its name.
+        source: Quote source.
         bars: Number of quotes.
-        newest: Their last trading date.
+        newest: Latest trading date.
     """
 
     source: str
@@ -31,17 +31,29 @@ class Freshness:
 
     @property
     def age(self) -> timedelta:
-        """Since the newest trading date."""
+        """Time since the newest trading date."""
         return datetime.now(UTC).date() - self.newest
 
     @property
     def stale(self) -> bool:
-        """Whether newer quotes must exist by now."""
+        """Whether newer quotes should exist by now."""
         return self.source not in ENDED and self.age > timedelta(days=FRESH_DAYS)
 
 
 def is_stale(catalog: Catalog, source: str) -> bool:
-    """Whether a source has no recent quotes; reads the latest partition only."""
+    """Whether a source has no recent quotes; reads only the latest partition.
+
+    Args:
+        catalog: The lake.
+        source: Quote source; one whose history has ended is never stale.
+
+    Returns:
+        True if no bar is dated within the last ``FRESH_DAYS`` days.
+
+    Raises:
+        TableMissing: The lake has no quotes table yet.
+        CatalogUnavailable: The catalog does not answer.
+    """
     if source in ENDED:
         return False
     oldest = datetime.now(UTC).date() - timedelta(days=FRESH_DAYS)
@@ -50,7 +62,7 @@ def is_stale(catalog: Catalog, source: str) -> bool:
 
 
 def freshness(catalog: Catalog) -> list[Freshness]:
-    """Every source that the lake has quotes of."""
+    """Freshness of every source with quotes in the lake."""
     rows = load_table(catalog, QUOTES).scan(selected_fields=("source", "trade_date")).to_arrow()
     newest = rows.group_by("source").aggregate([("trade_date", "max"), ("trade_date", "count")])
     return [

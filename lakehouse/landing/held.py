@@ -1,8 +1,8 @@
-"""Where the lake's quotes end: the only state that an ingest starts from.
+"""What the lake already holds: the only state that an ingest starts from.
 
-It is derived from the table itself, so that a lost working directory or a killed run cannot leave
-it wrong. Years are read from the latest back, and only the columns that are needed, so that a daily
-run costs the same however long the history is.
+It is read from the tables themselves, so a lost working directory or a killed run cannot make it
+wrong. Years are read from the latest back, and only the needed columns, so that the cost of a daily
+run does not depend on the length of the history.
 """
 
 from collections.abc import Collection, Iterator
@@ -30,7 +30,16 @@ FEW_SYMBOLS = 100
 
 
 def last_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[str, date]:
-    """The latest trade date of each symbol that has any."""
+    """The latest trade date of each symbol.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+        symbols: The symbols to look up.
+
+    Returns:
+        Dates by symbol; symbols without quotes are omitted.
+    """
     table = load_table(catalog, QUOTES)
     found: dict[str, date] = {}
     missing = set(symbols)
@@ -45,7 +54,16 @@ def last_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[
 
 
 def first_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict[str, date]:
-    """The earliest trade date of a few symbols."""
+    """The earliest trade date of a few symbols; reads their whole history.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+        symbols: The symbols to look up.
+
+    Returns:
+        Dates by symbol; symbols without quotes are omitted.
+    """
     wanted = And(EqualTo("source", source), In("symbol", set(symbols)))
     names = ("symbol", "trade_date")
     rows = load_table(catalog, QUOTES).scan(wanted, selected_fields=names).to_arrow()
@@ -62,7 +80,18 @@ def first_dates(catalog: Catalog, source: str, symbols: Collection[str]) -> dict
 def closes_between(
     catalog: Catalog, source: str, symbols: Collection[str], first: date, last: date
 ) -> pa.Table:
-    """Symbol, date and close of the bars between two dates."""
+    """Symbol, date and close of the bars between two dates.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+        symbols: The symbols to read; if empty, nothing is read.
+        first: First trade date, inclusive.
+        last: Last trade date, inclusive.
+
+    Returns:
+        Columns ``symbol``, ``trade_date`` and ``close`` (as traded), in no particular order.
+    """
     names = ("symbol", "trade_date", "close")
     table = load_table(catalog, QUOTES)
     if not symbols or table.current_snapshot() is None:
@@ -79,14 +108,31 @@ def closes_between(
 
 
 def open_days(catalog: Catalog, source: str) -> list[date]:
-    """Trading days by the source's own calendar, sorted."""
+    """Trading days of the source's own calendar.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+
+    Returns:
+        Dates in ascending order.
+    """
     rows = rows_of(catalog, CALENDAR, source, columns=("trade_date", "is_open"))
     days: list[date] = rows.filter(rows.column("is_open")).column("trade_date").to_pylist()
     return sorted(days)
 
 
 def last_board_date(catalog: Catalog, source: str, board: str) -> date | None:
-    """The latest trade date of a board; None while it has none."""
+    """The latest trade date of a board.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+        board: Board code, such as ``TQBR``.
+
+    Returns:
+        The date; None if the board has no quotes.
+    """
     table = load_table(catalog, QUOTES)
     for year in _years(table):
         of_year = And(EqualTo("source", source), EqualTo("board", board), _within(year))
@@ -98,7 +144,15 @@ def last_board_date(catalog: Catalog, source: str, board: str) -> date | None:
 
 
 def known_symbols(catalog: Catalog, source: str) -> tuple[str, ...]:
-    """Every symbol of a source that has quotes."""
+    """Every symbol of a source that has quotes.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+
+    Returns:
+        Symbols in alphabetical order.
+    """
     rows = load_table(catalog, QUOTES).scan(EqualTo("source", source), selected_fields=("symbol",))
     symbols: set[str] = set()
     for batch in rows.to_arrow_batch_reader():
@@ -107,7 +161,17 @@ def known_symbols(catalog: Catalog, source: str) -> tuple[str, ...]:
 
 
 def symbols_before(catalog: Catalog, source: str, symbols: Collection[str], day: date) -> set[str]:
-    """Those of the symbols that have quotes from before a day."""
+    """The symbols that have quotes before a date.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+        symbols: The symbols to look up.
+        day: The date, exclusive.
+
+    Returns:
+        A subset of the symbols.
+    """
     table = load_table(catalog, QUOTES)
     missing, found = set(symbols), set[str]()
     for year in _years(table):
@@ -133,7 +197,22 @@ def rows_of(
     symbols: Collection[str] | None = None,
     columns: tuple[str, ...] = ("*",),
 ) -> pa.Table:
-    """Rows of a source, all or those of some symbols."""
+    """Read rows of one source from a table.
+
+    Args:
+        catalog: The lake.
+        definition: A table with the column ``source``.
+        source: Quote source.
+        symbols: Read only these; None reads all.
+        columns: Columns to read; by default all.
+
+    Returns:
+        The rows, in no particular order.
+
+    Raises:
+        TableMissing: The table does not exist.
+        CatalogUnavailable: The catalog does not answer.
+    """
     wanted: BooleanExpression = EqualTo("source", source)
     if symbols is not None:
         wanted = And(wanted, In("symbol", set(symbols)))
@@ -157,9 +236,9 @@ def _within(year: int) -> BooleanExpression:
 
 
 def _near(symbols: Collection[str]) -> BooleanExpression:
-    """What bounds a scan for these symbols; of many, it lets others through.
+    """A cheap filter for these symbols; if there are many, it lets others through.
 
-    A list of thousands is compared anew for every file, which costs more than it saves.
+    A list of thousands is evaluated for every file, which costs more than it saves.
     """
     if len(symbols) <= FEW_SYMBOLS:
         return In("symbol", set(symbols))

@@ -1,4 +1,4 @@
-"""Sessions that a symbol has no bar of: found against its calendar, and asked for again."""
+"""Sessions without a bar: found against the symbol's calendar, and requested again."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,8 +11,7 @@ from lakehouse.findings import MISSING_SESSIONS, NOTE, OPEN, WARNING, Finding
 
 Days = NDArray[np.datetime64]
 
-# A symbol that misses its sessions in more runs than this does not trade every day; it is not
-# asked for them again.
+# A symbol with more gaps than this does not trade every day; its gaps are not requested again.
 LARGEST_SHARE = 0.1
 FEW_RUNS = 3
 SHOWN = 5
@@ -21,14 +20,17 @@ SHOWN = 5
 def missing_sessions(
     source: str, symbol: str, sessions: Sequence[date], expected: Days, present: Days
 ) -> Iterator[Finding]:
-    """Sessions without a bar, a finding for each run of them.
+    """Sessions without a bar, one finding per run of consecutive ones.
 
     Args:
         source: Quote source.
         symbol: The symbol.
         sessions: Trading days of its exchange, sorted.
         expected: Those of them that should have a bar, sorted.
-        present: Days that have one, or of which the source says that there is none.
+        present: Days with a bar, or for which the source says that there is none.
+
+    Yields:
+        Warnings; or one note for a symbol that trades seldom.
     """
     missing: list[date] = np.setdiff1d(expected, present).astype(object).tolist()
     runs = list(_runs(missing, sessions))
@@ -47,12 +49,15 @@ def days_to_ask_for(
     sessions: Callable[[str], Sequence[date]],
     rejected: Mapping[str, set[date]],
 ) -> dict[str, set[date]]:
-    """Days by symbol that are still missing: open findings, and bars that were rejected.
+    """Days by symbol that are still missing: open findings, and rejected bars.
 
     Args:
         findings: Findings of the source.
-        sessions: The sorted trading days of a symbol.
+        sessions: Gives the sorted trading days of a symbol.
         rejected: Days of rejected bars by symbol.
+
+    Returns:
+        Days to request again, by symbol.
     """
     days = {symbol: set(several) for symbol, several in rejected.items()}
     for finding in findings:

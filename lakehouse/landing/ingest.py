@@ -22,22 +22,26 @@ from lakehouse.sources.reader import Batch, FetchLog, Reader
 
 
 def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
-    """Fetch quotes and what belongs to them, and merge them into the lake.
+    """Fetch quotes and reference data, and merge them into the lake.
 
-    A symbol that fails does not lose the others' work: it is tried once more before the run ends,
-    then it is in the report's ``failed`` and is read again next time. When nothing at all could
-    be read, the first failure is raised.
+    A failing symbol does not lose the work on others: it is retried once at the end of the run,
+    then
+    listed in the report's ``failed`` and read again next time. If nothing could be read at all, the
+    first failure is raised.
 
     Args:
         settings: Addresses of the running services, sources and limits.
         request: What to fetch.
 
+    Returns:
+        Counts by table and symbol, failures, warnings and findings.
+
     Raises:
         UsageError: The request contradicts itself or names an unknown source.
         UnknownSymbol: The source knows none of the symbols.
-        NotEnoughData: There are no quotes in the dates that were asked for.
+        NotEnoughData: There are no quotes within the requested dates.
         SourceUnavailable: The quote API does not answer or refuses.
-        TooManyRejects: Too many bars of each symbol break a rule.
+        TooManyRejects: Too many bars of every symbol break a rule.
     """
     started = time.monotonic()
     today = datetime.now(UTC).date()
@@ -86,7 +90,7 @@ def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
 
 
 class _Run:
-    """What every batch of a run has in common."""
+    """What all batches of a run share."""
 
     def __init__(
         self,
@@ -105,7 +109,7 @@ class _Run:
         self._today = today
 
     def land_all(self, batches: Iterable[Batch]) -> bool:
-        """Land the batches until the source refuses; tell whether any had to bring quotes."""
+        """Land batches until the source refuses; returns whether any should have brought quotes."""
         expected = False
         for batch in batches:
             if self._log.gave_up:
@@ -113,7 +117,7 @@ class _Run:
             expected |= batch.expects_quotes
             if self._land(batch) or not batch.stop_before_failure:
                 continue
-            # An older day is missing, and nothing after it may land: it gets a second chance now.
+            # Nothing after a missing older day may land, so retry that day now.
             passing = self._log.passing()
             self._log.try_again(passing)
             if not passing or not self._land(batch):
@@ -148,7 +152,7 @@ def _check(request: IngestRequest, today: date) -> None:
 
 
 def _explain_nothing(request: IngestRequest, log: FetchLog, expected: bool) -> None:
-    """Raise when not one quote was read although there should have been some."""
+    """Raise if no quote was read although there should have been some."""
     errors = list(log.errors.values())
     unknown = [error for error in errors if isinstance(error, UnknownSymbol)]
     if errors and len(unknown) == len(errors):

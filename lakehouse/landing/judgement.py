@@ -1,4 +1,4 @@
-"""Everything that a load has to be judged by, and the findings that come of it."""
+"""Collects everything that a load is judged by, and records the findings."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,17 +31,27 @@ from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import AROUND_SCHEMA, Expectation, Verdict
 from lakehouse.sources.reader import Batch, FetchLog, Window
 
-# The last bar before a load lies within this, unless trade was suspended.
+# The last bar before a load lies within this, unless trading was suspended.
 AROUND = timedelta(days=40)
 ONE_DAY = timedelta(days=1)
-# Closes of the lake and of a load are the same price when they differ by less.
+# Closes of the lake and of a load count as equal below this relative difference.
 SAME_PRICE = 1e-3
-# So many of the oldest bars have to differ before a symbol's older bars are read again.
+# This many of the oldest bars must all differ before a symbol's history is read again.
 OLDEST_BARS = 2
 
 
 def bars_around(catalog: Catalog, source: str, batch: Batch, quotes: pa.Table) -> pa.Table:
-    """What the lake has in a batch's dates and shortly before, of symbols that it knows."""
+    """Closes that the lake has within a batch's dates and shortly before.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+        batch: What was requested.
+        quotes: The fetched bars; give the symbols of a batch by days.
+
+    Returns:
+        Bars of known symbols in the columns of ``AROUND_SCHEMA``.
+    """
     if batch.days:
         symbols = set(quotes.column("symbol").drop_null().unique().to_pylist())
         return closes_between(catalog, source, symbols, batch.start - AROUND, batch.end)
@@ -58,7 +68,7 @@ def bars_around(catalog: Catalog, source: str, batch: Batch, quotes: pa.Table) -
         tables.append(closes_between(catalog, source, names, first - AROUND, until))
     apart = [window for window in known if window.last and window.last > window.end]
     if apart:
-        # Somebody asks for the past: the bars that follow it say whether a gap is left.
+        # A request for past dates: the bars that follow show whether a gap is left.
         last, names = max(w.last for w in apart if w.last), {window.symbol for window in apart}
         tables.append(closes_between(catalog, source, names, end + ONE_DAY, last))
     return pa.concat_tables(tables).cast(AROUND_SCHEMA)
@@ -66,14 +76,14 @@ def bars_around(catalog: Catalog, source: str, batch: Batch, quotes: pa.Table) -
 
 @dataclass(frozen=True)
 class Judgement:
-    """One load: what came, and what it is measured against.
+    """One load, and what it is judged by.
 
     Attributes:
-        batch: What was asked for.
-        quotes: The bars as they came.
-        dividends: The dividends that came with them.
-        expected: What the gate measured them against.
-        verdict: What the gate made of them.
+        batch: What was requested.
+        quotes: The bars as fetched.
+        dividends: The dividends fetched with them.
+        expected: The expectation that the gate applied.
+        verdict: The gate's verdict.
     """
 
     batch: Batch
@@ -83,7 +93,16 @@ class Judgement:
     verdict: Verdict
 
     def record(self, landing: Landing, log: FetchLog, calendars: Calendars) -> None:
-        """Keep the findings, and what the source said that cannot be used."""
+        """Store the findings, and quarantine what the source sent that cannot be used.
+
+        Args:
+            landing: The load; collects findings and symbols to read again.
+            log: Failures, rejects and remarks of the source; drained.
+            calendars: Trading days of the symbols.
+
+        Raises:
+            CommitConflict: Other writers won every attempt.
+        """
         for symbol, reason in self.verdict.refused.items():
             log.fail(symbol, TooManyRejects(reason))
         calendars.meet(log.calendars)
@@ -118,7 +137,7 @@ class Judgement:
         log.drain()
 
     def _windows(self, log: FetchLog) -> dict[str, Window]:
-        """The dates that were read of each symbol."""
+        """The dates that were read, by symbol."""
         if not self.batch.days:
             return {
                 w.symbol: w
@@ -142,7 +161,7 @@ class Judgement:
     def _missing(
         self, source: str, windows: Mapping[str, Window], log: FetchLog, calendars: Calendars
     ) -> Iterator[Finding]:
-        """Sessions without a bar, within the dates that were read."""
+        """Sessions without a bar within the dates that were read."""
         loaded = _days_by_symbol(self.quotes)
         here = _days_by_symbol(self.expected.around)
         # Thousands of symbols share a calendar of thousands of days.
@@ -167,7 +186,7 @@ class Judgement:
             yield from missing_sessions(source, symbol, sessions, expected[wanted], present)
 
     def _rescaled(self, windows: Mapping[str, Window]) -> set[str]:
-        """Symbols whose oldest bars of the load are others in the lake: older ones will be, too."""
+        """Symbols whose oldest loaded bars differ from the lake's; older ones will differ too."""
         around = to_frame(self.expected.around)
         if not around.height:
             return set()
@@ -189,7 +208,7 @@ class Judgement:
 
 
 def _range(window: Window, fresh: Days, known: Days) -> tuple[date | None, date | None]:
-    """The dates between which a symbol should have a bar of each session."""
+    """The dates between which a symbol should have a bar for each session."""
     if not len(fresh):
         return None, None
     first, last = fresh.min().astype(object), fresh.max().astype(object)
@@ -200,7 +219,7 @@ def _range(window: Window, fresh: Days, known: Days) -> tuple[date | None, date 
     later = known[known > np.datetime64(window.end)]
     if len(later):
         last = later.min().astype(object) - ONE_DAY
-    # A date that was not asked for is the gate's business.
+    # Bars outside the requested dates are rejected by the gate.
     return max(first, window.first if window.last is None else first), last
 
 

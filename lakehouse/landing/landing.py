@@ -1,4 +1,4 @@
-"""Putting what was fetched into the lake: check, count, merge."""
+"""Puts fetched data into the lake: check, count, merge."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ from lakehouse.sources.reader import (
 
 REASONS_SHOWN = 3
 ROWS_AT_ONCE = 1_500_000
-# So many bad bars are put aside without a look at their share: a short look-back has few bars.
+# Up to this many bad bars are tolerated whatever their share, because a look-back has few bars.
 FEW_REJECTS = 3
 
 
@@ -41,16 +41,16 @@ class Landing:
 
     Attributes:
         catalog: The lake.
-        source: Name of the quote source.
-        load_id: Name of the load, kept with every row and snapshot.
-        tables: Counts by table, so far.
-        symbols: Counts of quotes by symbol, so far.
-        snapshots: Snapshot ids of the tables that were merged into.
-        findings: What is new or open again among the findings.
-        newest: Last date that was landed, by symbol.
-        rescaled: Symbols whose bars in the lake differ from those of the load so that older ones
-            will, too.
-        error: What stopped the landing of a file.
+        source: Quote source.
+        load_id: Id of the load, stored with every row and snapshot.
+        tables: Counts by table so far.
+        symbols: Counts of quotes by symbol so far.
+        snapshots: Snapshot ids of the tables merged into.
+        findings: New and reopened findings.
+        newest: Last landed date by symbol.
+        rescaled: Symbols whose bars in the lake differ from the load in a way that affects older
+            ones too.
+        error: The exception that stopped the landing of a file.
     """
 
     catalog: Catalog
@@ -67,10 +67,17 @@ class Landing:
     _lock: Lock = field(default_factory=Lock)
 
     def judge(self, quotes: pa.Table, expected: Expectation, max_reject_share: float) -> Verdict:
-        """Check a load's bars before anything of it is committed.
+        """Check a load's bars before any of it is committed.
 
-        A symbol of which more than the given share of bars breaks a rule is refused as a whole,
-        whoever else is in the load.
+        A symbol with too many bad bars is refused as a whole, without affecting the others.
+
+        Args:
+            quotes: Bars in the columns of ``QUOTES_SCHEMA``.
+            expected: Dates, symbols and prices to check against.
+            max_reject_share: Largest tolerated share of bad bars per symbol, 0 to 1.
+
+        Returns:
+            The verdict; it is also kept for ``land``.
         """
         verdict = check_quotes(quotes, expected)
         verdict = verdict.without(_refused(verdict, quotes, expected, max_reject_share))
@@ -78,7 +85,16 @@ class Landing:
         return verdict
 
     def land(self, name: str, path: Path) -> None:
-        """Land one Parquet file of the load in the table ``raw.<name>``."""
+        """Land one Parquet file of the load; the quotes come from the verdict instead.
+
+        Args:
+            name: Table name within the namespace ``raw``.
+            path: The Parquet file.
+
+        Raises:
+            CommitConflict: Other writers won every attempt.
+            SchemaMismatch: The file does not fit the table.
+        """
         definition = BY_NAME[f"raw.{name}"]
         with self._lock:
             if definition is QUOTES:
@@ -88,7 +104,15 @@ class Landing:
                 self._land_reference(definition, pq.read_table(path))
 
     def land_quotes(self, verdict: Verdict, *, record: bool = True) -> None:
-        """Merge accepted bars and record the rest, unless that has been done before."""
+        """Merge accepted bars and record the rest.
+
+        Args:
+            verdict: The gate's verdict.
+            record: Also write rejected and flagged bars to ``raw.rejects``.
+
+        Raises:
+            CommitConflict: Other writers won every attempt.
+        """
         if record:
             remarks = pa.concat_tables([verdict.rejected, verdict.flagged])
             record_rejects(self.catalog, remarks, self.load_id)
@@ -101,13 +125,21 @@ class Landing:
             self._count_merged(part, report)
 
     def record(self, rejects: Sequence[dict[str, Any]]) -> None:
-        """Put rows of reference data that cannot be used into quarantine."""
+        """Quarantine rows of reference data that cannot be used."""
         if rejects:
             rows = pa.Table.from_pylist(list(rejects), schema=REJECT_SCHEMA)
             record_rejects(self.catalog, rows, self.load_id)
 
     def land_rows(self, definition: TableDefinition, rows: pa.Table) -> None:
-        """Merge rows of a small table that did not come as a file."""
+        """Merge rows of a small table that did not come as a file.
+
+        Args:
+            definition: The table.
+            rows: The rows without audit columns; if empty, nothing happens.
+
+        Raises:
+            CommitConflict: Other writers won every attempt.
+        """
         if rows.num_rows:
             self._merge(definition, rows)
 
@@ -160,10 +192,10 @@ def _newest(rows: pa.Table) -> dict[str, date]:
 
 
 def _parts(rows: pa.Table) -> Iterator[pa.Table]:
-    """A large load by years, as the table is partitioned, so that memory stays bounded.
+    """Split a large load by years, like the table's partitions, so that memory stays bounded.
 
-    The years come in order: after a kill in between, the lake ends where the load was cut off, and
-    the next ingest goes on from there.
+    The years come in order: if the run is killed in between, the lake ends where the load stopped,
+    and the next ingest continues from there.
     """
     if rows.num_rows <= ROWS_AT_ONCE:
         yield rows
@@ -222,7 +254,7 @@ def _counted(values: pa.ChunkedArray) -> dict[Any, int]:
 
 
 def _one_per_key(rows: pa.Table, definition: TableDefinition) -> tuple[pa.Table, pa.Table]:
-    """Rows with copies and contradictions removed, and the contradictions as rejects."""
+    """Rows without copies and contradictions, and the contradictions as rejects."""
     frame = to_frame(rows).unique(maintain_order=True)
     unclear = frame.select(definition.key).is_duplicated()
     unclear |= ~frame.select(pl.all_horizontal(pl.col(definition.key).is_not_null())).to_series()
@@ -246,7 +278,7 @@ def _one_per_key(rows: pa.Table, definition: TableDefinition) -> tuple[pa.Table,
 def _refused(
     verdict: Verdict, quotes: pa.Table, expected: Expectation, limit: float
 ) -> dict[str, str]:
-    """The symbols of which too many bars were rejected, with the reason."""
+    """The symbols with too many rejected bars, with the reason."""
     rejects = Counter[str]()
     for symbol, count in _by_symbol(verdict.rejected).items():
         if expected.symbols is None or symbol in expected.symbols:
@@ -270,6 +302,6 @@ def _too_many(verdict: Verdict, symbol: str, count: int, total: int, limit: floa
     return (
         f"{count:,} of {total:,} bars of {symbol} break a rule ({shown}; first on "
         f"{first['trade_date']}: {first['reason']}), which is more than the {limit:.1%} allowed. "
-        "Nothing of it was landed. Look at what the source sends, or raise "
+        "None of them were landed. Check what the source sends, or raise "
         "WEEKAHEAD_INGEST__MAX_REJECT_SHARE."
     )

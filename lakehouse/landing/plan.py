@@ -1,4 +1,4 @@
-"""What an ingest has to fetch, from what the lake already holds."""
+"""Plans what an ingest has to fetch, given what the lake already holds."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
@@ -25,8 +25,8 @@ from lakehouse.sources.reader import Batch, Reader, Window
 
 T = TypeVar("T")
 S = TypeVar("S", str, date)
-# Older days that a board run reads again, and symbols whose older days are asked for again. More
-# take turns, so that a daily run costs what it costs.
+# Older days, and symbols with older gaps, that one run requests again. If there are more, they
+# take turns, so that the cost of a daily run is bounded.
 DAYS_AGAIN = 20
 AGAIN = 100
 CALENDAR_AHEAD = timedelta(days=31)
@@ -38,9 +38,9 @@ class Planner:
     Args:
         catalog: The lake.
         reader: The open source.
-        request: What was asked for.
+        request: What to fetch.
         settings: Defaults and batch sizes.
-        calendars: The symbols' trading days.
+        calendars: Trading days of the symbols.
         today: The current date.
     """
 
@@ -65,7 +65,7 @@ class Planner:
         self._planned_days: list[date] = []
 
     def batches(self) -> Iterator[Batch]:
-        """The batches, in the order in which they are to be landed.
+        """The batches, in the order in which they must be landed.
 
         Raises:
             UsageError: No symbols are named, and neither source nor lake knows any.
@@ -87,7 +87,7 @@ class Planner:
         return self._symbol_batches(tuple(dict.fromkeys(symbols)))
 
     def newcomers(self, seen: Iterable[str]) -> Iterator[Batch]:
-        """The older history of symbols that a daily board run met for the first time."""
+        """The older history of symbols that a daily board run saw for the first time."""
         if self._request.start is not None or self._board_start is None:
             return iter(())
         first = self._board_start
@@ -99,7 +99,7 @@ class Planner:
         return self._of_windows(windows, reference=False, expects_quotes=False)
 
     def rescaled(self, symbols: Iterable[str]) -> Iterator[Batch]:
-        """All of the symbols whose past the source has rescaled."""
+        """The whole history of symbols that the source has rescaled."""
         names = sorted(symbols)
         first = first_dates(self._catalog, self._reader.name, names) if names else {}
         last = last_dates(self._catalog, self._reader.name, names)
@@ -111,7 +111,7 @@ class Planner:
         return self._of_windows(windows, reference=False, expects_quotes=False)
 
     def second_pass(self, failed: Iterable[str]) -> Iterator[Batch]:
-        """What failed for a passing reason, once more."""
+        """A second attempt at what failed for a transient reason."""
         names = set(failed)
         windows = [window for window in self._planned if window.symbol in names]
         yield from self._of_windows(windows, reference=False, expects_quotes=False)
@@ -120,12 +120,12 @@ class Planner:
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """What was planned by symbol, so far."""
+        """The windows planned by symbol so far."""
         return tuple(self._planned)
 
     @property
     def days(self) -> tuple[date, ...]:
-        """What was planned day by day, so far."""
+        """The days planned for a board so far."""
         return tuple(self._planned_days)
 
     @property
@@ -186,8 +186,8 @@ class Planner:
                 calendar_start=start,
                 calendar_end=self.calendar_end if number == 0 else None,
                 reference=number == 0,
-                # A day that fails within the look-back is read again next time anyway; an older
-                # one would be passed over for good, so nothing after it is landed.
+                # A failed day within the look-back is read again next time; an older one would
+                # be skipped for good, so nothing after it is landed.
                 stop_before_failure=chunk[0] < self._end - self._look_back,
                 expects_quotes=backfill,
             )
@@ -206,7 +206,7 @@ class Planner:
         return timedelta(days=self._settings.lookback_days)
 
     def _missing(self, symbols: Collection[str] | None) -> dict[str, set[date]]:
-        """Days that are asked for again because the lake has no bar; none on explicit dates."""
+        """Days to request again because the lake has no bar; none if the request names dates."""
         if self._explicit:
             return {}
         source = self._reader.name
@@ -215,7 +215,7 @@ class Planner:
         return days_to_ask_for(findings, self._calendars.sessions, rejected)
 
     def _older_days(self, start: date) -> list[date]:
-        """Days before a board's look-back on which bars are missing, some of them each time."""
+        """Days before a board's look-back on which bars are missing; a limited number per run."""
         if self._explicit:
             return []
         findings = list_findings(
@@ -240,7 +240,7 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
 
 
 def _turn(items: Sequence[S], count: int, today: date) -> tuple[S, ...]:
-    """So many of the items, others every day, all within a cycle."""
+    """A limited number of items that rotates daily, so that each gets its turn."""
     if not items or not count:
         return ()
     ordered = sorted(items)

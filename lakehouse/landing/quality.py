@@ -1,8 +1,8 @@
-"""The quality gate: which bars may enter the lake.
+"""The quality gate: decides which bars may enter the lake.
 
-The rules are a pandera schema over polars. A row that breaks one is rejected with the first rule it
-breaks. A jump without a split is only flagged, because it may be real; so is a bar without an
-open, which is no reason to lose a good close.
+The rules are a pandera schema over polars. A row is rejected with the first rule that it breaks. A
+jump without a split is only flagged because it may be real; so is a bar without an open, because
+its close is still good.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ PRICES = ("open", "high", "low", "close")
 KEY = ("source", "symbol", "trade_date")
 JUMP = "jump"
 NO_OPEN = "no_open"
-# Rules whose bars are accepted all the same.
+# Rules that only flag bars.
 KEPT = (JUMP, NO_OPEN)
 # The warehouse's dates begin here.
 EARLIEST = date(1900, 1, 1)
@@ -35,17 +35,17 @@ JUDGED = (*KEY, *PRICES, "volume", "malformed")
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the gate measures bars against.
+    """What the gate checks bars against.
 
     Attributes:
-        start: First date that was asked for.
-        end: Last date that was asked for.
-        today: Nothing can have traded later.
-        symbols: Symbols that were asked for; None accepts any.
+        start: First requested date.
+        end: Last requested date.
+        today: The current date; nothing can have traded later.
+        symbols: Requested symbols; None accepts any.
         splits: Known splits: symbol, ex_date, ratio_before, ratio_after.
-        jump_limit: Absolute log return beyond which a bar is flagged.
-        around: Bars that the lake has around the load's, in the columns of ``AROUND_SCHEMA``.
-        without_volume: Symbols that have no volume by their nature.
+        jump_limit: Absolute log return above which a bar is flagged.
+        around: Bars in the lake around the load's, in the columns of ``AROUND_SCHEMA``.
+        without_volume: Symbols that by their nature have no volume, such as indices.
     """
 
     start: date
@@ -60,11 +60,11 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition that every bar has to meet.
+    """A condition that every bar must meet.
 
     Attributes:
         name: Stored in ``raw.rejects.rule``.
-        reason: What is wrong with a row that breaks it.
+        reason: What is wrong with a row that breaks the rule.
         holds: The condition; null counts as met, so that one fault breaks one rule.
     """
 
@@ -75,15 +75,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on a load.
+    """The gate's verdict on a load.
 
     Attributes:
         accepted: Bars to merge, in the columns of ``raw.quotes`` except audit columns.
-        rejected: Rows for ``raw.rejects`` that are kept out of the lake's quotes.
-        flagged: Rows for ``raw.rejects`` about bars that are accepted all the same.
-        checked: Distinct rows that were looked at.
-        refused: Symbols of which nothing is accepted, because too many of their bars break a
-            rule, with the reason.
+        rejected: Rows for ``raw.rejects`` whose bars stay out of the lake's quotes.
+        flagged: Rows for ``raw.rejects`` whose bars are accepted nevertheless.
+        checked: Number of distinct rows checked.
+        refused: Symbols that are refused as a whole because too many of their bars break a rule,
+            with the reason.
     """
 
     accepted: pa.Table
@@ -93,7 +93,7 @@ class Verdict:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def without(self, refused: Mapping[str, str]) -> "Verdict":
-        """The same with some symbols left out altogether."""
+        """The same verdict without some symbols; the mapping gives the reasons."""
         if not refused:
             return self
 
@@ -112,7 +112,16 @@ class Verdict:
 
 
 def rules(expected: Expectation, *, some_without_volume: bool = False) -> tuple[Rule, ...]:
-    """The rules in the order in which a row is judged."""
+    """The rules, in the order in which they are applied to a row.
+
+    Args:
+        expected: Dates, symbols and prices to check against.
+        some_without_volume: Whether symbols without volume are expected; then the frame has a
+            column ``_no_volume``.
+
+    Returns:
+        Rules whose conditions are polars expressions over the columns of ``JUDGED``.
+    """
     needed = (*KEY, "high", "low", "close", *(() if some_without_volume else ("volume",)))
     filled = pl.all_horizontal(pl.col(name).is_not_null() for name in needed)
     if some_without_volume:
@@ -127,12 +136,12 @@ def rules(expected: Expectation, *, some_without_volume: bool = False) -> tuple[
     return (
         Rule("type", "a value has the wrong type", pl.col("malformed").is_null()),
         Rule("missing", "symbol, date, a price or the volume is missing", filled),
-        Rule("unknown_symbol", "the symbol was not asked for", known),
+        Rule("unknown_symbol", "the symbol was not requested", known),
         Rule("future", "the date is in the future", day <= expected.today),
         Rule("too_early", "the warehouse has no dates before 1900", day >= EARLIEST),
         Rule(
             "out_of_range",
-            "the date was not asked for",
+            "the date was not requested",
             day.is_between(expected.start, expected.end) | (day > expected.today),
         ),
         Rule(
@@ -158,8 +167,11 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
     """Sort bars into accepted, rejected and flagged.
 
     Args:
-        rows: Columns of ``lakehouse.sources.reader.QUOTES_SCHEMA``.
-        expected: What was asked for, and what is known.
+        rows: Bars in the columns of ``lakehouse.sources.reader.QUOTES_SCHEMA``.
+        expected: Dates, symbols and prices to check against.
+
+    Returns:
+        The verdict; accepted bars keep their order.
     """
     rows, without_open = _without_zero_opens(rows)
     frame, in_order = _without_copies(rows)
@@ -168,12 +180,12 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
         frame = frame.with_columns(_no_volume=_has_no_volume(expected))
     checked = frame.height
     broken = _broken(frame, rules(expected, some_without_volume=missing))
-    # From here on only these are needed; whole rows of a large load would take too much memory.
+    # Only these are needed from here on; whole rows of a large load would take too much memory.
     good = frame.select("symbol", "trade_date", "close", "_row")
     del frame
     if broken.height:
         good = good.join(broken, on="_row", how="anti", maintain_order="left")
-    # To sort a large load once more would cost as much as to judge it.
+    # Sorting a large load again would cost as much as checking it.
     ordered = good if in_order else good.sort("symbol", "trade_date")
     flags = pl.concat([_jumps(ordered, expected), _flagged(good, without_open)])
     return Verdict(
@@ -185,9 +197,9 @@ def check_quotes(rows: pa.Table, expected: Expectation) -> Verdict:
 
 
 def _without_zero_opens(rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray | None]:
-    """Opens of zero as nulls, which is what they mean; and which rows have none, if any."""
+    """Replace opens of zero by nulls, which they stand for; also returns which rows have none."""
     opens = rows.column("open")
-    # To look for the least one costs a fraction of looking at each.
+    # Finding the minimum costs a fraction of comparing every value.
     least = pc.min(opens).as_py()
     if not opens.null_count and least is not None and least > 0:
         return rows, None
@@ -208,17 +220,17 @@ def _flagged(good: pl.DataFrame, without_open: pa.ChunkedArray | None) -> pl.Dat
 
 
 def _has_no_volume(expected: Expectation) -> pl.Expr:
-    """Whether a missing volume is no fault: the symbol is an index, or has none on any day."""
+    """Whether a missing volume is acceptable: an index, or a symbol without volume on any day."""
     by_nature = pl.col("symbol").is_in(sorted(expected.without_volume))
     never = pl.col("volume").is_null().all().over("symbol")
     return (by_nature | never).fill_null(False)
 
 
 def _without_copies(rows: pa.Table) -> tuple[pl.DataFrame, bool]:
-    """Keep one of several identical rows; mark keys that still come more than once.
+    """Keep one of several identical rows, and mark keys that still occur more than once.
 
-    Also says whether the rows come in order. The frame has only what is judged, and the number of
-    the row: to copy the rest of a large load would take much memory.
+    Also returns whether the rows are sorted. The frame has only the judged columns and the row
+    number, because a copy of a large load would take too much memory.
     """
     frame = to_frame(rows.select(JUDGED)).with_row_index("_row")
     if _in_order(frame):
@@ -233,7 +245,7 @@ def _without_copies(rows: pa.Table) -> tuple[pl.DataFrame, bool]:
 
 
 def _chosen(rows: pa.Table, numbers: pl.Series) -> pa.Table:
-    """The rows of these numbers, in the order in which they came."""
+    """The rows with these numbers, in their original order."""
     if len(numbers) == rows.num_rows:
         return rows
     mask = np.zeros(rows.num_rows, dtype=bool)
@@ -242,9 +254,9 @@ def _chosen(rows: pa.Table, numbers: pl.Series) -> pa.Table:
 
 
 def _in_order(frame: pl.DataFrame) -> bool:
-    """Whether each symbol comes in one piece with rising dates, so that no key can come twice.
+    """Whether each symbol is contiguous with ascending dates, so that no key can occur twice.
 
-    That is how symbols are read, and much cheaper to see than to look every key up.
+    Sources deliver symbols that way, and it is much cheaper to check than looking up every key.
     """
     same = pl.col("symbol") == pl.col("symbol").shift(1)
     rising = pl.col("trade_date") > pl.col("trade_date").shift(1)
@@ -264,7 +276,7 @@ def _in_order(frame: pl.DataFrame) -> bool:
 
 
 def _broken(frame: pl.DataFrame, applied: tuple[Rule, ...]) -> pl.DataFrame:
-    """Row number, rule and reason of every row that breaks a rule, by the first it breaks."""
+    """Row number, rule and reason of every row that breaks a rule; the first broken rule counts."""
     schema = pandera.DataFrameSchema(checks=[_check(rule) for rule in applied])
     try:
         schema.validate(frame, lazy=True)
@@ -296,10 +308,11 @@ def _check(rule: Rule) -> Any:
 
 
 def _jumps(ordered: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
-    """Bars whose close moved by more than the limit since the one before, splits considered.
+    """Bars whose close moved by more than the limit since the previous one, adjusted for splits.
 
-    The bars come symbol by symbol with rising dates. A split that the prices do not show is as
-    suspicious as a jump without a split.
+    The bars are sorted by symbol and date. A split that the prices do not show is as suspicious as
+    a
+    jump without a split.
     """
     splits = to_frame(expected.splits).select(
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()
@@ -343,7 +356,7 @@ def _jumps(ordered: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
 
 
 def _with_neighbours(ordered: pl.DataFrame, around: pa.Table) -> pl.DataFrame:
-    """The load's bars among those that the lake has before and between them."""
+    """The load's bars together with those that the lake has before and between them."""
     here = to_frame(around).with_columns(_row=pl.lit(None, pl.get_index_type()))
     fresh = here.join(ordered, on=["symbol", "trade_date"], how="anti")
     return pl.concat([ordered, fresh.select(ordered.columns)]).sort("symbol", "trade_date")

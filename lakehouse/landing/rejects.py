@@ -1,7 +1,7 @@
 """The quarantine ``raw.rejects``: recorded once, listed, replayed.
 
-The table is append-only. What became of a reject is derived: an accepted replay appends a marker
-row with the rule ``replayed``, and a bar that came later for the same key supersedes it.
+The table is append-only. The status of a reject is derived: an accepted replay appends a marker row
+with the rule ``replayed``, and a bar that arrived later for the same key supersedes it.
 """
 
 import json
@@ -21,12 +21,12 @@ from lakehouse.landing.held import rows_of
 from lakehouse.landing.quality import KEPT, KEY
 from lakehouse.sources.reader import REJECT_SCHEMA
 
-# The payload holds symbol and date, which may be null themselves. With this as its key a merge adds
-# rejects that are not there yet, even beside another ingest, and never touches those that are.
+# Symbol and date may be null, but the payload contains them. With this key a merge only adds
+# missing rejects, even while another ingest runs, and never changes existing ones.
 IDENTITY = ("source", "rule", "payload")
 QUARANTINE = replace(REJECTS, key=IDENTITY, audit=("reason", *REJECTS.audit))
 REPLAYED = "replayed"
-# Rejected for another reason than the bar itself; to ask for them again is pointless.
+# Rejected for a reason outside the bar itself; requesting them again is pointless.
 NOT_ASKED_FOR = ("unknown_symbol", "out_of_range", "future", "too_early")
 REPLAY_KEY = ("source", "symbol", "trade_date", "payload")
 
@@ -37,14 +37,14 @@ class Reject:
 
     Attributes:
         source: Quote source.
-        symbol: Symbol; None when the row had none.
-        trade_date: Date; None when the row had none that can be read.
+        symbol: Symbol; None if the row had none.
+        trade_date: Date; None if the row had no readable date.
         rule: The rule that it broke.
         reason: What is wrong, in words.
         status: ``open``; ``flagged`` (the bar is in the lake); ``replayed`` (accepted later); or
-            ``superseded`` (the lake got another bar for that symbol and date later).
-        payload: The row as it came, decoded.
-        rejected_at: When.
+            ``superseded`` (the lake later got another bar for that symbol and date).
+        payload: The original row, decoded.
+        rejected_at: When it was rejected.
     """
 
     source: str
@@ -57,20 +57,23 @@ class Reject:
     rejected_at: datetime
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """The fields as a dictionary, for JSON."""
         return asdict(self)
 
 
 def record_rejects(catalog: Catalog, rows: pa.Table, load_id: str) -> int:
-    """Add rejects that are not there yet; the same bad bar read again is the same reject.
+    """Add new rejects; the same bad bar read again is the same reject.
 
     Args:
         catalog: The lake.
-        rows: Columns of ``REJECT_SCHEMA``.
-        load_id: Name of the load.
+        rows: Rejects in the columns of ``REJECT_SCHEMA``.
+        load_id: Id of the load.
 
     Returns:
-        How many were added.
+        Number of rejects added.
+
+    Raises:
+        CommitConflict: Other writers won every attempt; nothing was written.
     """
     if not rows.num_rows:
         return 0
@@ -91,9 +94,16 @@ def list_rejects(
 
     Args:
         catalog: The lake.
-        source: Name of the quote source.
-        symbol: Only this symbol.
-        rule: Only this rule.
+        source: Quote source.
+        symbol: Keep only this symbol; None keeps all.
+        rule: Keep only this rule; None keeps all.
+
+    Returns:
+        The rejects with their status.
+
+    Raises:
+        TableMissing: The lake has no such table yet.
+        CatalogUnavailable: The catalog does not answer.
     """
     frame = rejects_with_status(catalog, source)
     for column, wanted in (("symbol", symbol), ("rule", rule)):
@@ -107,13 +117,16 @@ def list_rejects(
 def rejected_days(
     catalog: Catalog, source: str, symbols: Collection[str] | None, since: date
 ) -> dict[str, set[date]]:
-    """Days by symbol of which a bar was rejected and the lake has none, to ask for them again.
+    """Days with a rejected bar and no accepted one, to be requested again.
 
     Args:
         catalog: The lake.
-        source: Name of the quote source.
-        symbols: Only these; None takes all.
-        since: Leaves out earlier days.
+        source: Quote source.
+        symbols: Keep only these symbols; None keeps all.
+        since: Skip earlier days.
+
+    Returns:
+        Days by symbol.
     """
     rows = to_frame(rows_of(catalog, REJECTS, source, columns=("rule", *KEY))).filter(
         ~pl.col("rule").is_in([*KEPT, REPLAYED, *NOT_ASKED_FOR]),
@@ -145,7 +158,15 @@ def rejected_days(
 
 
 def rejects_with_status(catalog: Catalog, source: str) -> pl.DataFrame:
-    """All rejects of a source, with the column ``status`` (see ``Reject``)."""
+    """All rejects of a source, with their status.
+
+    Args:
+        catalog: The lake.
+        source: Quote source.
+
+    Returns:
+        Columns of ``raw.rejects`` plus ``status`` (see ``Reject``).
+    """
     rows = to_frame(rows_of(catalog, REJECTS, source))
     markers = rows.filter(pl.col("rule") == REPLAYED)
     rejects = rows.filter(pl.col("rule") != REPLAYED)

@@ -1,4 +1,4 @@
-"""Judging rejected bars again, after a rule, a limit or the calendar day has changed."""
+"""Replays rejected bars after a rule, a limit or the calendar day has changed."""
 
 import json
 from datetime import UTC, date, datetime
@@ -29,14 +29,21 @@ def replay_rejects(
 ) -> IngestReport:
     """Put open rejects through the quality gate again and merge those that pass now.
 
-    Superseded rejects are left alone: the lake holds a newer bar. What still breaks a rule stays
-    in quarantine as it is.
+    Superseded rejects are left alone because the lake holds a newer bar. Bars that still break a
+    rule stay in quarantine unchanged.
 
     Args:
         settings: Addresses of the running services, and limits.
-        source: Name of the quote source.
-        rule: Only rejects of this rule.
-        symbol: Only rejects of this symbol.
+        source: Quote source.
+        rule: Replay only rejects of this rule; None replays all.
+        symbol: Replay only rejects of this symbol; None replays all.
+
+    Returns:
+        Counts by table and symbol; all zero if nothing was open.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt.
     """
     catalog = open_catalog(settings.catalog, settings.s3)
     rejects = rejects_with_status(catalog, source).filter(pl.col("status") == "open")
@@ -51,8 +58,7 @@ def replay_rejects(
     verdict = check_quotes(
         bars,
         Expectation(
-            # Which dates and symbols had been asked for is no longer known; those were asked for
-            # by somebody, or they would not be here.
+            # The dates and symbols of the original request are no longer known.
             start=date.min,
             end=today,
             today=today,
@@ -64,7 +70,7 @@ def replay_rejects(
     landing.land_quotes(verdict, record=False)
     passed = to_frame(verdict.accepted).select("source", "symbol", "trade_date")
     markers = rejects.join(passed, on=passed.columns, how="semi").with_columns(
-        rule=pl.lit(REPLAYED), reason=pl.lit("accepted when it was judged again")
+        rule=pl.lit(REPLAYED), reason=pl.lit("accepted on replay")
     )
     record_rejects(catalog, markers.select(REJECT_SCHEMA.names).to_arrow(), landing.load_id)
     return IngestReport(

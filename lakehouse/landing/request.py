@@ -1,4 +1,4 @@
-"""What an ingest is asked to do, and what it says it did."""
+"""The request of an ingest, and its report."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 from lakehouse.findings import Finding
 
-# What Yahoo and the Moscow Exchange accept: M&M.NS, ^GSPC, EURUSD=X, BRK-B, GLDRUB_TOM.
+# Symbols that Yahoo and the Moscow Exchange use: M&M.NS, ^GSPC, EURUSD=X, BRK-B, GLDRUB_TOM.
 SYMBOL_CHARACTERS = r"A-Z0-9.^=_&$@+!*:~-"
 SYMBOL = re.compile(rf"[a-z{SYMBOL_CHARACTERS}]{{1,40}}")
 
@@ -17,11 +17,11 @@ class IngestRequest:
     """What to fetch.
 
     Attributes:
-        source: Name of the quote source.
-        symbols: Symbols to read; None with no board: all that the source lists.
+        source: Quote source.
+        symbols: Symbols to read; None without a board reads all that the source lists.
         board: Read this whole board, day by day.
-        start: First date; None: where the lake's data ends, less the look-back.
-        end: Last date; None: today.
+        start: First date; None starts where the lake's data ends, minus the look-back.
+        end: Last date; None means today.
     """
 
     source: str = "sample"
@@ -33,14 +33,14 @@ class IngestRequest:
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows by what became of them.
+    """Number of rows by outcome.
 
     Attributes:
         new: Keys that the lake did not have.
-        corrected: Rows that replaced others.
-        unchanged: Rows that the lake had already.
+        corrected: Rows that replaced different ones.
+        unchanged: Rows that the lake already had.
         rejected: Rows that the quality gate kept out.
-        flagged: Rows that were let in with a remark.
+        flagged: Rows that were accepted with a remark.
     """
 
     new: int = 0
@@ -50,7 +50,7 @@ class Counts:
     flagged: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        """Both together."""
+        """The sum of both."""
         return Counts(
             self.new + other.new,
             self.corrected + other.corrected,
@@ -65,17 +65,16 @@ class IngestReport:
     """What an ingest did.
 
     Attributes:
-        source: Name of the quote source.
+        source: Quote source.
         tables: Counts by table.
         symbols: Counts of quotes by symbol.
-        failed: Symbols, days or tables that failed, with the reason; next time they are tried
-            again.
+        failed: Symbols, days or tables that failed, with the reason; retried next time.
         warnings: What is missing without being a failure.
-        findings: What is new or open again among the findings.
-        open_findings: How many findings of the source are open, by severity.
-        snapshots: The tables' current snapshot ids.
-        requests: HTTP requests that were made.
-        seconds: Time it took.
+        findings: New and reopened findings.
+        open_findings: Number of open findings of the source, by severity.
+        snapshots: Current snapshot ids of the tables.
+        requests: Number of HTTP requests.
+        seconds: Duration.
     """
 
     source: str
@@ -91,9 +90,9 @@ class IngestReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when everything that was asked for was read, else 1."""
+        """0 if everything requested was read, else 1."""
         return 1 if self.failed else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """The report as a dictionary, for JSON."""
         return asdict(self) | {"exit_code": self.exit_code}

@@ -1,4 +1,4 @@
-"""What is done with models: trained, registered, served, scored, reproduced.
+"""The life of a model: trained, registered, served, scored, reproduced.
 
-These connect the modelling of ``lakehouse.forecasting`` to ClickHouse, MLflow and the lake.
+These modules connect ``lakehouse.forecasting`` to ClickHouse, MLflow and the lake.
 """

@@ -1,10 +1,10 @@
-"""Back-filling the ledger: the forecasts that would have been made then.
+"""Back-fills the ledger with the forecasts that would have been made in the past.
 
-Dates are cut into blocks that do not depend on the range asked for, so that overlapping ranges
-make the same forecasts. On the first day of a block the candidate is fitted on what was known at
-that day's close; which candidate, all of them being validated and judged by the gate on what was
-known then, is decided anew at wider intervals. Known now but not then are later corrections of
-bars: the lake has no older snapshots than its first load.
+Dates are cut into blocks that do not depend on the requested range, so that overlapping ranges give
+the same forecasts. On the first day of a block the candidate is fitted on what was known at that
+day's close. Which candidate that is, is decided at longer intervals by validation and the gate, on
+what was known then. The one exception are later corrections of bars: the lake has no snapshots
+older than its first load.
 """
 
 import logging
@@ -41,10 +41,20 @@ def backfill(
     symbols: tuple[str, ...] | None = None,
     execute: walkforward.Execute | None = None,
 ) -> PredictionReport:
-    """Forecast past dates as it would have been done then; marked as simulated.
+    """Forecast past dates as they would have been forecast then; the rows are marked as simulated.
+
+    Args:
+        settings: Addresses of the running services, and how to train.
+        first: First as-of date.
+        last: Last as-of date, inclusive.
+        symbols: Forecast only these; all are used for training. None forecasts all.
+        execute: Runs tasks, as for ``walkforward.run``.
+
+    Returns:
+        Counts, and the forecasts of each symbol's last as-of date.
 
     Raises:
-        UsageError: ``last`` lies before ``first``.
+        UsageError: ``last`` is before ``first``.
         NotEnoughData: There are no bars in the range, or too little history before it.
         UnknownSymbol: A symbol has no features.
     """
@@ -106,15 +116,18 @@ def simulate(
     asked: pd.DataFrame | None = None,
     execute: walkforward.Execute | None = None,
 ) -> list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]]:
-    """The model of each block, the as-of rows that it forecasts, and outcomes to calibrate by.
+    """The model of each block, the as-of rows it forecasts, and the outcomes to calibrate with.
 
     Args:
-        dataset: What to learn from.
+        dataset: All rows; each model sees only what was known on its first day.
         first: First as-of date.
-        last: Last as-of date.
+        last: Last as-of date, inclusive.
         settings: How to train.
-        asked: Rows of all these dates; by default those of the dataset.
+        asked: Rows to forecast for all these dates; by default those of the dataset.
         execute: Runs tasks, as for ``walkforward.run``.
+
+    Returns:
+        One tuple per block, in date order.
 
     Raises:
         NotEnoughData: There are no bars in the range, or too little history before it.
@@ -160,14 +173,14 @@ def simulate(
 
 
 def simulated_version(model: Forecaster) -> str:
-    """The name that a simulated model has in place of a registry version."""
+    """The name of a simulated model, used instead of a registry version."""
     return f"simulated-{model.kind}-{model.trained_on_}"
 
 
 def _select(
     dataset: Dataset, day: date, settings: Settings, execute: walkforward.Execute | None
 ) -> tuple[Development, str, str]:
-    """Which candidates the gate would have let serve on a day without a champion."""
+    """The candidates that the gate would have chosen on a day, without a champion."""
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
     known = dataset.as_known_on(day)

@@ -1,4 +1,4 @@
-"""Bands kept calibrated by the ledger: miss rates from outcomes that were known on a day."""
+"""Keeps bands calibrated by the ledger: miss rates from outcomes known on a day."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 REGIMES = 3
-# One forecast per symbol, date and horizon: the one made at the time rather than a simulated one.
+# One forecast per symbol, date and horizon; those made at the time win over simulated ones.
 OUTCOMES = """
 SELECT source, horizon, realised_date AS known_on, volatility_21,
     log(actual / point) / scale AS score
@@ -36,8 +36,11 @@ def ledger_outcomes(client: "Client", model_name: str, days: int) -> pd.DataFram
 
     Args:
         client: The warehouse.
-        model_name: Whose forecasts, of any version.
-        days: Latest as-of dates that count.
+        model_name: Model in the registry; all of its versions count.
+        days: Number of latest as-of dates to read.
+
+    Returns:
+        Columns ``source, horizon, known_on, volatility_21, score``; scores have no unit.
     """
     rows = client.query(OUTCOMES, parameters={"model": model_name, "days": days}).result_rows
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -46,17 +49,20 @@ def ledger_outcomes(client: "Client", model_name: str, days: int) -> pd.DataFram
 def simulated_outcomes(
     model: Forecaster, result: OutOfSample, then: Dataset, dataset: Dataset
 ) -> pd.DataFrame:
-    """Scores that a back-fill may learn from, day by day.
+    """Scores that a back-fill may learn from.
 
-    First those of the walk-forward that chose the model, which had not seen them; then the
-    model's own on what came after that, of which the days before it was fitted are its training
-    rows. Each counts from the day on which its outcome was known.
+    First the scores of the walk-forward that chose the model, which are out of sample; then the
+    model's own scores on later rows, of which those before its fit are training rows. Each counts
+    from the day on which its outcome was known.
 
     Args:
         model: The model of a block.
         result: Its candidates in the walk-forward.
-        then: What the walk-forward knew.
+        then: The data that the walk-forward knew.
         dataset: All rows up to the block's end.
+
+    Returns:
+        The columns of ``ledger_outcomes``.
     """
     unseen = scores(then.targets[result.rows], result.returns, result.scales)
     later = dataset.select(dataset.dates > then.dates.max())
@@ -69,9 +75,9 @@ def rates_for(model: Forecaster, outcomes: pd.DataFrame, frame: pd.DataFrame) ->
     """The miss rates for rows to forecast, each from what was known on its date.
 
     Args:
-        model: Whose past scores the outcomes are compared with.
-        outcomes: ``source, horizon, known_on, volatility_21, score``.
-        frame: The rows.
+        model: The model that forecasts; gives regimes and past scores.
+        outcomes: Columns ``source, horizon, known_on, volatility_21, score``.
+        frame: The rows to forecast, n of them.
 
     Returns:
         Shape (n, horizons, 2), for the 80 and the 95 % interval.
@@ -82,7 +88,7 @@ def rates_for(model: Forecaster, outcomes: pd.DataFrame, frame: pd.DataFrame) ->
     dates = frame["trade_date"].to_numpy().astype("datetime64[D]")
     days, day = np.unique(dates, return_inverse=True)
     group = frame["source"].map(place).to_numpy(dtype=int) + model.regimes(frame)
-    # Without a volatility there is no regime, and nothing that the rates would be used for.
+    # Rows without a volatility get an arbitrary regime; their rates are not used.
     found = np.empty((len(frame), model.horizons, 2))
     for h in range(model.horizons):
         part = outcomes[outcomes["horizon"] == h + 1]

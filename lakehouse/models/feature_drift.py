@@ -1,4 +1,4 @@
-"""Feature drift: do today's features still look like those a model was trained on?"""
+"""Feature drift: whether today's features are distributed like the training data."""
 
 import tempfile
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SIGNIFICANCE = 0.01
-# A quarter never holds every month; that is not drift.
+# A quarter never contains every month, so calendar features always differ.
 CALENDAR = ["day_of_week", "month"]
 LEAST_ROWS = 20
 
@@ -25,12 +25,18 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Compare each feature by the two-sample Kolmogorov-Smirnov distance.
 
-    Neighbouring rows are far from independent, so p-values (corrected for the number of features
-    by Benjamini & Hochberg) are too small; a feature has drifted only when the distance, too, is
-    above ``drift_limit``.
+    Neighbouring rows are far from independent, so p-values (corrected for the number of features by
+    Benjamini & Hochberg) are too small. A feature has drifted only if the distance exceeds
+    ``drift_limit`` as well.
+
+    Args:
+        reference: Features at training, one column each.
+        current: Recent features, one column each.
+        settings: Gives ``drift_limit``, a distance between 0 and 1.
 
     Returns:
-        One row per feature that both sides hold, in the order of the reference.
+        One row per feature in both frames, in the order of the reference; features with fewer
+        than 20 values are skipped.
     """
     rows: list[dict[str, Any]] = []
     for name in reference.columns.intersection(current.columns).difference(CALENDAR, sort=False):
@@ -59,7 +65,20 @@ def measure(
 def against_version(
     client: "MlflowClient", version: Any, current: pd.DataFrame, settings: ForecastSettings
 ) -> list[dict[str, Any]]:
-    """Rows of ``ml.feature_drift`` for a model version."""
+    """Compare recent features with those that a model version was trained on.
+
+    Args:
+        client: MLflow.
+        version: The model version; its run holds the reference features.
+        current: Recent features, one column each.
+        settings: Gives ``drift_limit``.
+
+    Returns:
+        Rows of ``ml.feature_drift``.
+
+    Raises:
+        UntrustedModel: The stored reference is larger than we would store.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = registry.artifact(client, version, registry.REFERENCE_FILE, folder)
         reference = pd.read_parquet(path)

@@ -33,18 +33,18 @@ class PredictionReport:
 
     Attributes:
         model_name: Name in the registry.
-        model_version: The version that forecast; the last one of a back-fill.
-        model_kind: Its candidate.
+        model_version: The version that made the forecasts; the last one of a back-fill.
+        model_kind: Its point model.
         as_of_first: First as-of date.
         as_of_last: Last as-of date.
-        symbols: How many symbols were forecast.
+        symbols: Number of symbols forecast.
         forecasts: Rows made, five per symbol and as-of date.
-        new: Those that were not in the ledger yet.
-        simulated: Whether they were made for dates in the past.
+        new: Rows that were not in the ledger yet.
+        simulated: Whether they were made for past dates.
         stale: Symbols whose latest bar is too old to forecast from.
-        left_out: Symbols that severe open findings leave out, with the reason.
-        unseen: Sources that the model was not trained on, and does not forecast.
-        latest: The forecasts of the last as-of date of each symbol, rows of ``ml.forecasts``.
+        left_out: Symbols excluded by severe open findings, with the reason.
+        unseen: Sources that the model was not trained on and does not forecast.
+        latest: Forecasts of each symbol's last as-of date, rows of ``ml.forecasts``.
         seconds: Duration.
     """
 
@@ -64,7 +64,7 @@ class PredictionReport:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; dates as text."""
+        """The report as a dictionary for JSON, with dates as text."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
 
@@ -74,16 +74,20 @@ def predict(
     *,
     symbols: tuple[str, ...] | None = None,
 ) -> PredictionReport:
-    """Forecast five trading days after every symbol's latest bar and keep the forecasts.
+    """Forecast five trading days from every symbol's latest bar, and store the forecasts.
 
     Args:
-        settings: Where everything is.
-        symbols: Some symbols only.
+        settings: Addresses of the running services, and limits.
+        symbols: Forecast only these; None forecasts all.
+
+    Returns:
+        Counts, exclusions and the forecasts.
 
     Raises:
-        UsageError: Nothing serves yet, or not for these sources.
+        UsageError: No model serves yet, or not for these sources.
         UnknownSymbol: A symbol has no features.
-        NotEnoughData: There are no features.
+        NotEnoughData: There are no features, or severe findings exclude every symbol.
+        DataError: The serving model does not run with the present code or features.
     """
     started = time.monotonic()
     client = tracking.connect(settings)
@@ -105,7 +109,7 @@ def predict(
     if not len(frame):
         raise NotEnoughData(
             "Severe open findings leave no symbol to forecast:\n  " + "\n  ".join(left_out) + "\n"
-            "Put the data right, or 'weekahead findings acknowledge' says that it is."
+            "Correct the data, or confirm it with 'weekahead findings acknowledge'."
         )
     frame, unseen = seen_rows(frame, version)
     if unseen:
@@ -153,21 +157,28 @@ def _forecast(
     settings: ForecastSettings,
     version: str,
 ) -> tuple[Floats, Floats, ledger.Spread]:
-    """What the model says, what the drift does, and what is kept beside them."""
+    """Forecasts, the drift's forecasts, and the spread."""
     try:
         return ledger.forecast_rows(model, frame, outcomes, settings)
     except (AttributeError, KeyError) as error:
         raise DataError(
-            f"v{version} was trained by other code or on other features and does not run any more "
-            f"({error}): run 'weekahead train', or roll back to a version that does."
+            f"v{version} was trained with other code or features and no longer runs "
+            f"({error}): run 'weekahead train', or roll back to a version that runs."
         ) from error
 
 
 def seen_rows(frame: pd.DataFrame, version: "ModelVersion") -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Leave out sources that a version was not trained on: their market may be another.
+    """Drop sources that a version was not trained on, because their market may differ.
+
+    Args:
+        frame: As-of rows with the column ``source``.
+        version: The model version; its tags name the sources.
+
+    Returns:
+        The rows of known sources, and the names of the others.
 
     Raises:
-        UsageError: Nothing is left.
+        UsageError: The version knows none of the sources.
     """
     known = frame["source"].isin(registry.version_sources(version))
     unseen = tuple(sorted(set(frame.loc[~known, "source"])))
@@ -181,9 +192,16 @@ def seen_rows(frame: pd.DataFrame, version: "ModelVersion") -> tuple[pd.DataFram
 
 
 def fresh_rows(frame: pd.DataFrame, stale_days: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Leave out symbols whose latest bar lies far behind the newest of all.
+    """Drop symbols whose latest bar is far behind the newest one.
 
     A model trained on what came after a bar must not pretend to forecast from it.
+
+    Args:
+        frame: The latest row of each symbol.
+        stale_days: Largest tolerated lag in calendar days.
+
+    Returns:
+        The recent rows, and the symbols of the others.
     """
     oldest = frame["trade_date"].max() - timedelta(days=stale_days)
     recent = frame["trade_date"] >= oldest
@@ -201,7 +219,21 @@ def report(
     left_out: tuple[str, ...] = (),
     seconds: float,
 ) -> PredictionReport:
-    """Sum up rows of the ledger."""
+    """Summarise rows of the ledger.
+
+    Args:
+        rows: Rows of ``ml.forecasts``.
+        origin: The model version that made them.
+        kind: Its point model.
+        new: Rows that were not in the ledger yet.
+        stale: Symbols whose latest bar is too old.
+        unseen: Sources that the model was not trained on.
+        left_out: Symbols excluded by findings, with the reason.
+        seconds: Duration.
+
+    Returns:
+        The report.
+    """
     listed = rows.to_pylist()
     days = [row["as_of_date"] for row in listed]
     newest: dict[str, date] = {}

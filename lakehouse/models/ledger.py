@@ -1,6 +1,6 @@
 """The ledger: forecasts in as-traded prices, one row per symbol, date, horizon and version.
 
-A forecast that is in the ledger stays as it was made, also when features are corrected later.
+A forecast in the ledger never changes, even if features are corrected later.
 """
 
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ NO_DAYS: Dates = np.array([], dtype="datetime64[D]")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where forecasts come from.
+    """The model and the data behind forecasts.
 
     Attributes:
         model_name: Name in the registry.
         model_version: Version, or the name of a simulated model.
         feature_snapshot: Snapshot of ``raw.quotes`` that the features were built from.
-        simulated: Made later than the as-of date, by a model that only saw what was known then.
+        simulated: Made after the as-of date by a model that saw only what was known then.
     """
 
     model_name: str
@@ -44,13 +44,13 @@ class Origin:
 
 @dataclass(frozen=True)
 class Spread:
-    """What is kept beside a forecast's prices; arrays have the shape (n, horizons).
+    """The uncertainty stored with a forecast's prices.
 
     Attributes:
-        scale: Size of the error to expect, in log returns.
-        rates: Miss rates that the 80 and 95 % intervals were made with, shape (n, horizons, 2).
-        chances: Probabilities of a rise and of a move beyond ± ``move``, likewise.
-        move: The share that counts as a move.
+        scale: Expected size of the error in log returns, shape (n, horizons).
+        rates: Miss rates of the 80 and the 95 % interval, shape (n, horizons, 2).
+        chances: Probabilities of a rise and of a move beyond ± ``move``, shape (n, horizons, 2).
+        move: Size of a move that counts, as a fraction of the price.
     """
 
     scale: Floats
@@ -59,7 +59,15 @@ class Spread:
     move: float
 
     def of(self, row: int, h: int) -> dict[str, float]:
-        """One forecast's columns."""
+        """The columns of one forecast.
+
+        Args:
+            row: Index of the as-of row.
+            h: Index of the horizon, from 0.
+
+        Returns:
+            Values by column of ``ml.forecasts``.
+        """
         return {
             "scale": float(self.scale[row, h]),
             "rate_80": float(self.rates[row, h, 0]),
@@ -76,14 +84,18 @@ def forecast_rows(
     outcomes: pd.DataFrame | None,
     settings: ForecastSettings,
 ) -> tuple[Floats, Floats, Spread]:
-    """What a model says of rows: forecasts, the drift's, and what is kept beside them.
+    """Forecast rows with a model, and with the drift fitted on the same data.
 
     Args:
         model: The model.
-        frame: The rows, n of them.
-        outcomes: What the intervals are kept calibrated by, as for ``calibration.rates_for``;
-            None leaves them as they were at training.
-        settings: The size of a move.
+        frame: As-of rows, n of them.
+        outcomes: Outcomes that calibrate the intervals, as for ``calibration.rates_for``; None
+            leaves the intervals as they were at training.
+        settings: Gives the size of a move.
+
+    Returns:
+        Log returns of shape (n, 5 · horizons) as ``Forecaster.predict`` gives them, the drift's of
+        shape (n, horizons), and the spread.
     """
     nominal = np.tile([1 - level for level in LEVELS], (len(frame), model.horizons, 1))
     rates = nominal if outcomes is None else rates_for(model, outcomes, frame)
@@ -109,10 +121,11 @@ def price_rows(
         frame: ``source, symbol, trade_date, close`` of the as-of rows, n of them.
         forecasts: Output of ``Forecaster.predict``, shape (n, 5 · horizons).
         drift: Output of ``Forecaster.drift``, shape (n, horizons).
-        origin: Where they come from.
-        spread: What is kept beside the prices.
-        open_days: Known trading days by source, or by ``source/symbol`` where they are others.
-        closed_days: Known days without trading, likewise.
+        origin: The model version that made them.
+        spread: The uncertainty to store with the prices; None leaves its columns null.
+        open_days: Known trading days by source, or by ``source/symbol`` if they differ from the
+            source's.
+        closed_days: Known days without trading, keyed in the same way.
 
     Returns:
         Rows of ``ml.forecasts``: ``point = close · exp(log return)``, bounds likewise, as traded
@@ -120,7 +133,7 @@ def price_rows(
     """
     horizons = drift.shape[1]
     made_at = datetime.now(UTC)
-    # In one array, so that a forecast that is the drift has the drift's price, bit for bit.
+    # One array for both, so that a forecast equal to the drift has its price bit for bit.
     returns = np.concatenate([forecasts, drift], axis=1)
     prices = frame["close"].to_numpy(dtype="float64")[:, None] * np.exp(returns)
     rows = []
@@ -159,5 +172,17 @@ def price_rows(
 
 
 def write(catalog: Catalog, rows: pa.Table, *, commit_id: str) -> int:
-    """Add the forecasts that the ledger does not hold yet; how many those were."""
+    """Add the forecasts that the ledger does not hold yet; existing ones are not changed.
+
+    Args:
+        catalog: The lake.
+        rows: Rows of ``ml.forecasts``.
+        commit_id: Id of the commit.
+
+    Returns:
+        Number of forecasts added.
+
+    Raises:
+        CommitConflict: Other writers won every attempt; nothing was written.
+    """
     return merge(catalog, FORECASTS, rows, commit_id=commit_id, replace=False).new

@@ -1,4 +1,4 @@
-"""The model card of a version: what it is and was made from, how good it is, where it fails."""
+"""The model card of a version: what it was made from, how good it is, where it fails."""
 
 import json
 from collections.abc import Mapping
@@ -22,15 +22,18 @@ def model_card(
     figures: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> str:
-    """The card, in Markdown.
+    """Write the card in Markdown.
 
     Args:
-        development: The walk-forward that the version came out of.
-        verdict: What the gate said.
+        development: The walk-forward that produced the version.
+        verdict: The gate's verdict.
         kind: The version's point model.
         scale: Its scale model.
         figures: Its figures, as ``Development.figures`` gives them.
-        tags: What it takes to train the same again.
+        tags: Everything needed to train the version again.
+
+    Returns:
+        Markdown with a table of figures by horizon, the data and the limits.
     """
     dates = development.dataset.dates
     rows = [

@@ -1,4 +1,4 @@
-"""The gate at work: what serves now, who is to serve, and the record of the decision."""
+"""Applies the gate: the current champion, the decision, and its record."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 def present_champion(
     client: "MlflowClient", settings: Settings, development: Development
 ) -> Champion | None:
-    """The present champion, with what its twin says of the gate's window."""
+    """The current champion, with its twin's forecasts for the gate's window.
+
+    Args:
+        client: MLflow.
+        settings: Names the model in the registry.
+        development: The data and the gate's window.
+
+    Returns:
+        The champion; None if no model serves yet.
+    """
     version = registry.champion(client, settings)
     if version is None:
         return None
@@ -52,7 +61,7 @@ def present_champion(
 def _twin_forecast(
     client: "MlflowClient", version: Any, development: Development
 ) -> tuple[Floats | None, str, bool]:
-    """What the twin says of the window, or why it cannot, and whether the model is beyond use.
+    """Forecasts of the twin for the window, or why there are none, and whether it is unusable.
 
     Point and bounds have the shape (n, horizons, 5).
     """
@@ -62,7 +71,7 @@ def _twin_forecast(
     inputs = development.dataset.inputs
     strangers = set(development.dataset.sources) - set(registry.version_sources(version))
     if strangers:
-        # One model serves all sources, but only those that it has learned from.
+        # One model serves all sources, but only those that it was trained on.
         return None, f"it has never seen {', '.join(sorted(strangers))}", True
     try:
         twin = registry.load_twin(client, version)
@@ -73,18 +82,27 @@ def _twin_forecast(
         return None, f"features or horizons changed ({', '.join(missing) or 'horizons'})", True
     window = development.gate.test_rows(development.dataset)
     try:
-        # All of it, intervals too: what cannot be served must not stay champion.
+        # Include the intervals: a model that cannot serve them must not stay champion.
         outputs = twin.predict(inputs.iloc[window])
         return outputs.reshape(len(outputs), twin.horizons, len(OUTPUTS)), "", False
     except AttributeError as error:
-        # Stored by an earlier version of the candidates, which knew other attributes.
+        # Stored by an earlier version of the candidates, with other attributes.
         return None, f"it was stored by other code ({error})", True
 
 
 def gate_decision(
     development: Development, champion: Champion | None, settings: ForecastSettings
 ) -> Verdict:
-    """Let the gate decide about a development's challengers: first the point, then the band."""
+    """Let the gate decide on a development's challengers: first the point, then the band.
+
+    Args:
+        development: The validated candidates.
+        champion: The current champion; None if no model serves yet.
+        settings: Margin, confidence and refresh interval.
+
+    Returns:
+        Both decisions.
+    """
     champion_loss, champion_band_loss = None, None
     new_days = 0
     if champion is not None:
@@ -109,7 +127,7 @@ def gate_decision(
     )
     band = decide(
         development.band_challenger,
-        # Around the point that will serve, as the champion's are around its own.
+        # Bands are judged around the point that will serve, the champion's around its own.
         development.gate_band_losses(point.serves),
         champion,
         champion_band_loss,
@@ -121,7 +139,16 @@ def gate_decision(
 
 
 def write_down(settings: Settings, criterion: Criterion) -> None:
-    """Keep the gate's criterion in the lake, with the time; the first time counts."""
+    """Store the gate's criterion in the lake, with the time; an existing one is not changed.
+
+    Args:
+        settings: Addresses of the catalog and the object store.
+        criterion: The criterion of this training run.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt.
+    """
     row = {"criterion": criterion.digest, "text": criterion.text, "written_at": datetime.now(UTC)}
     merge(
         open_catalog(settings.catalog, settings.s3),
@@ -145,7 +172,22 @@ def record_decision(
     criterion: Criterion,
     dry_run: bool,
 ) -> None:
-    """Append the gate's decision to the lake, from where it reaches the dashboards."""
+    """Append the gate's decision to the lake, from which the dashboards read it.
+
+    Args:
+        settings: Addresses of the catalog and the object store; names the model.
+        development: Gives the gate's window.
+        verdict: Both decisions.
+        champion: The champion before the decision; None if there was none.
+        run_id: MLflow run of the training; makes a repeated append a no-op.
+        versions: Registered versions by point and scale model.
+        criterion: The criterion that was applied.
+        dry_run: Whether the decision was not carried out.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer.
+        CommitConflict: Other writers won every attempt.
+    """
     now = datetime.now(UTC)
     serving = versions.get(verdict.serves) if verdict.changes else None
     point, band = verdict.point.comparisons, verdict.band.comparisons

@@ -1,7 +1,7 @@
-"""The model registry: versions, the champion alias, loading that cannot execute code, rollback.
+"""The model registry: versions, champion alias, loading that cannot execute code, rollback.
 
 Models are stored with skops. MLflow would trust the types that a model's own description lists;
-here the list is fixed, and anything else, pickle first of all, is refused.
+here the list is fixed, and everything else, above all pickle, is refused.
 """
 
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-# When a version began to serve for the first time.
+# Tag with the time at which a version first served.
 PROMOTED = f"{TAG}promoted_at"
 MODEL = "model"
 DESCRIPTION_FILE = "MLmodel"
@@ -48,12 +48,12 @@ TRUSTED = (
 
 
 class UntrustedModel(DataError):
-    """A stored model is not in the one format that cannot execute code when loaded."""
+    """A stored model is not in the only format that cannot execute code when loaded."""
 
 
 @dataclass(frozen=True)
 class RollbackReport:
-    """A change of champion by hand.
+    """A manual change of the champion.
 
     Attributes:
         model: Name in the registry.
@@ -66,12 +66,23 @@ class RollbackReport:
     serves: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The report as a dictionary, for JSON."""
         return asdict(self)
 
 
 def champion(client: "MlflowClient", settings: Settings) -> "ModelVersion | None":
-    """The version that serves, or None."""
+    """The serving version.
+
+    Args:
+        client: MLflow.
+        settings: Names the model in the registry.
+
+    Returns:
+        The version with the champion alias; None if there is none.
+
+    Raises:
+        MlflowException: MLflow does not answer.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -83,10 +94,17 @@ def champion(client: "MlflowClient", settings: Settings) -> "ModelVersion | None
 
 
 def require_champion(client: "MlflowClient", settings: Settings) -> "ModelVersion":
-    """The version that serves.
+    """The serving version, which must exist.
+
+    Args:
+        client: MLflow.
+        settings: Names the model in the registry.
+
+    Returns:
+        The version with the champion alias.
 
     Raises:
-        UsageError: Nothing serves yet.
+        UsageError: No model serves yet.
     """
     version = champion(client, settings)
     if version is None:
@@ -97,10 +115,18 @@ def require_champion(client: "MlflowClient", settings: Settings) -> "ModelVersio
 
 
 def get_version(client: "MlflowClient", settings: Settings, version: str) -> "ModelVersion":
-    """A version by number; ``champion`` is one too.
+    """Look up a version by number or alias.
+
+    Args:
+        client: MLflow.
+        settings: Names the model in the registry.
+        version: A number such as ``3`` or ``v3``, or ``champion``.
+
+    Returns:
+        The version.
 
     Raises:
-        UsageError: There is no such version.
+        UsageError: There is no such version; the message lists the existing ones.
     """
     from mlflow.exceptions import MlflowException
 
@@ -128,7 +154,19 @@ def register(
     tags: Mapping[str, str],
     description: str,
 ) -> "ModelVersion":
-    """Add a version."""
+    """Register a model version, and the model itself on first use.
+
+    Args:
+        client: MLflow.
+        settings: Names the model in the registry.
+        source: URI of the logged model.
+        run_id: MLflow run that produced it.
+        tags: Tags of the version, with the ``weekahead.`` prefix.
+        description: The model card, in Markdown.
+
+    Returns:
+        The new version, which does not serve yet.
+    """
     from mlflow.exceptions import MlflowException
 
     name = settings.mlflow.model_name
@@ -138,7 +176,7 @@ def register(
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         client.create_registered_model(name, description="Five-day stock price forecasts.")
-    # A server, unlike a database, takes a logged model as the source only if it is named as such.
+    # Unlike a database, a server accepts a logged model as the source only with its model id.
     _, logged, model_id = source.partition("models:/")
     return client.create_model_version(
         name,
@@ -151,14 +189,25 @@ def register(
 
 
 def promote(client: "MlflowClient", settings: Settings, version: str) -> None:
-    """Let a version serve."""
+    """Make a version the champion.
+
+    Args:
+        client: MLflow.
+        settings: Names the model in the registry.
+        version: Number of the version.
+    """
     name = settings.mlflow.model_name
     client.set_model_version_tag(name, version, PROMOTED, now())
     client.set_registered_model_alias(name, ALIAS, version)
 
 
 def dump(model: Forecaster, path: Path) -> None:
-    """Store a model in a file."""
+    """Store a model as a skops file.
+
+    Args:
+        model: The model; contains only types in ``TRUSTED``.
+        path: The file to write.
+    """
     import skops.io
 
     skops.io.dump(model, path)
@@ -168,18 +217,18 @@ def load_file(path: Path) -> Forecaster:
     """Load a model from a file that ``dump`` wrote.
 
     Raises:
-        UntrustedModel: It holds types that are not ours, is too large, or is not a skops file.
+        UntrustedModel: The file contains foreign types, is too large, or is not a skops file.
     """
     import skops.io
 
     try:
         with zipfile.ZipFile(path) as archive:
-            # What a small archive unpacks to may not fit the memory.
+            # A small archive can unpack to more than fits into memory.
             _require_size(path.name, sum(member.file_size for member in archive.infolist()))
         model = skops.io.load(path, trusted=list(TRUSTED))
     except UntrustedModel:
         raise
-    # A file that was made to do harm may make the library raise anything.
+    # A malicious file can make the library raise any exception.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise UntrustedModel(
@@ -197,11 +246,11 @@ def load_file(path: Path) -> Forecaster:
 def load(version: "ModelVersion") -> Forecaster:
     """Load a version's model.
 
-    Only its two files are fetched, each by its name: the artifact's own list of files, and the
-    names in it, are of whoever stored it.
+    Only its two files are fetched, by fixed names, because the artifact's own file list is
+    controlled by whoever stored it.
 
     Raises:
-        UntrustedModel: It is stored in another way than ours.
+        UntrustedModel: It is not stored in our format.
     """
     import yaml
     from mlflow.artifacts import download_artifacts, list_artifacts
@@ -230,16 +279,36 @@ def load(version: "ModelVersion") -> Forecaster:
 
 
 def load_twin(client: "MlflowClient", version: "ModelVersion") -> Forecaster:
-    """Load a version's twin, which was fitted without its gate's window."""
+    """Load a version's twin: the same recipe fitted without its gate's window.
+
+    Args:
+        client: MLflow.
+        version: The version.
+
+    Returns:
+        The twin.
+
+    Raises:
+        UntrustedModel: It is not stored in our format.
+    """
     with tempfile.TemporaryDirectory() as folder:
         return load_file(artifact(client, version, TWIN_FILE, folder))
 
 
 def artifact(client: "MlflowClient", version: "ModelVersion", path: str, folder: str) -> Path:
-    """Fetch one of the files of the run that made a version.
+    """Download a file of the run that produced a version.
+
+    Args:
+        client: MLflow.
+        version: The version.
+        path: Path of the file within the run's artifacts.
+        folder: Local directory to download to.
+
+    Returns:
+        The local file.
 
     Raises:
-        UntrustedModel: It is too large to be ours.
+        UntrustedModel: It is larger than anything we store.
     """
     run = str(version.run_id)
     for found in client.list_artifacts(run):
@@ -252,34 +321,38 @@ def _require_size(name: str, size: int, most: int = MAX_BYTES) -> None:
     if size > most:
         raise UntrustedModel(
             f"{name} is refused: {size / 2**20:,.0f} MiB is more than the {most / 2**20:,.0f} MiB "
-            "that a model of ours may have. Train again or roll back."
+            "allowed for a model. Train again or roll back."
         )
 
 
 def version_kind(version: "ModelVersion") -> str:
-    """The candidate that a version holds."""
+    """The point model of a version."""
     return str(version.tags.get(f"{TAG}kind", ""))
 
 
 def version_scale(version: "ModelVersion") -> str:
-    """The scale model that a version holds; versions from before there were any have the first."""
+    """The scale model of a version; versions older than scale models have the reference."""
     return str(version.tags.get(f"{TAG}scale", REFERENCE))
 
 
 def version_sources(version: "ModelVersion") -> list[str]:
-    """The sources whose symbols a version was trained on."""
+    """The sources that a version was trained on."""
     return list(json.loads(version.tags.get(f"{TAG}sources", "[]")))
 
 
 def rollback(settings: Settings, version: str | None = None) -> RollbackReport:
-    """Let an earlier version serve again.
+    """Make an earlier version the champion again.
 
     Args:
-        settings: Where the registry is.
-        version: The version; by default the one that served before the present champion.
+        settings: Address of the registry and name of the model.
+        version: The version; by default the one that served before the current champion.
+
+    Returns:
+        The replaced and the serving version.
 
     Raises:
-        UsageError: There is no champion, no such version, or nothing earlier.
+        UsageError: There is no champion, no such version, or no earlier one; or the version already
+            serves.
     """
     client = connect(settings)
     current = require_champion(client, settings)
@@ -317,5 +390,5 @@ def snapshot_tag(version: "ModelVersion") -> str:
 
 
 def now() -> str:
-    """The time, as tags hold it."""
+    """The current time in UTC, in the format of tags."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""Reproducing a model version: data from the lake's snapshots, figures to the last digit."""
+"""Reproduces a model version: data from the lake's snapshots, figures equal to the last digit."""
 
 import json
 import logging
@@ -42,13 +42,13 @@ class ReproductionReport:
     Attributes:
         model: Name in the registry.
         version: The version.
-        kind: Its candidate.
-        identical: Same data, same figures.
+        kind: Its point model.
+        identical: Whether data and figures are the same.
         data_digest: SHA-256 of the rebuilt data.
-        recorded_digest: The one recorded at training.
-        figures: How many figures were compared.
-        differences: What differs, each with both values; empty when identical.
-        notes: What changed around it (code, libraries) although it need not change the figures.
+        recorded_digest: SHA-256 recorded at training.
+        figures: Number of figures compared.
+        differences: Differences with both values; empty if identical.
+        notes: Changes in code or libraries, which need not change the figures.
         seconds: Duration.
     """
 
@@ -65,27 +65,31 @@ class ReproductionReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when identical, else 1."""
+        """0 if identical, else 1."""
         return 0 if self.identical else 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The report as a dictionary, for JSON."""
         return asdict(self)
 
 
 def reproduce(settings: Settings, version: str) -> ReproductionReport:
     """Rebuild a version's training data from its snapshots, train again and compare.
 
-    The data are built by dbt in scratch databases, which are dropped afterwards; the warehouse,
-    the registry and the lake stay as they are.
+    dbt builds the data in scratch databases, which are dropped afterwards; warehouse, registry and
+    lake stay unchanged.
 
     Args:
-        settings: Where everything is; how to train comes from the version.
+        settings: Addresses of the running services; training settings come from the version.
         version: Number of the version, or ``champion``.
+
+    Returns:
+        Whether data and figures are identical, and the differences.
 
     Raises:
         UsageError: There is no such version.
-        DataError: A snapshot that it was trained on is gone.
+        DataError: A snapshot that it was trained on has expired, or an older weekahead trained it
+            for another horizon.
     """
     started = time.monotonic()
     client = tracking.connect(settings)
@@ -95,7 +99,7 @@ def reproduce(settings: Settings, version: str) -> ReproductionReport:
     _require_snapshots(settings, snapshots, found)
     how = settings.model_copy(update={"forecast": _recorded_settings(found, tags["settings"])})
     log.info(f"reproduce: building the features of v{found.version} from its snapshots")
-    # Versions from before there was a choice were trained on everything.
+    # Versions older than sampling were trained on everything.
     sampling = Sampling.from_json(tags.get("sampling"))
     with _rebuilt(how, snapshots, str(found.version), sampling) as (dataset, models):
         digest = dataset.digest()
@@ -121,7 +125,15 @@ def reproduce(settings: Settings, version: str) -> ReproductionReport:
 
 
 def compare(then: Mapping[str, float], now: Mapping[str, float]) -> tuple[str, ...]:
-    """Figures that are not equal to the last digit."""
+    """List the figures that are not equal to the last digit.
+
+    Args:
+        then: Recorded figures by name.
+        now: New figures by name.
+
+    Returns:
+        One line per difference, with both values; a missing figure shows as None.
+    """
     return tuple(
         f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
         for name in sorted(then.keys() | now.keys())
@@ -153,13 +165,13 @@ def _require_snapshots(
         table = load_table(catalog, BY_NAME[name])
         if snapshot is not None and table.snapshot_by_id(snapshot) is None:
             gone = (
-                f"v{version.version} cannot be reproduced: {name} has no snapshot {snapshot} any "
-                "more, which it was trained on. "
+                f"v{version.version} cannot be reproduced: snapshot {snapshot} of {name}, which it "
+                "was trained on, no longer exists. "
             )
             if released := version.tags.get(RELEASED):
                 raise DataError(
-                    f"{gone}It never served, so 'weekahead maintain' let its snapshots go on "
-                    f"{released[:10]}; WEEKAHEAD_MAINTENANCE__KEEP_REJECTED_DAYS says when."
+                    f"{gone}It never served, so 'weekahead maintain' released its snapshots on "
+                    f"{released[:10]}; see WEEKAHEAD_MAINTENANCE__KEEP_REJECTED_DAYS."
                 )
             raise DataError(
                 f"{gone}Maintenance keeps tagged snapshots: was the tag removed by hand?"

@@ -1,7 +1,7 @@
-"""Which model versions keep the lake's snapshots that they were trained on.
+"""Decides which model versions keep the lake's snapshots that they were trained on.
 
-Champions do, present and past: what once served must stay reproducible. The others keep theirs for
-a while; every training tags snapshots, and most challengers are rejected.
+Present and past champions do, because whatever served must stay reproducible. Other versions keep
+theirs only for a while: every training run tags snapshots, and most challengers are rejected.
 """
 
 import logging
@@ -23,12 +23,12 @@ RELEASED = f"{TAG}snapshots_released_at"
 
 
 def release_snapshots(settings: Settings) -> tuple[str, ...]:
-    """Take the tags off the snapshots of versions that never served and are old.
+    """Remove the snapshot tags of old versions that never served.
 
-    The snapshots then expire like others. ``reproduce`` works until they have.
+    The snapshots then expire like any other. ``reproduce`` works until they have.
 
     Returns:
-        The versions whose snapshots were let go.
+        The versions whose snapshots were released.
     """
     if not tracking.is_used(settings):
         return ()

@@ -1,4 +1,4 @@
-"""Scoring: past forecasts against what happened, feature drift, and warnings."""
+"""Scoring: past forecasts against outcomes, feature drift, and warnings."""
 
 import json
 import logging
@@ -48,17 +48,17 @@ class Performance:
     """Realised figures of a version and horizon over its latest as-of dates.
 
     Attributes:
-        version: Version; candidate for simulated forecasts.
-        simulated: Whether they were made for dates in the past.
+        version: Version; the candidate for simulated forecasts.
+        simulated: Whether the forecasts were made for past dates.
         horizon: Trading days ahead.
-        dates: As-of dates that count.
-        forecasts: Forecasts whose target date has come.
+        dates: Number of as-of dates.
+        forecasts: Number of forecasts that have come due.
         relative_mae_last_price: Error over that of the last price; below 1 is better.
         relative_mae_drift: Error over that of the drift.
         coverage_80: Share of outcomes inside the 80 % interval.
-        coverage_95: Share inside the 95 % interval.
-        hit_rate: Share of right signs.
-        up_share: Share of outcomes above the last price: what always saying up would hit.
+        coverage_95: Share of outcomes inside the 95 % interval.
+        hit_rate: Share of correct signs.
+        up_share: Share of outcomes above the last price; the hit rate of always predicting up.
     """
 
     version: str
@@ -76,15 +76,15 @@ class Performance:
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What scoring found.
+    """The result of scoring.
 
     Attributes:
-        scored: Forecasts whose target date has come.
+        scored: Number of forecasts that have come due.
         performance: Realised figures by version and horizon.
         drifted: Features of the champion that drifted.
         drift: All measured features of the champion.
-        warnings: What lies outside its limits.
-        strict: Whether warnings are a failure.
+        warnings: Figures outside their limits, in words.
+        strict: Whether warnings count as a failure.
         seconds: Duration.
     """
 
@@ -98,24 +98,27 @@ class ScoreReport:
 
     @property
     def exit_code(self) -> int:
-        """1 when there are warnings and they are to count, else 0."""
+        """1 if there are warnings and they count as a failure, else 0."""
         return 1 if self.strict and self.warnings else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; dates as text."""
+        """The report as a dictionary for JSON, with dates as text."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
 
 
 def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
-    """Compare past forecasts with what happened, and measure the champion's feature drift.
+    """Compare past forecasts with outcomes, and measure the champion's feature drift.
 
     Args:
-        settings: Where everything is, and the limits.
-        strict: Warnings make the exit code 1.
+        settings: Addresses of the running services, and limits.
+        strict: Make the exit code 1 if there are warnings.
+
+    Returns:
+        Realised figures, drift and warnings.
 
     Raises:
-        UsageError: Nothing serves yet.
+        UsageError: No model serves yet.
         NotEnoughData: The marts were never built.
     """
     started = time.monotonic()
@@ -124,7 +127,7 @@ def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
     with connect(settings) as warehouse:
         warehouse_data.built_from(warehouse)
         current = warehouse_data.read_recent(warehouse, settings.forecast.drift_window_days)
-    # Levels of variance wander for years: what is far from their mean then is no drift.
+    # Variance levels move slowly for years, so they would always count as drifted.
     features = return_features(current)
     drift = feature_drift.against_version(client, version, current[features], settings.forecast)
     newest = current["trade_date"].max()
@@ -160,7 +163,15 @@ def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
 def outside_limits(
     performance: tuple[Performance, ...], settings: ForecastSettings
 ) -> tuple[str, ...]:
-    """What lies outside its limits, in words; too few dates are not judged."""
+    """Describe the figures that are outside their limits.
+
+    Args:
+        performance: Realised figures.
+        settings: The limits; rows with fewer than ``score_min_dates`` dates are skipped.
+
+    Returns:
+        One warning per figure.
+    """
     warnings = []
     for row in performance:
         if row.dates < settings.score_min_dates:

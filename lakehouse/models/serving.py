@@ -1,4 +1,4 @@
-"""What serves, at a glance: from MLflow's own database, whose client takes seconds to import."""
+"""The serving model at a glance, from MLflow's database; its client takes seconds to import."""
 
 import json
 import sqlite3
@@ -19,13 +19,13 @@ QUERY = """
 
 @dataclass(frozen=True)
 class Serving:
-    """The version that serves.
+    """The serving version.
 
     Attributes:
         version: Its number in the registry.
-        kind: The candidate, such as ``drift``.
-        trained_until: Date of the newest bar that it saw, ISO.
-        sources: Where its quotes came from.
+        kind: Its point model, such as ``drift``.
+        trained_until: Date of the newest bar in its training data, ISO.
+        sources: The quote sources it was trained on.
     """
 
     version: str
@@ -35,7 +35,7 @@ class Serving:
 
 
 def serving(settings: Settings) -> Serving | None:
-    """What serves, or None: nothing does, or MLflow's database is not a file of this home."""
+    """The serving version; None without one, or if MLflow's database is not a file of this home."""
     uri = settings.mlflow_uri
     if not uri.startswith(SQLITE):
         return None
@@ -43,7 +43,7 @@ def serving(settings: Settings) -> Serving | None:
         with closing(sqlite3.connect(f"file:{uri.removeprefix(SQLITE)}?mode=ro", uri=True)) as base:
             rows = base.execute(QUERY, (settings.mlflow.model_name, ALIAS)).fetchall()
     except sqlite3.Error:
-        # There is none yet, or it is of another version of MLflow.
+        # The database does not exist yet, or belongs to another version of MLflow.
         return None
     tags = {str(key).removeprefix("weekahead."): str(value) for _, key, value in rows}
     if not rows:

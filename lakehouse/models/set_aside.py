@@ -1,4 +1,4 @@
-"""Symbols that severe open findings keep out of training and forecasts."""
+"""Symbols that severe open findings exclude from training and forecasts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,18 +16,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetAside:
-    """From when on symbols are left out, and why.
+    """The exclusions and their reasons.
 
     Attributes:
-        since: First date that is left out, by source and symbol.
-        reasons: What was found, in words, likewise.
+        since: First excluded date, by source and symbol.
+        reasons: The finding in words, by source and symbol.
     """
 
     since: Mapping[tuple[str, str], date]
     reasons: Mapping[tuple[str, str], str]
 
     def mask(self, frame: pd.DataFrame, dates: Dates) -> Mask:
-        """Of each row, whether its symbol is left out on a date; rows as in the frame."""
+        """Mark the rows whose symbol is excluded on a date.
+
+        Args:
+            frame: Rows with ``source`` and ``symbol``, n of them.
+            dates: The date to check for each row, shape (n,).
+
+        Returns:
+            Shape (n,); True means excluded.
+        """
         out = np.zeros(len(frame), dtype=bool)
         for (source, symbol), day in self.since.items():
             its = ((frame["source"] == source) & (frame["symbol"] == symbol)).to_numpy(dtype=bool)
@@ -35,7 +43,7 @@ class SetAside:
         return out
 
     def leave_out(self, dataset: Dataset) -> Dataset:
-        """The dataset without these rows, and without labels that reach into these dates."""
+        """The dataset without excluded rows, and without labels that reach into excluded dates."""
         if not self.since:
             return dataset
         kept = dataset.select(~self.mask(dataset.frame, dataset.dates))
@@ -49,7 +57,7 @@ class SetAside:
         return Dataset(frame, targets, target_dates, variances, calendar=dataset.calendar)
 
     def split(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """As-of rows that may be forecast, and the reasons why the others are not."""
+        """As-of rows that may be forecast, and the reasons why the others may not."""
         out = self.mask(frame, frame["trade_date"].to_numpy().astype("datetime64[D]"))
         names = zip(frame.loc[out, "source"], frame.loc[out, "symbol"], strict=True)
         reasons = tuple(sorted(self.reasons[str(source), str(symbol)] for source, symbol in names))
@@ -57,7 +65,15 @@ class SetAside:
 
 
 def read_set_aside(client: "Client", marts: str = "marts") -> SetAside:
-    """What severe open findings leave out, as of the last build of the marts."""
+    """Read the exclusions, as of the last build of the marts.
+
+    Args:
+        client: The warehouse.
+        marts: Database of the marts.
+
+    Returns:
+        The exclusions.
+    """
     rows = client.query(
         "SELECT source, symbol, min(first_date), argMin(rule, first_date), "  # noqa: S608
         f"argMin(seen, first_date) FROM `{marts}`.fct_findings "

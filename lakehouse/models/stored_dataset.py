@@ -1,4 +1,4 @@
-"""A dataset in the object store, for workers on other machines that share no disk."""
+"""A dataset in the object store, for workers on machines without a shared disk."""
 
 import hashlib
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ FOLDER = "forecasting"
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """An object named by its content, so that whoever has read it need not read it again.
+    """An object named by its content, so that a worker need not read it twice.
 
-    No credentials travel with a task: a worker has its own, in its environment.
+    Tasks carry no credentials: each worker has its own, in its environment.
     """
 
     key: str
@@ -32,7 +32,7 @@ class StoredDataset:
         """Fetch it with the worker's own settings.
 
         Raises:
-            SettingsError: The worker does not know the store.
+            SettingsError: The worker has no address or keys of the store.
         """
         settings = load_settings().s3
         if not settings.endpoint or not settings.access_key:
@@ -46,7 +46,7 @@ class StoredDataset:
 
 
 def stored(settings: S3Settings) -> Share:
-    """How to share datasets through a store."""
+    """A way to share datasets through an object store."""
 
     @contextmanager
     def share(dataset: Dataset, workspace: Path) -> Iterator[StoredDataset]:

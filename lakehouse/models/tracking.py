@@ -1,4 +1,4 @@
-"""MLflow: where runs, metrics and models are kept."""
+"""MLflow: the store of runs, metrics and models."""
 
 import logging
 import platform
@@ -22,7 +22,7 @@ _pointed = ExitStack()
 def connect(settings: Settings) -> "MlflowClient":
     """Point MLflow at the configured server or database, and its artifacts at the object store.
 
-    The last one to connect decides where the MLflow calls of this process go.
+    MLflow's state is global: the last call decides where the calls of this process go.
 
     Raises:
         ServiceError: MLflow does not answer.
@@ -34,7 +34,7 @@ def connect(settings: Settings) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # MLflow warns of integer columns that might miss values; bar_number never does.
+    # MLflow warns that integer columns may have missing values; bar_number never has.
     warnings.filterwarnings("ignore", message=".*integer column.*", category=UserWarning)
     settings.home.mkdir(parents=True, exist_ok=True)
     try:
@@ -51,13 +51,21 @@ def connect(settings: Settings) -> "MlflowClient":
 
 
 def is_used(settings: Settings) -> bool:
-    """Whether there may be runs; a fresh home has not even a database, and making one is slow."""
+    """Whether there may be runs; a fresh home has no database, and creating one is slow."""
     own = settings.mlflow.tracking_uri is None
     return not own or (settings.home / DATABASE).exists()
 
 
 def experiment_id(client: "MlflowClient", settings: Settings) -> str:
-    """The experiment of the training runs; created at the first use."""
+    """The experiment of the training runs; created on first use.
+
+    Args:
+        client: MLflow.
+        settings: Names the experiment and the bucket of its artifacts.
+
+    Returns:
+        Its id.
+    """
     experiment = client.get_experiment_by_name(settings.mlflow.experiment)
     if experiment is not None:
         return str(experiment.experiment_id)
@@ -70,7 +78,14 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
 
 
 def close_dead_runs(client: "MlflowClient", settings: Settings) -> None:
-    """Mark what killed trainings of this home left running; only one trains at a time."""
+    """Mark runs left behind by killed training processes of this home as killed.
+
+    Only one training runs at a time in a home, so every run found is dead.
+
+    Args:
+        client: MLflow.
+        settings: Names the experiment and the home.
+    """
     running = client.search_runs(
         [experiment_id(client, settings)],
         filter_string=(
@@ -82,13 +97,22 @@ def close_dead_runs(client: "MlflowClient", settings: Settings) -> None:
 
 
 def home_name(settings: Settings) -> str:
-    """Names this home among those that may share a server."""
-    # It stands between quotes where runs are searched for.
+    """Identifies this home among those that may share a server."""
+    # The name is quoted in search filters.
     return f"{platform.node()}:{settings.home.absolute()}".replace("'", "_")
 
 
 def last_run(client: "MlflowClient", settings: Settings, **tags: str) -> "Run | None":
-    """The latest finished training run with these tags, if there is one."""
+    """The latest finished training run with certain tags.
+
+    Args:
+        client: MLflow.
+        settings: Names the experiment.
+        **tags: Values of tags, named without the ``weekahead.`` prefix.
+
+    Returns:
+        The run; None if there is none.
+    """
     wanted = [f"tags.`{TAG}{name}` = '{value}'" for name, value in tags.items()]
     runs = client.search_runs(
         [experiment_id(client, settings)],
@@ -99,18 +123,18 @@ def last_run(client: "MlflowClient", settings: Settings, **tags: str) -> "Run | 
 
 
 def _point(settings: Settings) -> None:
-    """Let MLflow's calls of this process go to these services, and to no earlier ones.
+    """Direct MLflow's calls of this process to these services.
 
-    MLflow takes its logins from the environment and from boto3's default session when it makes a
-    call, long after a client was opened; this is the one place that sets them.
+    MLflow reads its credentials from the environment and from boto3's default session at each call,
+    long after a client was opened; this is the only place that sets them.
     """
     import boto3
 
-    # Puts back what the last one to connect found.
+    # Restores what the previous call replaced.
     _pointed.close()
     _pointed.enter_context(temporary_environment(_environment(settings)))
     _pointed.callback(setattr, boto3, "DEFAULT_SESSION", boto3.DEFAULT_SESSION)
-    # The keys stay out of the environment: children would inherit them.
+    # Keep the keys out of the environment, which child processes inherit.
     boto3.setup_default_session(
         aws_access_key_id=settings.s3.access_key,
         aws_secret_access_key=settings.s3.secret_key.get_secret_value(),
@@ -120,11 +144,11 @@ def _point(settings: Settings) -> None:
 
 def _environment(settings: Settings) -> dict[str, str]:
     wanted = {
-        # MLflow would load any pickle that it finds; models are only ever read by registry.load.
+        # MLflow would load any pickle that it finds; only registry.load may read models.
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        # Links to a server's pages would stand before the JSON of --json.
+        # MLflow would print links before the JSON of --json.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
     if settings.s3.endpoint:

@@ -1,4 +1,4 @@
-"""Training: validate the candidates, register the best, let the gate decide what serves."""
+"""Training: validates the candidates, registers the best, and lets the gate decide."""
 
 import hashlib
 import json
@@ -45,25 +45,25 @@ log = logging.getLogger("weekahead")
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """What a training did.
+    """What a training run did.
 
     Attributes:
         skipped: Nothing had changed since an earlier training, whose figures these are.
         dry_run: Nothing was registered or promoted.
         reason: The gate's reason, or why nothing was done.
         action: ``first``, ``promote``, ``keep``, ``refresh`` or ``skip``.
-        challenger_kind: The candidate that did best before the gate's window.
+        challenger_kind: The point model that did best before the gate's window.
         challenger_version: Its version in the registry.
-        champion_kind: The candidate that serves now.
+        champion_kind: The point model that serves now.
         champion_version: Its version.
         run_id: MLflow run of the training.
-        candidates: Figures of every candidate, best first.
-        challenger_scale: The scale model of the bands that did best before the gate's window.
+        candidates: Figures of every point model, best first.
+        challenger_scale: The scale model that did best before the gate's window.
         champion_scale: The scale model that serves now.
         scales: Figures of every scale model, best first.
         comparisons: The challenger against champion and baselines on the gate's window.
         band_comparisons: The challenging scale model against the reference and the champion's.
-        criterion: Hash of what the gate asked, which was kept before the evaluation.
+        criterion: Hash of the gate's criterion, which was stored before the evaluation.
         scheme: The validation scheme, one entry per fold.
         snapshots: The lake's snapshots that the data came from.
         data_digest: SHA-256 of features and targets.
@@ -94,7 +94,7 @@ class TrainingReport:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; dates as text."""
+        """The report as a dictionary for JSON, with dates as text."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
 
@@ -106,14 +106,18 @@ def train(
     dry_run: bool = False,
     execute: Execute | None = None,
 ) -> TrainingReport:
-    """Train on the marts as they are, unless that was done already.
+    """Train on the current marts, unless an earlier training already used the same inputs.
 
     Args:
-        settings: Where everything is, and how to train.
-        force: Train although data, settings and code are those of an earlier training.
+        settings: Addresses of the running services, and how to train.
+        force: Train although data, settings and code equal those of an earlier training.
         dry_run: Let the gate decide, but register and promote nothing.
         execute: Runs a function over tasks (candidates on folds) and returns the results in
-            order; both pickle, so another process may run them if it can read the home directory.
+            order; both can be pickled, so another process may run them if it can read the home
+            directory.
+
+    Returns:
+        Figures of all candidates, the gate's decision, and what serves.
 
     Raises:
         NotEnoughData: The marts are missing, or the history is too short.
@@ -184,13 +188,29 @@ def train(
 
 
 def training_key(settings: Settings, built: warehouse_data.BuiltFrom) -> str:
-    """Hash of everything a training depends on: snapshots, features' code, own code, settings."""
+    """Hash of everything that a training depends on.
+
+    Args:
+        settings: How to train, and the name of the model.
+        built: Snapshots and dbt models that the marts were built from.
+
+    Returns:
+        SHA-256 over snapshots, dbt models, code and settings, in hexadecimal.
+    """
     parts = [json.dumps(built.snapshots, sort_keys=True), recipe_key(settings, built)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def recipe_key(settings: Settings, built: warehouse_data.BuiltFrom) -> str:
-    """The same without the data: how a training is done."""
+    """Hash of how a training is done, without the data.
+
+    Args:
+        settings: How to train, and the name of the model.
+        built: Gives the hash of the dbt models.
+
+    Returns:
+        SHA-256 over dbt models, code and settings, in hexadecimal.
+    """
     parts = [
         built.models,
         code_hash(),
@@ -226,7 +246,7 @@ def _record(
     key: str,
     tags: dict[str, str],
 ) -> _Outcome:
-    """Runs, models, versions, the champion's alias and the lake's tags."""
+    """Write runs, models, versions, the champion alias and the lake's tags."""
     tracking.close_dead_runs(client, settings)
     run_id, candidates = training_log.log_training(
         client,
@@ -286,7 +306,7 @@ def _describe(
     digest: str,
     sampling: Sampling,
 ) -> dict[str, str]:
-    """What it takes to train the same again."""
+    """Everything needed to train the same model again."""
     dates = development.dataset.dates
     return {
         "snapshots": json.dumps(built.snapshots, sort_keys=True),
@@ -312,10 +332,9 @@ def _trained_already(
     built: warehouse_data.BuiltFrom,
     sampling: Sampling,
 ) -> "tuple[Run, str] | None":
-    """An earlier training that still holds, and why.
+    """An earlier training that is still valid, and why.
 
-    Of a history that is thinned to every n-th date, fewer than n new dates bring nothing to learn
-    from that the last training did not have.
+    If the history is thinned to every n-th date, fewer than n new dates add nothing to learn from.
     """
     key = training_key(settings, built)
     if run := tracking.last_run(client, settings, training_key=key):
@@ -326,7 +345,7 @@ def _trained_already(
         return None
     new = warehouse_data.dates_after(warehouse, date.fromisoformat(until))
     if not 0 < new < sampling.step:
-        # None are new when older ones were corrected: that is worth a training.
+        # No new dates means that older ones were corrected, which does require training.
         return None
     return run, f"{new} new trading days of the {sampling.step} that a training waits for"
 

@@ -1,10 +1,10 @@
-"""Charts of a training: the validation scheme, errors against baselines, coverage."""
+"""Charts of a training run: validation scheme, errors against baselines, coverage."""
 
 from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")  # before pyplot is imported: there may be no display
+matplotlib.use("Agg")  # works without a display; must precede the import of pyplot
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -17,7 +17,14 @@ TRAIN, GAP, TEST, GATE = "#7aa6c2", "#d9d9d9", "#e07b39", "#8c4a9e"
 
 
 def draw(scheme: pd.DataFrame, table: pd.DataFrame, bands: pd.DataFrame, folder: Path) -> None:
-    """Write all charts into a folder as PNG."""
+    """Write all charts into a folder as PNG.
+
+    Args:
+        scheme: The validation scheme, one row per fold.
+        table: Metrics of the point models, as ``metrics.evaluate`` gives them.
+        bands: Scores of the scale models, as ``band_metrics.evaluate_bands`` gives them.
+        folder: An existing directory.
+    """
     charts = {
         "validation_scheme": scheme_chart(scheme),
         "error_against_last_price": error_chart(table),
@@ -88,7 +95,17 @@ def band_chart(table: pd.DataFrame) -> Figure:
 
 
 def coverage_chart(table: pd.DataFrame, group: str, members: tuple[str, ...], label: str) -> Figure:
-    """Coverage of both levels in each member of a group, averaged over horizons."""
+    """Coverage of both levels for each member of a group, averaged over horizons.
+
+    Args:
+        table: Metrics by ``candidate``, ``group`` and ``member``.
+        group: The group to show, such as ``age``.
+        members: Its members in the order of the axis; missing ones are skipped.
+        label: Label of the axis.
+
+    Returns:
+        The figure, which the caller closes.
+    """
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     rows = table[(table["group"] == group) & table["coverage_80"].notna()]
     order = [name for name in members if name in set(rows["member"])]

@@ -1,4 +1,4 @@
-"""Writing a training to MLflow, and reading its figures back."""
+"""Writes a training run to MLflow, and reads its figures back."""
 
 import json
 import platform
@@ -34,10 +34,10 @@ class Candidate:
     """A candidate's figures, for reports.
 
     Attributes:
-        kind: The candidate, a point model or a scale model.
+        kind: The point model or scale model.
         run_id: Its MLflow run.
-        selection: Loss in the folds before the gate, relative to the last price, or to the 21-day
-            deviation.
+        selection: Loss before the gate, relative to the last price (point models) or to the 21-day
+            deviation (scale models).
         figures: Metrics by name and horizon, such as ``mae_vs_drift_h5``.
     """
 
@@ -48,7 +48,7 @@ class Candidate:
 
 
 def library_versions() -> dict[str, str]:
-    """What the numbers may depend on besides the code."""
+    """Versions of Python and the libraries that the figures may depend on."""
     return {"python": platform.python_version()} | {name: installed(name) for name in LIBRARIES}
 
 
@@ -61,10 +61,18 @@ def log_training(
     snapshots: Mapping[str, int | None],
     digest: str,
 ) -> tuple[str, tuple[Candidate, ...]]:
-    """Write the training and one nested run per candidate; the training's run stays open.
+    """Write the training run with one nested run per candidate; the training's run stays open.
+
+    Args:
+        client: MLflow.
+        settings: Names the experiment; the training settings become parameters.
+        development: The validated candidates.
+        tags: Tags of the run, named without the ``weekahead.`` prefix.
+        snapshots: The lake's snapshots that the data came from, by table.
+        digest: SHA-256 of the data.
 
     Returns:
-        The id of the training's run, and the point models.
+        The id of the training's run, and the point models, best first.
     """
     from lakehouse.models import training_charts as charts
 
@@ -100,7 +108,7 @@ def log_training(
 
 
 def figures(development: Development) -> tuple[Candidate, ...]:
-    """The point models with their figures, best first, before they have runs."""
+    """The point models with their figures, best first; not logged to a run yet."""
     found = [
         Candidate(kind, "", development.selection[kind], development.point_figures(kind))
         for kind in development.results
@@ -109,7 +117,7 @@ def figures(development: Development) -> tuple[Candidate, ...]:
 
 
 def scale_figures(development: Development) -> tuple[Candidate, ...]:
-    """The scale models with their figures, best first, before they have runs."""
+    """The scale models with their figures, best first; not logged to a run yet."""
     found = [
         Candidate(scale, "", loss, development.band_figures(scale))
         for scale, loss in development.band_selection.items()
@@ -120,16 +128,16 @@ def scale_figures(development: Development) -> tuple[Candidate, ...]:
 def log_figures(
     client: "MlflowClient", run_id: str, found: Mapping[str, float], model: str = ""
 ) -> None:
-    """Write metrics to a run, and to the model made in it.
+    """Write metrics to a run, and to the model logged in it.
 
-    After the model: MLflow copies the metrics that a run has by then to its model, and asks the
-    server for each one by itself. With hundreds of metrics that took a third of the training.
+    Call it after logging the model: MLflow copies the metrics that a run already has to the model,
+    with one request each. With hundreds of metrics that took a third of the training time.
 
     Args:
-        client: The tracking server.
+        client: MLflow.
         run_id: The run.
-        found: Figures by name.
-        model: The model's address (``models:/…``), if there is one.
+        found: Metrics by name.
+        model: The model's URI (``models:/…``); empty if there is none.
     """
     from mlflow.entities import Metric
 
@@ -140,7 +148,18 @@ def log_figures(
 
 
 def pair_run(client: "MlflowClient", settings: Settings, parent: str, kind: str, scale: str) -> str:
-    """Begin the run of a point model and a scale model that become a version."""
+    """Start the run of a pair of point and scale model that becomes a version.
+
+    Args:
+        client: MLflow.
+        settings: Names the experiment.
+        parent: Id of the training's run.
+        kind: The point model.
+        scale: The scale model.
+
+    Returns:
+        The id of the new run.
+    """
     tags = _tags({"kind": kind, "scale": scale, "part": "pair"}) | {"mlflow.parentRunId": parent}
     name = f"{kind} with bands of {scale}"
     run = client.create_run(experiment_id(client, settings), run_name=name, tags=tags)
@@ -155,8 +174,14 @@ def log_model(
 ) -> str:
     """Store a model with its signature, its twin for later gates, and a sample of its features.
 
+    Args:
+        client: MLflow.
+        development: Gives the twin and the features.
+        model: The calibrated forecaster.
+        run_id: The run to log to; it is finished afterwards.
+
     Returns:
-        The model's address for the registry.
+        The model's URI for the registry.
     """
     import mlflow
     import pandas as pd
@@ -186,7 +211,17 @@ def log_model(
 def read_candidates(
     client: "MlflowClient", settings: Settings, run_id: str, part: str = "point"
 ) -> tuple[Candidate, ...]:
-    """The point models, or the scale models, of an earlier training."""
+    """Read the candidates of an earlier training.
+
+    Args:
+        client: MLflow.
+        settings: Names the experiment.
+        run_id: The training's run.
+        part: ``point`` or ``scale``.
+
+    Returns:
+        The candidates with their figures, best first.
+    """
     runs = client.search_runs(
         [experiment_id(client, settings)],
         filter_string=f"tags.`mlflow.parentRunId` = '{run_id}' and tags.`{TAG}part` = '{part}'",
@@ -205,7 +240,12 @@ def read_candidates(
 
 @contextmanager
 def finishing(client: "MlflowClient", run_id: str) -> Iterator[None]:
-    """Mark a run finished at the end, or failed when something is raised."""
+    """Mark a run as finished at the end, or as failed if an exception is raised.
+
+    Args:
+        client: MLflow.
+        run_id: The run.
+    """
     try:
         yield
     except BaseException:
@@ -239,7 +279,7 @@ def _source(dataset: Dataset, snapshots: Mapping[str, int | None], digest: str) 
     from mlflow.data.code_dataset_source import CodeDatasetSource
 
     tags = {f"iceberg.{table}": str(snapshot) for table, snapshot in snapshots.items()}
-    # MLflow keeps the schema and the digest, not the rows.
+    # MLflow stores only the schema and the digest, so a few rows suffice.
     found: MlflowDataset = pandas_dataset.from_pandas(
         dataset.inputs.tail(SIGNATURE_ROWS),
         source=CodeDatasetSource(tags=tags),
@@ -250,7 +290,7 @@ def _source(dataset: Dataset, snapshots: Mapping[str, int | None], digest: str) 
 
 
 def _reference(dataset: Dataset) -> Any:
-    """An even sample of the features, against which drift is measured later."""
+    """An evenly spaced sample of the features, as the reference for drift."""
     step = max(len(dataset.frame) // REFERENCE_ROWS, 1)
     rows = np.arange(len(dataset.frame) - 1, -1, -step)[::-1]
     return dataset.frame[dataset.features].iloc[rows]

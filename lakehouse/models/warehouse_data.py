@@ -1,4 +1,4 @@
-"""What forecasting reads from the warehouse and the lake."""
+"""Queries through which forecasting reads the warehouse and the lake."""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -19,7 +19,7 @@ from lakehouse.warehouse.builds import Snapshots, last_build
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-# The tables that features and targets are made from; the ledger's own are not among them.
+# The tables that features and targets are built from; excludes the ledger's tables.
 SOURCES = (
     "raw.quotes",
     "raw.splits",
@@ -30,7 +30,7 @@ SOURCES = (
 )
 EVERYTHING = Sampling()
 RECENT_ROWS = 50_000
-# What a row costs at the height of a training: features, forecasts of all candidates, figures.
+# Peak memory per row in training: features, forecasts of all candidates, figures.
 BYTES_PER_ROW = 5_000
 
 
@@ -56,7 +56,7 @@ def built_from(client: "Client") -> BuiltFrom:
     """The last complete build of the marts.
 
     Raises:
-        NotEnoughData: There is none yet.
+        NotEnoughData: The marts were never built.
     """
     build = last_build(client)
     if build is None:
@@ -65,7 +65,15 @@ def built_from(client: "Client") -> BuiltFrom:
 
 
 def choose_sampling(client: "Client", settings: Settings) -> Sampling:
-    """Which rows of the marts, as they are, a training is to look at: as many as fit."""
+    """Choose how many rows of the marts a training uses, so that they fit into memory.
+
+    Args:
+        client: The warehouse.
+        settings: Gives ``max_rows``, the memory budget and the seed.
+
+    Returns:
+        The sampling; everything if it fits.
+    """
     dates = _rows_by_date(client, "marts")
     budget = min(settings.forecast.max_rows, shares(settings).training // BYTES_PER_ROW)
     return choose(sum(dates.values()), len(dates), budget=budget, seed=settings.forecast.seed)
@@ -78,10 +86,19 @@ def read_dataset(
     marts: str = "marts",
     intermediate: str = "intermediate",
 ) -> Dataset:
-    """Features and targets of the chosen rows, read a year at a time.
+    """Read features and targets of the sampled rows, one year at a time.
+
+    Args:
+        client: The warehouse.
+        sampling: The rows to read.
+        marts: Database of the marts.
+        intermediate: Database of the intermediate models.
+
+    Returns:
+        The dataset without rows that severe findings exclude.
 
     Raises:
-        NotEnoughData: There are none.
+        NotEnoughData: There are no features.
     """
     dates = np.array(sorted(_rows_by_date(client, marts)), dtype="datetime64[D]")
     years = np.unique(dates.astype("datetime64[Y]")).astype(int) + 1970
@@ -109,12 +126,29 @@ def read_dataset(
 
 
 def dates_after(client: "Client", day: date) -> int:
-    """Trading dates with features after a day."""
+    """Count the trading dates with features after a day.
+
+    Args:
+        client: The warehouse.
+        day: The date, exclusive.
+
+    Returns:
+        Number of dates.
+    """
     return sum(known > day for known in _rows_by_date(client, "marts"))
 
 
 def read_as_of(client: "Client", first: date, last: date) -> pd.DataFrame:
-    """The feature rows of a range of dates, but for symbols that findings leave out; any number."""
+    """Read the feature rows of a range of dates, without symbols that findings exclude.
+
+    Args:
+        client: The warehouse.
+        first: First date.
+        last: Last date, inclusive.
+
+    Returns:
+        The rows; may be empty.
+    """
     table = client.query_arrow(
         "SELECT * FROM marts.fct_features "
         "WHERE trade_date BETWEEN {first:Date32} AND {last:Date32}",
@@ -136,7 +170,7 @@ def _rows_by_date(client: "Client", marts: str) -> dict[date, int]:
 
 
 def _condition(sampling: Sampling, marts: str) -> str:
-    """What is true of the chosen rows, in SQL; whole numbers alone decide."""
+    """The SQL condition of the sampled rows; uses only integers, so that it is exact."""
     conditions = ["true"]
     if sampling.step > 1:
         conditions.append(
@@ -152,11 +186,18 @@ def _condition(sampling: Sampling, marts: str) -> str:
 
 
 def read_latest(client: "Client", symbols: tuple[str, ...] | None) -> pd.DataFrame:
-    """The latest feature row of each symbol.
+    """Read the latest feature row of each symbol.
+
+    Args:
+        client: The warehouse.
+        symbols: Read only these; None reads all.
+
+    Returns:
+        One row per source and symbol.
 
     Raises:
         NotEnoughData: There are no features.
-        UnknownSymbol: A symbol has none.
+        UnknownSymbol: A symbol has no features.
     """
     table = client.query_arrow(
         "SELECT * FROM marts.fct_features WHERE (source, symbol, trade_date) IN ("
@@ -168,7 +209,15 @@ def read_latest(client: "Client", symbols: tuple[str, ...] | None) -> pd.DataFra
 
 
 def read_recent(client: "Client", days: int, limit: int = RECENT_ROWS) -> pd.DataFrame:
-    """The feature rows of the latest trading days; an even sample of them beyond a limit.
+    """Read the feature rows of the latest trading days.
+
+    Args:
+        client: The warehouse.
+        days: Number of trading days.
+        limit: Approximate maximum number of rows; above it, an even sample is read.
+
+    Returns:
+        The rows.
 
     Raises:
         NotEnoughData: There are no features.
@@ -186,7 +235,14 @@ def read_recent(client: "Client", days: int, limit: int = RECENT_ROWS) -> pd.Dat
 
 
 def only(frame: pd.DataFrame, symbols: tuple[str, ...] | None) -> pd.DataFrame:
-    """The rows of some symbols.
+    """Keep the rows of some symbols.
+
+    Args:
+        frame: Rows with the column ``symbol``.
+        symbols: The symbols to keep; None keeps all.
+
+    Returns:
+        The rows with a new index.
 
     Raises:
         UnknownSymbol: A symbol has no rows.
@@ -203,9 +259,9 @@ def only(frame: pd.DataFrame, symbols: tuple[str, ...] | None) -> pd.DataFrame:
 
 
 def read_open_days(client: "Client") -> dict[str, Dates]:
-    """Trading days by source: what the calendar calls open, and every day that has bars.
+    """Trading days by source: open days of the calendar, and every day with bars.
 
-    A symbol whose exchange has another calendar has an entry of its own, ``source/symbol``.
+    A symbol whose exchange has another calendar has its own entry, ``source/symbol``.
     """
     rows = client.query(
         "SELECT source, groupUniqArray(trade_date) FROM ("
@@ -219,7 +275,7 @@ def read_open_days(client: "Client") -> dict[str, Dates]:
 
 
 def read_closed_days(client: "Client") -> dict[str, set[date]]:
-    """Days by source that the calendar calls closed; symbols as for ``read_open_days``."""
+    """Days that the calendar marks as closed, by source; symbols as in ``read_open_days``."""
     rows = client.query(
         "SELECT source, groupUniqArray(trade_date) FROM lake.`raw.calendar` "
         "WHERE NOT is_open GROUP BY source"
@@ -238,7 +294,7 @@ def _other_calendars(client: "Client") -> dict[str, str]:
 
 
 def _dated(table: pa.Table, *columns: str) -> pa.Table:
-    # ClickHouse sends a Date as days in 16 bits, which Arrow cannot tell from a number.
+    # ClickHouse sends a Date as a 16-bit number of days, which Arrow reads as an integer.
     for name in columns:
         column = table.column(name)
         if not pa.types.is_temporal(column.type):

@@ -1,1 +1,1 @@
-"""Bars of many symbols over trading dates: the dataset, its splits in time, dates ahead."""
+"""Bars of many symbols over trading dates: dataset, splits in time, future dates."""

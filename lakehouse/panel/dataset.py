@@ -1,4 +1,4 @@
-"""The training data: one row per symbol and as-of date, features and future returns.
+"""The training data: one row per symbol and as-of date, with features and future returns.
 
 Rows are ordered by date first, so that a walk-forward window is a contiguous slice.
 """
@@ -18,7 +18,7 @@ KEY = ("source", "symbol", "trade_date")
 IDENTITY = (*KEY, "close", "bar_number")
 VOLATILITY = "volatility_21"
 LOG_VARIANCE = "log_variance_"
-# Trading days ahead: every forecast is for each of 1 to this number.
+# Every forecast covers 1 to this number of trading days ahead.
 HORIZONS = 5
 
 Floats = NDArray[np.float64]
@@ -33,10 +33,10 @@ class Dataset:
     Attributes:
         frame: ``source, symbol, trade_date, close, bar_number`` and the features; n rows.
         targets: Log returns of the adjusted close over 1…H bars, shape (n, H); NaN while unknown.
-        target_dates: The dates those returns end at, shape (n, H); NaT while unknown.
-        variances: Sums of the daily variances on the way there, shape (n, H); NaN while unknown,
-            and everywhere when not given.
-        calendar: All trading dates, sorted, when the rows are a sample; None: those of the rows.
+        target_dates: Dates on which those returns end, shape (n, H); NaT while unknown.
+        variances: Sums of the daily variances up to those dates, shape (n, H); NaN while unknown,
+            and everywhere if not given.
+        calendar: All trading dates, sorted, if the rows are a sample; None means those of the rows.
     """
 
     frame: pd.DataFrame
@@ -46,13 +46,13 @@ class Dataset:
     calendar: Dates | None = None
 
     def __post_init__(self) -> None:
-        """Fill in what was not given."""
+        """Fill in missing variances."""
         if not self.variances.size:
             object.__setattr__(self, "variances", np.full(self.targets.shape, np.nan))
 
     @property
     def inputs(self) -> pd.DataFrame:
-        """What a model is given: everything but the price itself."""
+        """The input of models: every column except the price."""
         return self.frame.drop(columns="close")
 
     @property
@@ -62,7 +62,7 @@ class Dataset:
 
     @property
     def sources(self) -> list[str]:
-        """Where the symbols come from."""
+        """The quote sources, in alphabetical order."""
         return sorted(set(self.frame["source"]))
 
     @property
@@ -71,7 +71,7 @@ class Dataset:
         return feature_names(self.frame)
 
     def select(self, rows: NDArray[np.intp] | Mask | slice) -> "Dataset":
-        """The same for some rows."""
+        """A subset of the rows, by positions, mask or slice."""
         return Dataset(
             self.frame.iloc[rows],
             self.targets[rows],
@@ -81,12 +81,12 @@ class Dataset:
         )
 
     def labels_before(self, day: date) -> Floats:
-        """Targets that were known before a day; the others are NaN, shape (n, H)."""
+        """Targets known before a day, shape (n, H); the others are NaN."""
         known = self.target_dates < np.datetime64(day, "D")
         return np.where(known, self.targets, np.nan)
 
     def as_known_on(self, day: date) -> "Dataset":
-        """What there was to know at the close of a day: later rows and labels are gone."""
+        """The dataset as known at the close of a day, without later rows and labels."""
         last = np.datetime64(day, "D")
         past = self.select(self.dates <= last)
         known = past.target_dates <= last
@@ -99,7 +99,7 @@ class Dataset:
         )
 
     def digest(self) -> str:
-        """SHA-256 over column names and every value, independent of how they are stored."""
+        """SHA-256 over column names and all values, independent of how they are stored."""
         digest = hashlib.sha256()
         for name in self.frame.columns:
             digest.update(name.encode())
@@ -122,17 +122,20 @@ def feature_names(frame: pd.DataFrame) -> list[str]:
 
 
 def return_features(frame: pd.DataFrame) -> list[str]:
-    """The features that say where prices may go; those of variance are for how far alone."""
+    """The features for point models; features of variance are for scale models only."""
     return [name for name in feature_names(frame) if LOG_VARIANCE not in name]
 
 
 def from_arrow(features: pa.Table, targets: pa.Table, *, horizons: int) -> Dataset:
-    """Put features and targets together, in one order whatever order they came in.
+    """Join features and targets, ordered independently of the input order.
 
     Args:
         features: Rows of ``marts.fct_features``.
-        targets: Rows of ``intermediate.int_targets``.
-        horizons: How many of the targets to use.
+        targets: Rows of ``intermediate.int_targets``; missing ones give NaN.
+        horizons: Number of horizons to use, H.
+
+    Returns:
+        One row per feature row.
 
     Raises:
         NotEnoughData: There are no features.
@@ -160,7 +163,7 @@ def from_arrow(features: pa.Table, targets: pa.Table, *, horizons: int) -> Datas
 
 
 def to_arrow(dataset: Dataset) -> pa.Table:
-    """One table of features and targets, to hand a dataset to another process."""
+    """One table of features and targets, for handing a dataset to another process."""
     table = pa.Table.from_pandas(dataset.frame, preserve_index=False)
     for h in range(dataset.targets.shape[1]):
         table = table.append_column(f"target_{h + 1}", pa.array(dataset.targets[:, h]))
@@ -178,7 +181,7 @@ def split_arrow(table: pa.Table) -> Dataset:
 
 
 def unique_dates(dataset: Dataset) -> Dates:
-    """The trading dates, sorted, each once; those that a sample leaves out are among them."""
+    """The distinct trading dates, sorted, including those that a sample leaves out."""
     return np.unique(dataset.dates) if dataset.calendar is None else dataset.calendar
 
 
@@ -187,20 +190,28 @@ def as_date(day: np.datetime64) -> date:
     return pd.Timestamp(day).date()
 
 
-# How much a symbol's past tells of its volatility: nothing, little, enough.
+# How well a symbol's volatility is known: not at all, poorly, well.
 AGES = ("new", "young", "grown")
 NEW, YOUNG, GROWN = range(len(AGES))
 
 
 def ages(frame: pd.DataFrame, min_history: int) -> NDArray[np.intp]:
-    """Of each row: NEW without a volatility, YOUNG below ``min_history`` bars, else GROWN."""
+    """Age group of each row, by how well its volatility is known.
+
+    Args:
+        frame: Rows with ``bar_number`` and the 21-day volatility, n of them.
+        min_history: Number of bars from which on a symbol is grown.
+
+    Returns:
+        NEW without a volatility, YOUNG below ``min_history`` bars, else GROWN; shape (n,).
+    """
     enough = frame["bar_number"].to_numpy(dtype="float64") >= min_history
     measured = np.isfinite(frame[VOLATILITY].to_numpy(dtype="float64"))
     return np.where(measured, np.where(enough, GROWN, YOUNG), NEW)
 
 
 def symbols_of(frame: pd.DataFrame) -> "pd.Series[str]":
-    """One name per row that is unique over sources."""
+    """A name for each row that is unique across sources."""
     return frame["source"].astype(str) + "/" + frame["symbol"].astype(str)
 
 
@@ -213,5 +224,5 @@ def _ordered(table: pa.Table) -> pd.DataFrame:
 
 
 def _canonical(values: Floats) -> bytes:
-    # NaN has many bit patterns and zero has two; a hash of the data must not depend on which.
+    # NaN has many bit patterns and zero has two; the hash must not depend on them.
     return (np.where(np.isnan(values), np.nan, values) + 0.0).tobytes()

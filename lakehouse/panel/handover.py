@@ -1,4 +1,4 @@
-"""Handing a dataset to those who fit on it: threads of this process, or processes beside it."""
+"""Hands a dataset to the tasks that fit on it, in threads or in other processes."""
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,10 +16,10 @@ PREFIX = "dataset-"
 
 
 class Place(Hashable, Protocol):
-    """Where a dataset lies; small, and the same for all tasks of a run."""
+    """The location of a dataset; small, and the same for all tasks of a run."""
 
     def load(self) -> Dataset:
-        """Read it; called wherever a task runs."""
+        """Read the dataset; called wherever a task runs."""
 
 
 Share = Callable[[Dataset, Path], AbstractContextManager[Place]]
@@ -33,17 +33,25 @@ class LocalFile:
     path: str
 
     def load(self) -> Dataset:
-        """Map the file; rows that nobody looks at are not read."""
+        """Memory-map the file; unused rows are not read."""
         with pa.memory_map(self.path) as source:
             return split_arrow(pa.ipc.open_file(source).read_all())
 
 
 @contextmanager
 def as_local_file(dataset: Dataset, workspace: Path) -> Iterator[LocalFile]:
-    """Write a dataset to a folder that nobody else uses meanwhile."""
+    """Write a dataset to a temporary file for as long as the context lasts.
+
+    Args:
+        dataset: The dataset.
+        workspace: A directory that no other run uses meanwhile; leftovers are removed.
+
+    Yields:
+        The location for the tasks.
+    """
     for left in workspace.glob(f"{PREFIX}*"):
         left.unlink()
-    # A name of its own each time: a process that lives on remembers the last one that it read.
+    # Use a new name each time, because long-lived workers cache the last file by its name.
     path = workspace.resolve() / f"{PREFIX}{uuid4().hex}.arrow"
     write(dataset, path)
     try:
@@ -53,7 +61,15 @@ def as_local_file(dataset: Dataset, workspace: Path) -> Iterator[LocalFile]:
 
 
 def write(dataset: Dataset, path: Path) -> None:
-    """Write a dataset as one Arrow file."""
+    """Write a dataset as one Arrow IPC file.
+
+    Args:
+        dataset: The dataset.
+        path: The file to write.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     table = to_arrow(dataset)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)

@@ -1,9 +1,9 @@
-"""Which rows of the features a training looks at, when there are more than it needs.
+"""Chooses which rows of the features a training uses, if there are more than it needs.
 
-Labels of neighbouring dates overlap: the five-day return of a Monday and of the Tuesday after it
-share four days, and symbols of one day move together. A history that is larger than the budget
-is therefore thinned by dates first, down to every fifth, and only then by rows, evenly over all
-symbols and dates. A history within the budget is used as it is.
+Labels of neighbouring dates overlap: the five-day returns from a Monday and from the next day share
+four days, and symbols move together within a day. So a history above the budget is first thinned by
+dates, down to every fifth, and only then by rows, evenly over all symbols and dates. A history
+within the budget is used as it is.
 """
 
 import json
@@ -14,19 +14,19 @@ import numpy as np
 
 from lakehouse.panel.dataset import HORIZONS
 
-# Shares are counted in millionths, so that they are whole numbers in SQL, too.
+# Shares are counted in millionths, so that they are integers in SQL too.
 PARTS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """A choice of rows that depends on nothing but what is written here.
+    """A reproducible choice of rows; depends only on these numbers.
 
     Attributes:
-        step: Every so many trading dates one is used.
-        offset: Number of the first one, from 0 to ``step - 1``.
-        parts: Rows of these dates that are used, in millionths.
-        seed: Decides which.
+        step: Every ``step``-th trading date is used.
+        offset: Index of the first date used, from 0 to ``step - 1``.
+        parts: Share of the rows of these dates that is used, in millionths.
+        seed: Determines which rows.
     """
 
     step: int = 1
@@ -40,23 +40,26 @@ class Sampling:
         return self.step == 1 and self.parts == PARTS
 
     def to_json(self) -> str:
-        """For the record of a training."""
+        """JSON for the record of a training."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, recorded: str | None) -> Self:
-        """As recorded; trainings without a record used everything."""
+        """Parse the record of a training; without a record, everything was used."""
         return cls(**json.loads(recorded)) if recorded else cls()
 
 
 def choose(rows: int, dates: int, *, budget: int, seed: int) -> Sampling:
-    """The mildest thinning that keeps about as many rows as the budget names.
+    """The mildest thinning that keeps about as many rows as the budget allows.
 
     Args:
-        rows: How many there are.
-        dates: Trading dates among them; a longer history draws another first date.
-        budget: How many to use.
-        seed: Of everything random in training.
+        rows: Number of rows available.
+        dates: Number of trading dates among them; also varies the first date used.
+        budget: Number of rows to use.
+        seed: Seed of the training.
+
+    Returns:
+        The sampling; everything if the rows fit the budget.
     """
     if rows <= budget:
         return Sampling()

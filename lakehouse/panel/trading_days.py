@@ -16,15 +16,19 @@ def next_trading_days(
 ) -> list[date]:
     """The next trading days.
 
-    Known open days are taken from the exchange's calendar (and from days that had bars). Beyond
-    the last known one, every weekday that the calendar does not call closed counts: a holiday the
-    calendar does not know yet moves the real target one day on.
+    Known open days come from the exchange's calendar and from days with bars. Beyond the last known
+    one, every weekday counts that the calendar does not mark as closed, so an unknown holiday
+    delays
+    the real target by a day.
 
     Args:
-        as_of: The day of the forecast.
-        count: How many days.
+        as_of: The date of the forecast.
+        count: Number of days.
         open_days: Known trading days, sorted.
         closed_days: Known days without trading.
+
+    Returns:
+        ``count`` dates in ascending order.
     """
     start = int(np.searchsorted(open_days, np.datetime64(as_of, "D"), side="right"))
     found = [pd.Timestamp(day).date() for day in open_days[start : start + count]]

@@ -1,8 +1,8 @@
 """Walk-forward validation: expanding training, purged and embargoed test windows, a final gate.
 
 The labels of a row reach up to five trading days into the future. A row may train a fold only if
-its label ends before the fold's cutoff, which lies ``embargo_days`` trading days before the test
-window starts (López de Prado, Advances in Financial Machine Learning, 2018, chapter 7).
+its label ends before the fold's cutoff, which is ``embargo_days`` trading days before the start of
+the test window (López de Prado, Advances in Financial Machine Learning, 2018, chapter 7).
 """
 
 from dataclasses import dataclass
@@ -46,13 +46,20 @@ class Fold:
 
 
 def plan(dates: Dates, settings: ForecastSettings) -> tuple[Fold, ...]:
-    """Lay out the folds over the unique, sorted as-of dates; the gate comes last.
+    """Lay out the folds over the as-of dates; the gate comes last.
 
-    With little history the windows shrink; the first third of what lies before the gate only ever
-    trains.
+    With little history the windows shrink. The first third of the dates before the gate is only
+    used for training.
+
+    Args:
+        dates: Distinct as-of dates, sorted.
+        settings: Number of folds, length of the gate's window and embargo, in trading days.
+
+    Returns:
+        ``settings.folds`` folds and the gate.
 
     Raises:
-        NotEnoughData: The dates do not suffice for windows of five days.
+        NotEnoughData: There are too few dates for windows of five days.
     """
     gate_days = min(settings.gate_days, len(dates) // 5)
     before = len(dates) - gate_days
@@ -80,7 +87,15 @@ def plan(dates: Dates, settings: ForecastSettings) -> tuple[Fold, ...]:
 
 
 def scheme(dataset: Dataset, folds: tuple[Fold, ...]) -> pd.DataFrame:
-    """The validation scheme as a table: dates and rows of training, gap and test per fold."""
+    """The validation scheme as a table.
+
+    Args:
+        dataset: All rows.
+        folds: The plan.
+
+    Returns:
+        Dates and row counts of training, gap and test; one row per fold.
+    """
     dates = unique_dates(dataset)
     rows = []
     for fold in folds:
@@ -88,7 +103,7 @@ def scheme(dataset: Dataset, folds: tuple[Fold, ...]) -> pd.DataFrame:
         trains = ~np.isnan(labels).all(axis=1)
         train_dates = dataset.dates[trains]
         window = fold.test_rows(dataset)
-        # A fold without a single label (all too recent) trains on nothing.
+        # A fold has no training rows if all labels are too recent.
         first, last = (train_dates[0], train_dates[-1]) if trains.any() else (dates[0], dates[0])
         gap = (dates > last) & (dates < np.datetime64(fold.test_start))
         rows.append(
@@ -108,11 +123,16 @@ def scheme(dataset: Dataset, folds: tuple[Fold, ...]) -> pd.DataFrame:
 
 
 def inner_split(frame: pd.DataFrame, *, horizon: int, share: float = 0.25) -> tuple[Mask, Mask]:
-    """Split training rows by time, for choices that a candidate makes inside its training part.
+    """Split training rows by time, for choices that a candidate makes within its training data.
+
+    Args:
+        frame: Training rows with ``trade_date``, n of them.
+        horizon: Trading days ahead of the labels.
+        share: Share of the dates in the later part.
 
     Returns:
-        Two masks, earlier and later rows; ``horizon`` dates between them are in neither, so that
-        no label of the earlier part reaches into the later one.
+        Masks of the earlier and the later rows, shape (n,) each. ``horizon`` dates between them are
+        in neither, so that no label of the earlier part reaches into the later one.
     """
     days = frame["trade_date"].to_numpy()
     dates = np.unique(days)

@@ -1,4 +1,4 @@
-"""One HTML file that shows forecasts, how good they are, and the health of the data."""
+"""A single HTML file with forecasts, their accuracy, and the health of the data."""
 
 from lakehouse.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""The report's charts; colours that stay apart for colour-blind readers (Okabe and Ito, 2008)."""
+"""The report's charts, in colours that colour-blind readers can distinguish (Okabe & Ito 2008)."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,30 @@ LAYOUT: dict[str, Any] = {
 
 
 def of(rows: Rows, source: str, symbol: str) -> Rows:
-    """The rows of one symbol."""
+    """The rows of one symbol.
+
+    Args:
+        rows: Rows with ``source`` and ``symbol``.
+        source: Quote source.
+        symbol: Symbol.
+
+    Returns:
+        The matching rows, in the same order.
+    """
     return [row for row in rows if (row["source"], row["symbol"]) == (source, symbol)]
 
 
 def price_title(data: ReportData, source: str, symbol: str) -> str:
-    """Title of a price axis, with the currency where it is known."""
+    """Title of a price axis, with the currency if known.
+
+    Args:
+        data: Gives the currencies.
+        source: Quote source.
+        symbol: Symbol.
+
+    Returns:
+        Such as ``price, USD``.
+    """
     currency = data.currencies.get((source, symbol))
     return f"price, {currency}" if currency else "price"
 
@@ -43,11 +61,20 @@ def _adjusted(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
-    """The last closes, the forecast, and its 80 and 95 % bands."""
+    """The last closes, the forecast, and its 80 and 95 % bands.
+
+    Args:
+        data: The report's data.
+        source: Quote source.
+        symbol: Symbol.
+
+    Returns:
+        A plotly figure of prices adjusted for splits.
+    """
     from plotly import graph_objects as go
 
     bars = sorted(of(data.recent, source, symbol), key=lambda row: row["trade_date"])
-    # The ledger is in prices of the as-of date; the line is adjusted for the splits since then.
+    # The ledger has prices as traded on the as-of date; adjust them for splits since then.
     rows = [_adjusted(row) for row in of(data.forecasts, source, symbol)]
     figure = go.Figure()
     start = [(rows[0]["as_of_date"], rows[0]["last_close"])] if rows else []
@@ -86,7 +113,16 @@ def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
 
 
 def history_chart(data: ReportData, source: str, symbol: str) -> "Figure":
-    """Weekly closes, as traded and adjusted, on a logarithmic axis, with the splits marked."""
+    """Weekly closes, as traded and adjusted for splits, on a logarithmic axis.
+
+    Args:
+        data: The report's data.
+        source: Quote source.
+        symbol: Symbol.
+
+    Returns:
+        A plotly figure with the splits marked.
+    """
     from plotly import graph_objects as go
 
     rows = of(data.history, source, symbol)
@@ -139,7 +175,15 @@ def error_chart(data: ReportData) -> "Figure":
 
 
 def coverage_chart(rows: Rows, title: str) -> "Figure":
-    """Share of outcomes inside the intervals, by horizon, against the nominal level."""
+    """Share of outcomes inside the intervals by horizon, with the nominal levels.
+
+    Args:
+        rows: Realised figures with ``horizon``, ``coverage_80`` and ``coverage_95``.
+        title: Title of the chart.
+
+    Returns:
+        A plotly figure.
+    """
     from plotly import graph_objects as go
 
     figure = go.Figure()

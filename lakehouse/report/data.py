@@ -1,4 +1,4 @@
-"""What the report shows, read from the marts as the reader."""
+"""The report's data, read from the marts with the reader's account."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -81,7 +81,7 @@ LIMIT 20 BY metric
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything on the page; rows are dictionaries by column."""
+    """All data on the page; rows are dictionaries by column."""
 
     symbols: Rows
     symbol_count: int
@@ -116,7 +116,7 @@ def read(settings: Settings) -> ReportData:
         try:
             forecasts = _rows(client, FORECASTS, rows=SYMBOLS * 20)
         except ClickHouseError as error:
-            # Without a first build there is no such table, or the reader has no right to it.
+            # Before the first build the table does not exist, or the reader may not read it.
             if any(code in str(error) for code in ("UNKNOWN_TABLE", "UNKNOWN_DATABASE")):
                 raise _nothing_yet() from error
             raise ServiceError(f"ClickHouse could not answer for the report: {error}") from error
@@ -149,12 +149,12 @@ def _rows(client: "Client", statement: str, **parameters: int) -> Rows:
 
 
 def _example(last: date) -> str:
-    """Dates of a back-fill that has come due by the last bar: the half year before it."""
+    """A range of dates for a back-fill that has come due by the last bar: half a year before it."""
     return f"{last - timedelta(days=182)}..{last - timedelta(days=10)}"
 
 
 def _training(settings: Settings) -> tuple[str, Rows, Rows]:
-    """What serves, and walk-forward figures of point models and scale models, best first."""
+    """The serving version, and walk-forward figures of point and scale models, best first."""
     from lakehouse.models import registry, tracking, training_log
 
     client = tracking.connect(settings)

@@ -25,7 +25,7 @@ SELECT source, is_simulated, avg(is_direction_right) AS hit_rate,
     avg(is_up) AS up_share, groupArray(abs(actual_return)) AS moves
 FROM marts.fct_forecast_accuracy WHERE horizon = 5 GROUP BY source, is_simulated
 """
-# With fewer days no figure means anything.
+# With fewer days the figures are meaningless.
 LEAST_DAYS = 60
 CONFIDENCE = 0.95
 
@@ -35,12 +35,12 @@ class Section:
     """One source's strategies.
 
     Attributes:
-        name: Which source, and whether the forecasts were made at the time.
-        sentence: What it comes to.
+        name: The source, and whether the forecasts were made at the time.
+        sentence: The conclusion.
         rows: Figures by schedule and strategy.
-        hit_rate: Share of right directions five days ahead.
-        up_share: What always saying up would have hit.
-        break_even: Hit rate from which on a bet on the direction pays its costs.
+        hit_rate: Share of correct directions five days ahead.
+        up_share: Hit rate of always predicting up.
+        break_even: Hit rate at which a bet on the direction covers its costs.
     """
 
     name: str
@@ -52,11 +52,14 @@ class Section:
 
 
 def read_earned(client: "Client", cost_bps: float) -> list[Section]:
-    """The sections, for every source with at least 60 days of back-test.
+    """The sections for every source with at least 60 days of back-test.
 
     Args:
         client: The warehouse.
-        cost_bps: What the marts were built with.
+        cost_bps: Trading costs that the marts were built with, in basis points per trade.
+
+    Returns:
+        One section per source and kind of forecast.
     """
     calls = {
         (row["source"], row["is_simulated"]): row for row in client.query(CALLS).named_results()
@@ -100,7 +103,15 @@ def read_earned(client: "Client", cost_bps: float) -> list[Section]:
 
 
 def verdict(figures: dict[tuple[str, str], Earned], cost_bps: float) -> str:
-    """One honest sentence."""
+    """Summarise the strategies in one honest sentence.
+
+    Args:
+        figures: Figures by schedule and strategy.
+        cost_bps: Trading costs in basis points per trade.
+
+    Returns:
+        Whether the best strategy that follows the forecasts can be told apart from luck.
+    """
     follow = {key: one for key, one in figures.items() if key[1] in ("top", "long_short")}
     if not follow:
         return "Too few days to say anything."

@@ -1,10 +1,10 @@
-"""Scripts that an HTML file carries in a third of their size: gzip, as letters of base 85."""
+"""Shrinks scripts in the HTML file to a third: gzip, encoded in base 85."""
 
 import gzip
 from base64 import b85encode
 from dataclasses import dataclass
 
-# Python's alphabet of base 85, with a comma for what could begin a tag.
+# Python's base-85 alphabet, with a comma in place of "<", which could start a tag.
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~"
 
 
@@ -13,9 +13,9 @@ class Packed:
     """A packed script.
 
     Attributes:
-        text: Five letters for four bytes, the first being worth most.
-        size: Bytes before the padding of the last four.
-        alphabet: The letters by value.
+        text: Five letters per four bytes, most significant first.
+        size: Number of bytes without the padding of the last group.
+        alphabet: The letters in order of their value.
     """
 
     text: str
@@ -24,6 +24,6 @@ class Packed:
 
 
 def pack(script: str) -> Packed:
-    """Pack a script; the same text gives the same letters."""
+    """Pack a script; the result is deterministic."""
     packed = gzip.compress(script.encode(), compresslevel=9, mtime=0)
     return Packed(b85encode(packed, pad=True).decode().replace("<", ","), len(packed))

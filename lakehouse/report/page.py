@@ -1,4 +1,4 @@
-"""Writing the page."""
+"""Renders the report's page."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def write_report(settings: Settings, path: Path) -> Path:
-    """Write the report as one file that needs nothing else, not even a network.
+    """Write the report as one self-contained HTML file that needs no network.
 
     Args:
-        settings: With the addresses of running services.
+        settings: Addresses of the running services.
         path: The HTML file; it is replaced.
 
     Returns:
@@ -27,6 +27,7 @@ def write_report(settings: Settings, path: Path) -> Path:
 
     Raises:
         NotEnoughData: There are no forecasts yet.
+        ServiceError: ClickHouse cannot answer.
         OSError: The file cannot be written.
     """
     page = render(read(settings))
@@ -35,7 +36,7 @@ def write_report(settings: Settings, path: Path) -> Path:
 
 
 def render(data: ReportData) -> str:
-    """The page as text; everything that comes from outside is escaped."""
+    """Render the page as text; all external values are escaped."""
     from jinja2 import Environment, PackageLoader
     from plotly.offline import get_plotlyjs
 
@@ -86,5 +87,5 @@ def render(data: ReportData) -> str:
 
 
 def _json(figure: "Figure") -> str:
-    # Inside a script element, "</script>" in a title would end it.
+    # A "</script>" in a title would end the script element.
     return str(figure.to_json()).replace("<", "\\u003c")

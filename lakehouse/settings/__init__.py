@@ -1,7 +1,7 @@
 """Settings: defaults < weekahead.toml < .env < environment < command line.
 
-Environment names are ``WEEKAHEAD_<SECTION>__<KEY>``, for example
-``WEEKAHEAD_MOEX__BASE_URL``; ``WEEKAHEAD_HOME`` says where state and secrets live.
+Environment variables are named ``WEEKAHEAD_<SECTION>__<KEY>``, such as
+``WEEKAHEAD_MOEX__BASE_URL``; ``WEEKAHEAD_HOME`` names the directory for state and secrets.
 """
 
 import os
@@ -34,7 +34,7 @@ from lakehouse.settings.superset import SupersetSettings
 
 SETTINGS_FILE = Path("weekahead.toml")
 ENV_FILE = Path(".env")
-# Settings of earlier versions, and what to do about them.
+# Settings that were removed, and what to do about them.
 REMOVED = {
     "forecast.horizons": "forecasts are always for 1 to 5 trading days ahead; remove this setting",
 }
@@ -43,7 +43,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class _DotEnv(DotEnvSettingsSource):
-    """A ``.env`` file whose values stand as they are: a password may hold ``${``."""
+    """A ``.env`` file without interpolation, because a password may contain ``${``."""
 
     @staticmethod
     def _static_read_env_file(
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         env_prefix="WEEKAHEAD_",
         env_nested_delimiter="__",
         env_file=ENV_FILE,
-        # A .env file often holds other programs' variables, too.
+        # A .env file often contains variables of other programs too.
         dotenv_filtering="match_prefix",
         toml_file=SETTINGS_FILE,
         extra="forbid",
@@ -96,16 +96,27 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order of precedence, strongest first."""
+        """The sources of settings, strongest first; pydantic calls this.
+
+        Args:
+            settings_cls: The settings class.
+            init_settings: Values from the command line.
+            env_settings: Environment variables.
+            dotenv_settings: Names the ``.env`` file.
+            file_secret_settings: Not used.
+
+        Returns:
+            Command line, environment, ``.env``, ``weekahead.toml``.
+        """
         toml = TomlConfigSettingsSource(settings_cls)
         file = getattr(dotenv_settings, "env_file", None)
         return init_settings, env_settings, _DotEnv(settings_cls, env_file=file), toml
 
     @property
     def dbt_dir(self) -> Path:
-        """The dbt project: beside the packages in a checkout, inside them in a wheel."""
+        """The dbt project: next to the packages in a checkout, inside them in a wheel."""
         checkout = PROJECT_ROOT / "dbt"
-        # In a wheel, the folder of this name beside the packages is dbt's own package.
+        # Next to an installed wheel, the folder of this name is the dbt package itself.
         found = (checkout / "dbt_project.yml").is_file()
         return checkout if found else PROJECT_ROOT / "lakehouse" / "_dbt"
 
@@ -120,13 +131,16 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings from all their sources.
+    """Read the settings from all sources.
 
     Args:
-        **overrides: Values of the command line; sections are dictionaries.
+        **overrides: Values from the command line; sections are dictionaries.
+
+    Returns:
+        Validated settings.
 
     Raises:
-        SettingsError: A value, a name or the settings file itself is wrong; the message names it.
+        SettingsError: A value, a name or the settings file is wrong; the message names it.
     """
     for path in (SETTINGS_FILE, ENV_FILE):
         _require_ours(path)
@@ -143,15 +157,15 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _require_ours(path: Path) -> None:
-    """Refuse a file of another account in a shared folder: it would say where passwords go."""
+    """Refuse a file that another account can write; it could redirect our passwords."""
     try:
         found = path.stat()
     except OSError:
-        return  # There is none; one that cannot be read is named by who reads it.
+        return  # A missing file is fine; an unreadable one fails when it is read.
     if found.st_uid not in (os.geteuid(), 0) or stat.S_IMODE(found.st_mode) & stat.S_IWOTH:
         raise SettingsError(
-            f"{path.absolute()} can be written by another account, and is not used. Run the "
-            "command in another folder, or correct the file's owner and rights."
+            f"{path.absolute()} can be written by another account, so it is refused. Run the "
+            "command in another folder, or correct the file's owner and permissions."
         )
 
 

@@ -1,4 +1,4 @@
-"""The warehouse: where ClickHouse is and who connects to it."""
+"""The warehouse: address and accounts of ClickHouse."""
 
 from pydantic import Field, SecretStr
 

@@ -8,7 +8,7 @@ from catalog.settings import Section
 
 
 class ForecastSettings(Section):
-    """How models are validated, when one may serve, and when a warning is due."""
+    """How models are validated, when one may serve, and when to warn."""
 
     folds: int = Field(5, ge=2, le=50, description="Walk-forward test windows.")
     embargo_days: int = Field(
@@ -39,8 +39,8 @@ class ForecastSettings(Section):
         250,
         ge=0,
         le=5000,
-        description="Trading days of new data after which the champion's own recipe, fitted anew, "
-        "replaces it without having to beat it; 0 never does.",
+        description="Trading days of new data after which the champion's own recipe is refitted "
+        "and replaces it without having to beat it; 0 never does.",
     )
     seed: int = Field(20240229, ge=0, description="Seed of everything random in training.")
     runner: Literal["threads", "dask"] = Field(

@@ -1,4 +1,4 @@
-"""How the lake is kept small without losing what must stay."""
+"""Limits for keeping the lake small without losing what must stay."""
 
 from pydantic import Field
 

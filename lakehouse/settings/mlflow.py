@@ -4,7 +4,7 @@ from pydantic import Field, SecretStr
 
 from catalog.settings import Section
 
-# They stand in addresses, and between quotes where runs are searched for.
+# Names appear in URLs, and in quotes in search filters.
 _NAME = r"^[\w .@+-]{1,100}$"
 
 

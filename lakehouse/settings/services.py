@@ -1,4 +1,4 @@
-"""The services that weekahead starts itself when no address is set for them."""
+"""The services that weekahead starts itself if they have no address."""
 
 from pydantic import Field, SecretStr
 
@@ -45,7 +45,7 @@ class ServicesSettings(Section):
 
 
 class PrefectSettings(Section):
-    """The local stack's Prefect server; clients heed Prefect's own variables."""
+    """The local stack's Prefect server; clients also use Prefect's own variables."""
 
     api_url: str | None = Field(
         None,

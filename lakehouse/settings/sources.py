@@ -1,4 +1,4 @@
-"""Quote sources and the HTTP manners they share."""
+"""Quote sources and their common HTTP policy."""
 
 from datetime import date
 from typing import Literal

@@ -1,7 +1,7 @@
-"""Quote sources: one folder each, found by its name.
+"""Quote sources: one folder each, discovered by name.
 
-A folder that holds a function ``open_source`` is a source; nothing has to be registered. See
-``lakehouse.sources.reader`` for what it gives back.
+A folder that defines a function ``open_source`` is a source; no registration is needed. See
+``lakehouse.sources.reader`` for the interface.
 """
 
 from importlib import import_module

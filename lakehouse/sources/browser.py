@@ -1,7 +1,7 @@
-"""Getting a URL as a browser does: the optional transport for hosts that refuse other clients.
+"""Fetches a URL like a browser: the optional transport for hosts that refuse other clients.
 
-Some hosts answer 429 to whoever does not show a browser's TLS fingerprint. The package curl_cffi
-(extra ``weekahead[live]``) has it.
+Some hosts answer 429 to clients without a browser's TLS fingerprint. The package curl_cffi (extra
+``weekahead[live]``) imitates it.
 """
 
 import time
@@ -15,14 +15,14 @@ BROWSER = "chrome"
 
 
 class Browser:
-    """A session that may be shared by threads.
+    """A session that threads may share.
 
     Args:
         settings: Timeouts.
-        loopback: Whether the host is this machine, which no proxy reaches.
+        loopback: Whether the host is this machine, which must not go through a proxy.
 
     Raises:
-        SettingsError: The package is not installed.
+        SettingsError: curl_cffi is not installed.
     """
 
     def __init__(self, settings: HttpSettings, *, loopback: bool) -> None:
@@ -43,15 +43,18 @@ class Browser:
         self._session.close()
 
     def get(self, url: str, largest: int) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body.
+        """Fetch a URL.
 
         Args:
-            url: What to get.
-            largest: Bytes of a body beyond which it is given up.
+            url: The URL.
+            largest: Largest accepted body in bytes.
+
+        Returns:
+            Status, headers and body.
 
         Raises:
-            Unreachable: There is no connection to the host.
-            SourceUnavailable: The answer breaks off, takes too long or is too large.
+            Unreachable: The host cannot be reached.
+            SourceUnavailable: The response breaks off, takes too long or is too large.
         """
         from curl_cffi.requests import exceptions
 
@@ -68,7 +71,7 @@ class Browser:
                     size += len(chunk)
                     if size > largest or time.monotonic() > deadline:
                         raise SourceUnavailable(f"The answer of {url} takes too long or too much.")
-                # Its headers are found however they are written.
+                # Its header names are case-insensitive.
                 headers: Mapping[str, str] = response.headers
                 return response.status_code, headers, b"".join(chunks)
         except (exceptions.ConnectionError, exceptions.ConnectTimeout) as error:

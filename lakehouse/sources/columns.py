@@ -1,4 +1,4 @@
-"""From decoded JSON to typed Arrow columns, keeping what does not fit for the quality gate."""
+"""Converts decoded JSON to typed Arrow columns, and keeps misfits for the quality gate."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,17 @@ MALFORMED = "malformed"
 def typed_table(columns: Mapping[str, Values], schema: pa.Schema, *, rows: int) -> pa.Table:
     """Build a table of a schema whose last column is ``malformed``.
 
-    A value of the wrong type becomes null, and the row as it came goes into ``malformed`` as JSON,
-    with the names of the columns that were wrong under ``"_malformed"``.
+    A value of the wrong type becomes null, and the original row goes into ``malformed`` as JSON,
+    with
+    the names of its wrong columns under ``"_malformed"``.
 
     Args:
-        columns: Values by column name; columns that are missing become null.
+        columns: Values by column name, each of length ``rows``; missing columns become null.
         schema: Column types; strings, dates, doubles and longs.
         rows: Number of rows.
+
+    Returns:
+        A table with that many rows.
     """
     wrong: dict[int, list[str]] = {}
     arrays = []
@@ -71,7 +75,7 @@ def _all_typed(values: Values, kind: pa.DataType) -> pa.Array:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         if bool in set(map(type, values)):
             raise TypeError("a truth value is not a number")
-        # By way of doubles, because Arrow cuts 1.5 down to 1 when it builds integers directly.
+        # Go through doubles, because Arrow truncates 1.5 to 1 when it builds integers directly.
         return pa.array(values, pa.float64()).cast(kind)
     return pa.array(values, kind)
 

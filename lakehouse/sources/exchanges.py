@@ -1,4 +1,4 @@
-"""Which exchange's calendar a symbol keeps, and when a session of it ends."""
+"""Exchange calendars: which one a symbol follows, and when its sessions end."""
 
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -16,14 +16,14 @@ AROUND_THE_CLOCK = "24/7"
 WORKING_DAYS = "24/5"
 # Working days on which no currency is quoted.
 CURRENCY_HOLIDAYS = frozenset({(1, 1), (12, 25)})
-# By what is traded, wherever that is.
+# Calendars by kind of instrument, independent of the exchange.
 BY_KIND = {
     "CRYPTOCURRENCY": AROUND_THE_CLOCK,
     "CURRENCY": WORKING_DAYS,
     "FUTURE": "CMES",
 }
-# By the exchange's time zone. Where several exchanges share a zone they keep the same days; New
-# York is not here, because it is what the setting yahoo.calendar is about.
+# Calendars by the exchange's time zone. Exchanges in the same zone trade on the same days. New York
+# is not listed, because the setting yahoo.calendar covers it.
 BY_ZONE = {
     "Africa/Johannesburg": "XJSE",
     "America/Argentina/Buenos_Aires": "XBUE",
@@ -79,7 +79,7 @@ BY_ZONE = {
     "Europe/Zurich": "XSWX",
     "Pacific/Auckland": "XNZE",
 }
-# Where an answer names no zone, the end of the symbol says as much.
+# Calendars by the symbol's suffix, for responses that name no zone.
 BY_SUFFIX = {
     "-USD": AROUND_THE_CLOCK,
     "-EUR": AROUND_THE_CLOCK,
@@ -115,10 +115,13 @@ def calendar_of(symbol: str, kind: Any, zone: Any, default: str) -> str:
     """Name of a symbol's calendar in the package exchange_calendars.
 
     Args:
-        symbol: The symbol, whose ending counts where nothing else is known.
-        kind: Kind of instrument, as Yahoo names it.
-        zone: Time zone of its exchange.
-        default: Calendar of whatever is not recognised.
+        symbol: The symbol; its suffix is the last resort.
+        kind: Yahoo's kind of instrument, such as ``CURRENCY``; of any type.
+        zone: Time zone of its exchange, such as ``Europe/Paris``; of any type.
+        default: Calendar for unrecognised symbols.
+
+    Returns:
+        An ISO 10383 market code such as XNYS, 24/5 or 24/7.
     """
     if kind in BY_KIND:
         return BY_KIND[kind]
@@ -129,15 +132,18 @@ def calendar_of(symbol: str, kind: Any, zone: Any, default: str) -> str:
 
 
 def exchange_calendar(name: str, source: str, start: date, end: date) -> pa.Table:
-    """Every day between two dates, open or not, by the package exchange_calendars.
+    """Every day between two dates, open or not, according to exchange_calendars.
 
-    Days beyond what the package knows of an exchange are left out.
+    Days that the package does not cover are omitted.
 
     Args:
-        name: The calendar's name there: an ISO 10383 market code such as XNYS, 24/5 or 24/7.
+        name: The calendar's name: an ISO 10383 market code such as XNYS, 24/5 or 24/7.
         source: Value of the column ``source``.
         start: First day.
-        end: Last day.
+        end: Last day, inclusive.
+
+    Returns:
+        Rows in the columns of ``CALENDAR_SCHEMA``.
 
     Raises:
         SettingsError: There is no calendar of that name.
@@ -166,6 +172,14 @@ def exchange_calendar(name: str, source: str, start: date, end: date) -> pa.Tabl
 def sessions(name: str, start: date, end: date) -> tuple[date, ...]:
     """Trading days between two dates, as far as they are known.
 
+    Args:
+        name: The calendar's name in exchange_calendars.
+        start: First day.
+        end: Last day, inclusive.
+
+    Returns:
+        Dates in ascending order.
+
     Raises:
         SettingsError: There is no calendar of that name.
     """
@@ -178,7 +192,19 @@ def sessions(name: str, start: date, end: date) -> tuple[date, ...]:
 
 
 def session_end(name: str, day: date, zone: tzinfo) -> datetime:
-    """When the bar of a day is final: the session's end, or the end of a day without one."""
+    """The time at which the bar of a day is final.
+
+    Args:
+        name: The calendar's name in exchange_calendars.
+        day: The trading date.
+        zone: Time zone of the exchange.
+
+    Returns:
+        The close of the session, or midnight for calendars without hours; aware of its zone.
+
+    Raises:
+        SettingsError: There is no calendar of that name.
+    """
     calendar = _calendar(name, day - MARGIN, day + MARGIN)
     has_hours = calendar is not None and name not in (AROUND_THE_CLOCK, WORKING_DAYS)
     if calendar is not None and has_hours and calendar.is_session(day.isoformat()):
@@ -189,10 +215,11 @@ def session_end(name: str, day: date, zone: tzinfo) -> datetime:
 
 @lru_cache(maxsize=64)
 def _calendar(name: str, start: date, end: date) -> "ExchangeCalendar | None":
-    """The calendar, as far as it can be built; None when it cannot be built at all.
+    """The calendar for as much of the range as possible; None if it cannot be built at all.
 
-    The package knows some exchanges only from or up to some year, and cannot build others across
-    a change of their week.
+    The package knows some exchanges only from or up to a year, and cannot build others across a
+    change
+    of their trading week.
     """
     import exchange_calendars
 

@@ -1,8 +1,8 @@
-"""The one HTTP client of all quote sources: retries, pacing, timeouts, content checks.
+"""The HTTP client of all quote sources: retries, pacing, timeouts, content checks.
 
-Statuses and ``Retry-After`` follow RFC 9110. What is worth another try: 408, 425, 429 and 5xx,
-connections that fail or break off, answers that take too long, and answers that are not JSON (some
-hosts block with a page of HTML and status 200).
+Statuses and ``Retry-After`` follow RFC 9110. Retried are 408, 425, 429 and 5xx, failed and dropped
+connections, slow responses, and responses that are not JSON (some hosts block callers with an HTML
+page and status 200).
 """
 
 import json
@@ -35,7 +35,7 @@ EXCERPT_CHARACTERS = 80
 
 
 class Refused(BadPayload):
-    """The host answers, but not with what was asked for (4xx); the parsed body, if any, is kept."""
+    """The host refuses the request (4xx); the parsed body, if any, is kept."""
 
     def __init__(self, message: str, status: int, body: Any) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class Refused(BadPayload):
 
 
 class _Transient(Exception):
-    """Worth another try; holds the error to raise when tries run out."""
+    """A failure worth retrying; holds the error to raise when attempts run out."""
 
     def __init__(
         self, error: SourceUnavailable | BadPayload, retry_after: float | None = None
@@ -55,18 +55,18 @@ class _Transient(Exception):
 
 
 class HttpClient:
-    """Gets JSON from one host; may be shared by threads.
+    """Fetches JSON from one host; threads may share it.
 
     Args:
-        settings: The policy.
+        settings: Retries, pauses and timeouts.
         base_url: Scheme, host and port.
-        setting: Name of the environment variable that holds the address, for error messages.
-        pause_seconds: Least time between two requests; default: the policy's.
-        as_browser: Whether to present itself as a browser does (see ``browser.py``).
-        when_limited: What to do about a host that keeps answering 429.
+        setting: Environment variable that holds the address, for error messages.
+        pause_seconds: Minimum time between two requests; default: that of the settings.
+        as_browser: Whether to imitate a browser (see ``browser.py``).
+        when_limited: Advice to add to the error if a host keeps answering 429.
 
     Raises:
-        SettingsError: What the browser's transport needs is not installed.
+        SettingsError: curl_cffi is required but not installed.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class HttpClient:
         return self._pacer.starts
 
     def __enter__(self) -> Self:
-        """Open nothing yet; connections are made when they are needed."""
+        """Return the client; connections are opened on demand."""
         return self
 
     def __exit__(
@@ -118,13 +118,20 @@ class HttpClient:
             self._browser.close()
 
     def get_json(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        """Get and parse a JSON document, trying again as the policy says.
+        """Fetch and parse a JSON document, with retries.
+
+        Args:
+            path: Path on the host, starting with a slash.
+            params: Query parameters.
+
+        Returns:
+            The decoded document.
 
         Raises:
-            Unreachable: There is no connection to the host.
-            SourceUnavailable: The host refuses, fails or answers with something else than JSON.
+            Unreachable: The host cannot be reached.
+            SourceUnavailable: The host refuses, fails or does not answer with JSON.
             Refused: The host answers 400, 404 or 422.
-            BadPayload: The answer is not valid JSON.
+            BadPayload: The response is not valid JSON.
         """
         query = f"?{urlencode(params)}" if params else ""
         try:
@@ -143,7 +150,7 @@ class HttpClient:
         asked = error.retry_after if isinstance(error, _Transient) else None
         if asked is None:
             return float(pause)
-        # Whoever asks one thread to wait means all of them.
+        # The host's request to wait applies to all threads.
         self._pacer.hold(asked)
         return asked
 
@@ -201,7 +208,7 @@ class HttpClient:
 
     def _body(self, response: urllib3.BaseHTTPResponse, deadline: float, target: str) -> bytes:
         chunks, size = [], 0
-        # read1 returns what has come so far, so that a trickling answer cannot hold us for ever.
+        # read1 returns what has arrived, so that a trickling response cannot block us forever.
         while chunk := response.read1(1 << 16):
             chunks.append(chunk)
             size += len(chunk)
@@ -235,7 +242,7 @@ class HttpClient:
 
 
 class _Pacer:
-    """Keeps the least time between the starts of two requests."""
+    """Keeps a minimum time between the starts of two requests."""
 
     def __init__(self, pause: float) -> None:
         self.starts = 0
@@ -252,7 +259,7 @@ class _Pacer:
         time.sleep(max(0.0, turn - time.monotonic()))
 
     def hold(self, seconds: float) -> None:
-        """Let nobody start for some seconds."""
+        """Let no request start for some seconds."""
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
@@ -268,7 +275,7 @@ def _pool(settings: HttpSettings, scheme: str, host: str) -> urllib3.PoolManager
         "timeout": urllib3.Timeout(
             connect=settings.connect_timeout_seconds, read=settings.read_timeout_seconds
         ),
-        # Only redirects are urllib3's business; tries and pauses are counted here.
+        # urllib3 handles only redirects; retries and pauses are handled here.
         "retries": urllib3.Retry(
             total=None, connect=0, read=0, status=0, other=0, redirect=3, raise_on_status=False
         ),

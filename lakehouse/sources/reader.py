@@ -1,10 +1,10 @@
-"""What a quote source is to the rest of the product.
+"""The interface of a quote source.
 
-A source answers three questions (which symbols are there, on which days are quotes expected, how
-is a symbol called today) and builds a dlt source whose resources yield Arrow tables. The resources
-are named as the lake's tables without their namespace: ``quotes``, ``splits``, ``dividends``,
-``calendar``, ``securities``. A resource holds one table per symbol or day, whole: a symbol that
-fails half way yields nothing, so that no half-read history is ever landed.
+A source answers three questions (which symbols exist, on which days quotes are expected, what a
+symbol is called today) and builds a dlt source whose resources yield Arrow tables. The resources
+have the names of the lake's tables without namespace: ``quotes``, ``splits``, ``dividends``,
+``calendar``, ``securities``. A resource yields one complete table per symbol or day: a symbol that
+fails half way yields nothing, so that no partial history is ever landed.
 """
 
 import json
@@ -45,7 +45,7 @@ QUOTES_SCHEMA = pa.schema(
         ("value", pa.float64()),
         ("currency", pa.string()),
         ("board", pa.string()),
-        # JSON of a row in which a value has the wrong type; the quality gate rejects it.
+        # JSON of a row with a value of the wrong type; the quality gate rejects it.
         ("malformed", pa.string()),
     ]
 )
@@ -87,7 +87,7 @@ SECURITIES_SCHEMA = pa.schema(
     ]
 )
 
-# What the quality gate keeps out, and why; the payload is the row as it came, as JSON.
+# Rejected rows and the reason; the payload is the original row as JSON.
 REJECT_SCHEMA = pa.schema(
     [
         ("source", pa.string()),
@@ -107,14 +107,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Window:
-    """The dates of one symbol that are to be fetched.
+    """The dates of one symbol to fetch.
 
     Attributes:
         symbol: The symbol.
         start: First date.
         end: Last date.
-        last: Last date of which the lake has a bar.
-        holes: Dates before the first one that are still missing, and are asked for again.
+        last: Date of the symbol's last bar in the lake; None if it has none.
+        holes: Missing dates before ``start`` that are requested again.
     """
 
     symbol: str
@@ -125,7 +125,7 @@ class Window:
 
     @property
     def first(self) -> date:
-        """The first date that is needed."""
+        """The earliest date needed."""
         return min(self.holes | {self.start})
 
     def holds(self, day: date) -> bool:
@@ -143,12 +143,12 @@ class Batch:
         windows: Symbols to read one by one.
         days: Days to read for a whole board.
         dividends: Symbols whose dividends are read.
-        calendar_start: First date of the calendar; None: that of the quotes.
-        calendar_end: Last date of the calendar; None leaves the calendar out.
-        reference: Whether to read splits and securities, too.
-        symbols: Symbols that are asked for; None accepts all.
-        expects_quotes: Whether it is an error when there are none at all.
-        stop_before_failure: Whether to drop the days after the first one that failed.
+        calendar_start: First date of the calendar; None means that of the quotes.
+        calendar_end: Last date of the calendar; None skips the calendar.
+        reference: Whether to read splits and securities too.
+        symbols: Requested symbols; None accepts all.
+        expects_quotes: Whether it is an error if there are none at all.
+        stop_before_failure: Whether to drop the first failed day and all later ones.
     """
 
     start: date
@@ -165,26 +165,26 @@ class Batch:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a failure is reported under: symbols, or days."""
+        """The names under which failures are reported: symbols, or days."""
         return tuple(window.symbol for window in self.windows) + tuple(map(str, self.days))
 
 
 @dataclass
 class FetchLog:
-    """What a source has to say besides its tables; safe to use from several threads.
+    """Everything a source reports besides its tables; thread-safe.
 
     Attributes:
-        failed: Symbol, day or table that failed, with the reason.
+        failed: Failed symbols, days or tables, with the reason.
         errors: The errors themselves, by the same names.
         warnings: What is missing without being a failure.
-        findings: What is odd about the data that was read.
-        rejects: Rows that cannot be used, in the columns of ``REJECT_SCHEMA``.
-        idle: Days on which the source says that a symbol did not trade.
-        without_volume: Symbols that have no volume by their nature, such as indices.
-        calendars: Symbols whose exchange has a calendar of its own, and its name.
+        findings: Anomalies in the data that was read.
+        rejects: Unusable rows, in the columns of ``REJECT_SCHEMA``.
+        idle: Days on which a symbol did not trade, according to the source.
+        without_volume: Symbols that by their nature have no volume, such as indices.
+        calendars: Symbols whose exchange has its own calendar, and its name.
         missing: What the source does not offer, by kind: symbols, with the reason.
-        looked_at: Symbols whose dividends were read, with the dates that were covered.
-        dividends_read: Whether those of any symbol could be read in this run.
+        looked_at: Symbols whose dividends were read, with the dates covered.
+        dividends_read: Whether the dividends of any symbol were read in this run.
     """
 
     failed: dict[str, str] = field(default_factory=dict)
@@ -203,11 +203,16 @@ class FetchLog:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the source refused so often in a row that asking on is pointless."""
+        """Whether the source refused so many requests in a row that continuing is pointless."""
         return self._in_a_row >= FAILURES_IN_A_ROW
 
     def fail(self, name: str, error: WeekaheadError) -> None:
-        """Note that a symbol, day or table failed."""
+        """Record a failed symbol, day or table.
+
+        Args:
+            name: Symbol, day or table.
+            error: The error; several unavailable answers in a row make the log give up.
+        """
         with self._lock:
             self.failed[name] = str(error)
             self.errors[name] = error
@@ -218,38 +223,48 @@ class FetchLog:
         log.info("%s: %s", name, error)
 
     def skip(self, name: str) -> None:
-        """Note that a symbol or day was not asked for because the source keeps refusing."""
+        """Record a symbol or day that was not requested because the source keeps refusing."""
         with self._lock:
-            self.failed[name] = "not asked for: the source refused several requests in a row"
+            self.failed[name] = "not requested: the source refused several requests in a row"
 
     def done(self, name: str, rows: int) -> None:
-        """Note that a symbol or day was read."""
+        """Record a symbol or day that was read; resets the count of refusals.
+
+        Args:
+            name: Symbol or day.
+            rows: Number of bars.
+        """
         with self._lock:
             self._in_a_row = 0
         log.info("%s: %s bars", name, f"{rows:,}")
 
     def passing(self) -> list[str]:
-        """What failed for a reason that may have passed by now; nothing once the source is gone."""
+        """Names that failed for a transient reason; empty once the source has been given up."""
         if self.gave_up:
             return []
         errors = self.errors.items()
         return [name for name, error in errors if isinstance(error, SourceUnavailable)]
 
     def try_again(self, names: Iterable[str]) -> None:
-        """Forget that these failed, because they are asked for once more."""
+        """Forget these failures because they are retried."""
         with self._lock:
             for name in names:
                 self.failed.pop(name, None)
                 self.errors.pop(name, None)
 
     def warn(self, message: str) -> None:
-        """Note that something is missing that the quotes do not depend on."""
+        """Record that something is missing on which the quotes do not depend."""
         with self._lock:
             if message not in self.warnings:
                 self.warnings.append(message)
 
     def not_offered(self, name: str, reason: str) -> None:
-        """Note that the source does not offer something, such as a symbol's dividends."""
+        """Record that the source does not offer something.
+
+        Args:
+            name: A table, or ``<kind> of <symbol>`` such as ``dividends of AAPL``.
+            reason: The reason, in words.
+        """
         what, _, symbol = name.partition(" of ")
         if not symbol:
             self.warn(f"no {name}: {reason}")
@@ -258,26 +273,39 @@ class FetchLog:
             self.missing.setdefault(what, {})[symbol] = reason
 
     def find(self, finding: Finding) -> None:
-        """Note something odd about the data."""
+        """Record an anomaly in the data."""
         with self._lock:
             self.findings.append(finding)
 
     def reject(
         self, source: str, symbol: str | None, day: date | None, reason: str, row: Any
     ) -> None:
-        """Put one row of reference data into quarantine; the rest of the answer is used."""
+        """Quarantine one row of reference data; the rest of the response is used.
+
+        Args:
+            source: Quote source.
+            symbol: Symbol; None if unknown.
+            day: Date; None if unknown.
+            reason: What is wrong, in words.
+            row: The original row; anything that can be printed.
+        """
         payload = json.dumps(row, ensure_ascii=False, default=str)
         values = (source, symbol, day, "type", reason, payload)
         with self._lock:
             self.rejects.append(dict(zip(REJECT_SCHEMA.names, values, strict=True)))
 
     def rested(self, symbol: str, days: Iterable[date]) -> None:
-        """Note days on which a symbol did not trade."""
+        """Record days on which a symbol did not trade.
+
+        Args:
+            symbol: The symbol.
+            days: The days.
+        """
         with self._lock:
             self.idle.setdefault(symbol, set()).update(days)
 
     def drain(self) -> None:
-        """Forget what was said about a batch that is done."""
+        """Clear the remarks about a finished batch; failures and warnings stay."""
         with self._lock:
             self.findings.clear()
             self.rejects.clear()
@@ -286,15 +314,18 @@ class FetchLog:
             self.looked_at.clear()
 
     def guarded(self, name: str, where: str, read: Callable[[], T]) -> T | None:
-        """Read one symbol or day; whatever its answer provokes costs this one and no other.
+        """Read one symbol or day; an error in its response does not affect the others.
 
         Args:
             name: Symbol or day.
-            where: The source, for the error's message.
+            where: The source, for error messages.
             read: Fetches and parses.
 
+        Returns:
+            The result of ``read``; None if it failed or was skipped.
+
         Raises:
-            FatalError: Nothing can be read before somebody acts.
+            FatalError: Nothing can be read until someone acts.
             UsageError: A setting is wrong, for all symbols.
         """
         if self.gave_up:
@@ -309,8 +340,8 @@ class FetchLog:
         except Exception as error:
             log.debug("%s of %s", name, where, exc_info=True)
             problem = BadPayload(
-                f"{where}: the answer for '{name}' cannot be used ({_short(error)}). Nothing of "
-                "it was landed; it is read again by the next ingest."
+                f"{where}: the answer for '{name}' cannot be used ({_short(error)}). None of it "
+                "was landed; the next ingest reads it again."
             )
             problem.__cause__ = error
             self.fail(name, problem)
@@ -326,9 +357,9 @@ class Reader(Protocol):
 
     Attributes:
         name: Value of the column ``source``.
-        board: The board that it can read day by day; None when it reads symbols only.
-        board_by_default: Whether to read the whole board when no symbols are named.
-        calendar: Calendar of exchange_calendars for symbols that have no other.
+        board: The board it can read day by day; None if it reads only symbols.
+        board_by_default: Whether to read the whole board if no symbols are named.
+        calendar: Calendar of exchange_calendars for symbols without another.
     """
 
     name: str
@@ -338,21 +369,45 @@ class Reader(Protocol):
 
     @property
     def requests(self) -> int:
-        """HTTP requests made so far."""
+        """Number of HTTP requests so far."""
 
     def symbols(self) -> tuple[str, ...]:
-        """The symbols to read when none are named; empty when the source cannot say."""
+        """The symbols to read if none are named; empty if the source cannot list them."""
 
     def sessions(self, start: date, end: date) -> tuple[date, ...]:
-        """The days on which quotes are expected."""
+        """The days on which quotes are expected.
+
+        Args:
+            start: First day.
+            end: Last day, inclusive.
+
+        Returns:
+            Dates in ascending order.
+        """
 
     def resources(self, batch: Batch, log: FetchLog) -> "DltSource":
-        """The dlt source that reads a batch."""
+        """The dlt source that reads a batch.
+
+        Args:
+            batch: What to read.
+            log: Collects failures, findings and rejects.
+
+        Returns:
+            A source whose resources yield Arrow tables.
+        """
 
 
 Opener = Callable[[Settings], AbstractContextManager[Reader]]
 
 
 def rows_to_arrow(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows whose values already have the schema's types; missing ones become null."""
+    """Build a table from rows whose values already have the schema's types.
+
+    Args:
+        rows: Dictionaries by column name; missing values become null.
+        schema: The columns.
+
+    Returns:
+        The table.
+    """
     return pa.Table.from_pylist(list(rows), schema=schema)

@@ -1,1 +1,1 @@
-"""The ClickHouse warehouse: connect to it, attach the lake, and build the dbt project."""
+"""The ClickHouse warehouse: connections, attachment of the lake, and builds of the dbt project."""

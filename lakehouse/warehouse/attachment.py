@@ -1,4 +1,4 @@
-"""Databases, and the lake attached to ClickHouse."""
+"""Databases of the warehouse, and the lake attached to ClickHouse."""
 
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -15,17 +15,17 @@ LAYERS = ("staging", "intermediate", "marts")
 
 
 def prepare(client: "Client", settings: Settings) -> None:
-    """Create what is missing in ClickHouse and attach the lake; repeating it is cheap.
+    """Create missing databases in ClickHouse and attach the lake; repeating it is cheap.
 
-    The lake is attached anew only when its address or credentials have changed, as those of the
-    embedded services may from one start to the next.
+    The lake is reattached only if its address or credentials have changed, as those of the embedded
+    services may between starts.
 
     Args:
-        client: Of the administrator.
-        settings: Where the lake is.
+        client: Connection of the administrator.
+        settings: Address and credentials of the lake.
 
     Raises:
-        CatalogUnavailable: The catalog does not answer (asked only where ClickHouse cannot ask).
+        CatalogUnavailable: The catalog does not answer (only if ClickHouse cannot log in to it).
         ServiceError: ClickHouse refuses a statement.
     """
     for layer in LAYERS:
@@ -38,8 +38,8 @@ def prepare(client: "Client", settings: Settings) -> None:
 
 def _attach_catalog(client: "Client", settings: Settings) -> None:
     statement = lake_database(settings.catalog, settings.s3, name=LAKE)
-    # The comment tells whether the lake is attached as it should be. It is keyed, because
-    # anybody who can list databases can read it, and the statement holds the reader's secret.
+    # The comment shows whether the attachment is current. The hash is keyed, because anyone who
+    # can list databases can read it, and the statement contains the reader's secret.
     key = settings.clickhouse.admin_password.get_secret_value().encode()[:64]
     mark = blake2b(statement.encode(), key=key, digest_size=16).hexdigest()
     if _attached(client)[1] == mark:
@@ -54,14 +54,14 @@ def _attach_tables(client: "Client", settings: Settings) -> None:
 
     opened = open_catalog(settings.catalog, settings.s3, read_only=True)
     if _attached(client)[0] == "DataLakeCatalog":
-        # The lake was in another catalog before.
+        # The lake was attached from a REST catalog before.
         _run(client, f"DROP DATABASE `{LAKE}`", "detach the lake")
     for statement in pinned_tables(opened, settings.s3, name=LAKE):
         _run(client, statement, "attach the lake's tables")
 
 
 def _attached(client: "Client") -> tuple[str, str]:
-    """Engine and comment of the lake's database; empty when there is none."""
+    """Engine and comment of the lake's database; empty if there is none."""
     rows = client.query(
         "SELECT engine, comment FROM system.databases WHERE name = {name:String}",
         parameters={"name": LAKE},
@@ -75,7 +75,7 @@ def _run(client: "Client", statement: str, purpose: str) -> None:
     try:
         client.command(statement, settings=EXPERIMENTAL_SETTINGS)
     except Error as error:
-        # The server's message may quote the statement, and with it the lake's secret.
+        # The server's message may quote the statement, which contains the lake's secret.
         text = str(error)
         reason = text if "ENGINE" not in text else f"{type(error).__name__} (see the server's log)"
         raise ServiceError(

@@ -1,4 +1,4 @@
-"""What the warehouse was last built from: the lake's snapshots and the dbt project."""
+"""Records what the warehouse was last built from: the lake's snapshots and the dbt project."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Build:
     Attributes:
         snapshots: Snapshot id of every lake table it read.
         project: Hash of the whole dbt project and of the settings that it uses.
-        models: The same without seeds and tests: another value asks for a full refresh.
+        models: The same without seeds and tests; a change requires a full refresh.
     """
 
     snapshots: Snapshots
@@ -35,7 +35,15 @@ class Build:
 
 
 def wanted_build(settings: Settings, snapshots: Snapshots) -> Build:
-    """The build that these snapshots and the present dbt project ask for."""
+    """The build that snapshots and the present dbt project require.
+
+    Args:
+        settings: Names the dbt project; gives the settings that it uses.
+        snapshots: Snapshot ids by lake table.
+
+    Returns:
+        The build, not yet recorded.
+    """
     project = settings.dbt_dir
     shared = f"jump_limit={settings.ingest.jump_limit}"
     return Build(
@@ -46,7 +54,15 @@ def wanted_build(settings: Settings, snapshots: Snapshots) -> Build:
 
 
 def last_build(client: "Client", database: str = "intermediate") -> Build | None:
-    """The last complete build in a database, or None before the first."""
+    """The last complete build in a database.
+
+    Args:
+        client: The warehouse.
+        database: Database that holds the record.
+
+    Returns:
+        The build; None before the first.
+    """
     table = BUILDS.format(database=database)
     if not int(str(client.command(f"EXISTS TABLE {table}"))):
         return None
@@ -62,7 +78,14 @@ def last_build(client: "Client", database: str = "intermediate") -> Build | None
 def record_build(
     client: "Client", build: Build, seconds: float, database: str = "intermediate"
 ) -> None:
-    """Remember a complete build."""
+    """Record a complete build.
+
+    Args:
+        client: The warehouse.
+        build: What was built.
+        seconds: Duration.
+        database: Database that holds the record; its table is created if missing.
+    """
     table = BUILDS.format(database=database)
     client.command(
         f"CREATE TABLE IF NOT EXISTS {table} (completed_at DateTime64(6, 'UTC') DEFAULT now64(6), "

@@ -1,4 +1,4 @@
-"""Connections to ClickHouse, one account for each kind of client."""
+"""Connections to ClickHouse, with a separate account for each kind of client."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,21 +20,24 @@ QUERY_SECONDS = 1800
 USUAL_PORTS = {"http": 8123, "https": 8443}
 
 
-# Lakes that this process has attached already.
+# Lakes that this process has attached.
 _attached: set[str] = set()
 
 
 def connect(settings: Settings, role: Role = "writer") -> "Client":
-    """Open the warehouse; usable from several threads at once.
+    """Open the warehouse; several threads may share the client.
 
-    The first opening for writing attaches the lake, if it is known and attached otherwise.
+    The first connection for writing attaches the lake, if its catalog is known.
 
     Args:
-        settings: Says where ClickHouse is and holds the accounts.
-        role: ``admin`` attaches the lake, ``writer`` builds the marts, ``reader`` sees the marts.
+        settings: Address of ClickHouse and its accounts.
+        role: ``admin`` attaches the lake, ``writer`` builds the marts, ``reader`` reads the marts.
+
+    Returns:
+        A client without a session, so that queries can run in parallel.
 
     Raises:
-        SettingsError: There is no address, or it is not one.
+        SettingsError: The address is missing or malformed.
         ServiceError: ClickHouse does not answer, or refuses the account.
     """
     lake = f"{settings.clickhouse.url} {settings.catalog!r} {settings.s3!r}"
@@ -45,10 +48,10 @@ def connect(settings: Settings, role: Role = "writer") -> "Client":
 
 
 def attach_lake(settings: Settings) -> None:
-    """Create the warehouse's databases and attach the lake as it is now; repeating it is cheap.
+    """Create the warehouse's databases and attach the lake's current state; repeating it is cheap.
 
     Raises:
-        CatalogUnavailable: The catalog does not answer (asked only where ClickHouse cannot ask).
+        CatalogUnavailable: The catalog does not answer (only if ClickHouse cannot log in to it).
         ServiceError: ClickHouse does not answer, or refuses a statement.
     """
     with _open(settings, "admin") as client:
@@ -70,7 +73,7 @@ def _open(settings: Settings, role: Role) -> "Client":
             secure=address.secure,
             connect_timeout=CONNECT_SECONDS,
             send_receive_timeout=QUERY_SECONDS,
-            # A session would allow one query at a time.
+            # A session allows only one query at a time.
             autogenerate_session_id=False,
             query_limit=0,
             client_name="weekahead",
@@ -84,7 +87,7 @@ def _open(settings: Settings, role: Role) -> "Client":
 
 @dataclass(frozen=True)
 class Address:
-    """Where ClickHouse's HTTP interface is."""
+    """Address of ClickHouse's HTTP interface."""
 
     host: str
     port: int
@@ -92,10 +95,10 @@ class Address:
 
 
 def server_address(settings: Settings) -> Address:
-    """The server's address, taken apart; without a port, ClickHouse's usual one.
+    """The server's address in parts, with ClickHouse's usual port by default.
 
     Raises:
-        SettingsError: There is no address, or it is not one.
+        SettingsError: The address is missing or malformed.
     """
     url = settings.clickhouse.url
     if not url:
@@ -116,7 +119,15 @@ def server_address(settings: Settings) -> Address:
 
 
 def account(settings: ClickHouseSettings, role: Role) -> tuple[str, SecretStr]:
-    """Name and password of a role."""
+    """User name and password of a role.
+
+    Args:
+        settings: The accounts.
+        role: ``admin``, ``writer`` or ``reader``.
+
+    Returns:
+        Name and password.
+    """
     return {
         "admin": (settings.admin_user, settings.admin_password),
         "writer": (settings.writer_user, settings.writer_password),

@@ -1,4 +1,4 @@
-"""The dbt project's documentation: every model, column, test and where it comes from."""
+"""The dbt project's documentation: every model, column and test, with lineage."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,7 @@ def generate(settings: Settings) -> Path:
         The file's path, under the home directory.
 
     Raises:
-        TransformError: dbt could not make it.
+        TransformError: dbt failed.
         ServiceError: ClickHouse does not answer.
     """
     from dbt.cli.main import dbtRunner
@@ -33,8 +33,8 @@ def generate(settings: Settings) -> Path:
     made = folder / "target" / "static_index.html"
     if not result.success or not made.exists():
         raise TransformError(
-            f"dbt could not make the documentation: {result.exception or 'no reason given'}. "
-            f"Run 'weekahead transform' first; the whole story is in {log_path(settings.home)}."
+            f"dbt could not generate the documentation: {result.exception or 'no reason given'}. "
+            f"Run 'weekahead transform' first; details are in {log_path(settings.home)}."
         )
     site = folder / "site"
     site.mkdir(parents=True, exist_ok=True)
@@ -42,12 +42,12 @@ def generate(settings: Settings) -> Path:
 
 
 def serve(page: Path, *, port: int = 0, ready: Callable[[str], None] | None = None) -> None:
-    """Show the documentation on this machine until interrupted.
+    """Serve the documentation on this machine until interrupted.
 
     Args:
-        page: What ``generate`` returned.
+        page: The path that ``generate`` returned.
         port: Port on the loopback interface; 0 takes a free one.
-        ready: Told the address once it answers.
+        ready: Called with the address once the server listens.
 
     Raises:
         ServiceError: The port is taken.
@@ -66,7 +66,7 @@ def serve(page: Path, *, port: int = 0, ready: Callable[[str], None] | None = No
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves one directory without a line on the console for each request."""
+    """Serves one directory without logging each request."""
 
     def log_message(self, *arguments: Any) -> None:
-        """Say nothing."""
+        """Suppress the log line of each request."""

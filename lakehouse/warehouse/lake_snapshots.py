@@ -1,7 +1,7 @@
-"""The lake's commits, written down in the warehouse: dashboards read the marts and nothing else.
+"""Copies the lake's commits into the warehouse, because dashboards read only the marts.
 
-The engine's own list of snapshots is hidden from the account that builds the marts, and ends where
-snapshots expire.
+The engine's own list of snapshots is hidden from the account that builds the marts, and loses
+expired snapshots.
 """
 
 from collections.abc import Iterator
@@ -33,17 +33,17 @@ COLUMNS = {
     "seen_at": "DateTime64(6, 'UTC')",
 }
 SUMMARY = (NEW_ROWS, CORRECTED_ROWS, "total-records", "total-data-files", "total-files-size")
-# What is said of a commit that does not count its rows itself, if it only added some.
+# Used for commits without our own counts that only added rows.
 ADDED_ROWS = "added-records"
 
 
 def record_lake_snapshots(client: "Client", catalog: Catalog, database: str) -> None:
-    """Bring the list of the lake's snapshots up to date; expired ones stay in it.
+    """Update the list of the lake's snapshots; expired ones stay in it.
 
     Args:
         client: May write to the database.
         catalog: The lake.
-        database: Where the table lives.
+        database: Database that holds the table; it is created if missing.
     """
     table = TABLE.format(database=database)
     columns = ", ".join(f"{name} {type_}" for name, type_ in COLUMNS.items())

@@ -1,4 +1,4 @@
-"""dbt in this process: its arguments, its environment, and what it tells while it runs."""
+"""Runs dbt in this process: arguments, environment, and progress."""
 
 import json
 import logging
@@ -30,7 +30,21 @@ def run_dbt(
     full_refresh: bool,
     invoke: Invoke | None,
 ) -> "dbtRunnerResult":
-    """Run ``dbt build`` in this process; arguments as for ``transform``, and nodes to leave out."""
+    """Run ``dbt build`` in this process.
+
+    Args:
+        settings: The dbt project and the address of ClickHouse.
+        role: Account to connect with.
+        snapshots: Snapshot ids by lake table to read.
+        databases: Names of the databases by layer, for a scratch build; None builds the warehouse.
+        select: dbt's node selection; None builds all nodes.
+        exclude: Nodes to leave out, in dbt's syntax; None leaves out none.
+        full_refresh: Rebuild the incremental models from scratch.
+        invoke: Calls dbt with arguments; by default dbt's own runner.
+
+    Returns:
+        dbt's result; failures are not raised.
+    """
     from dbt.cli.main import dbtRunner
 
     arguments = ["build", "--exclude-resource-type", "unit_test", *common_arguments(settings)]
@@ -41,11 +55,11 @@ def run_dbt(
     if full_refresh:
         arguments += ["--full-refresh"]
     if databases:
-        # Other names need other parsed files, or each kind of build would undo the other's cache.
+        # Keep separate parsed files, or scratch builds would invalidate the cache each time.
         scratch = dbt_state(settings.home) / "scratch"
         arguments += ["--target-path", str(scratch)]
         arguments += ["--vars", json.dumps({"databases": dict(databases)})]
-        # Tests of tables that are not selected would look for them here.
+        # Tests of unselected tables would look for them in the scratch databases.
         arguments += ["--indirect-selection", "buildable"]
     with dbt_environment(settings, snapshots, role):
         if invoke:
@@ -54,7 +68,7 @@ def run_dbt(
 
 
 def common_arguments(settings: Settings) -> list[str]:
-    """Arguments of every dbt call: where things are, and nothing on the console."""
+    """Arguments of every dbt call: paths, threads, and no console output."""
     state = dbt_state(settings.home)
     return [
         "--project-dir", str(settings.dbt_dir),
@@ -71,7 +85,16 @@ def common_arguments(settings: Settings) -> list[str]:
 def dbt_environment(
     settings: Settings, snapshots: Snapshots, role: Role = "writer"
 ) -> Iterator[None]:
-    """The variables that the project's profile reads; the password is never an argument."""
+    """Set the variables that the project's profile reads; the password is never an argument.
+
+    Args:
+        settings: Address and accounts of ClickHouse, and settings that the models use.
+        snapshots: Snapshot ids by lake table to read; None for an empty table.
+        role: Account to connect with.
+
+    Raises:
+        SettingsError: The address of ClickHouse is missing or malformed.
+    """
     address = server_address(settings)
     user, password = account(settings.clickhouse, role)
     wanted = {
@@ -86,7 +109,7 @@ def dbt_environment(
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     for table, id_ in snapshots.items():
-        # None is an empty table, and stays one for this build.
+        # An empty table must stay empty during this build.
         pinned = "none" if id_ is None else str(id_)
         wanted[f"WEEKAHEAD_SNAPSHOT_{table.replace('.', '_').upper()}"] = pinned
     with temporary_environment(wanted):
@@ -94,18 +117,18 @@ def dbt_environment(
 
 
 def log_path(home: Path) -> Path:
-    """Where dbt writes its log."""
+    """The path of dbt's log."""
     return home.absolute() / "logs" / "dbt.log"
 
 
 def dbt_state(home: Path) -> Path:
-    """Where dbt's parsed files and results are kept."""
+    """The directory of dbt's parsed files and results."""
     return home.absolute() / "dbt"
 
 
 def _tell(event: Any) -> None:
     if event.info.name == "NodeFinished":
         node = event.data.node_info
-        # Every model as it is done, but of tests and seeds only what needs a look.
+        # Log every model, but tests and seeds only if they need attention.
         if node.resource_type == "model" or node.node_status not in QUIET_STATUSES:
             log.info("%s %s: %s", node.resource_type, node.node_name, node.node_status)

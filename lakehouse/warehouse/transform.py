@@ -1,4 +1,4 @@
-"""Build the warehouse: run the dbt project in this process, at fixed snapshots of the lake."""
+"""Builds the warehouse: runs the dbt project in this process, at fixed snapshots of the lake."""
 
 import logging
 import time
@@ -30,7 +30,7 @@ log = logging.getLogger("weekahead")
 MAX_FAILURES_SHOWN = 5
 MAX_ROWS_SHOWN = 3
 LEDGER = "source:ml+"
-# Marts that follow from the ledger and from nothing else.
+# Marts that depend only on the ledger.
 LEDGER_ONLY = "tag:ledger"
 
 
@@ -41,10 +41,10 @@ class TransformReport:
     Attributes:
         nodes: Number of dbt nodes (models, seeds, tests) by status.
         rows: Rows of each mart afterwards.
-        full_refresh: Whether the incremental models were built anew.
+        full_refresh: Whether the incremental models were rebuilt from scratch.
         snapshots: The lake's snapshots that the build read.
-        seconds: Duration in seconds.
-        warnings: Tests that found something worth a look.
+        seconds: Duration.
+        warnings: Tests with findings that need attention.
     """
 
     nodes: dict[str, int]
@@ -55,18 +55,21 @@ class TransformReport:
     warnings: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values, for JSON."""
+        """The report as a dictionary, for JSON."""
         return asdict(self)
 
 
 def changed_sources(settings: Settings, snapshots: Snapshots | None = None) -> set[str]:
     """The lake's tables that differ from what the warehouse was last built from.
 
-    All of them when it was never built, or when the dbt project has changed since.
+    All of them if it was never built, or if the dbt project has changed since.
 
     Args:
-        settings: Where everything is.
-        snapshots: Snapshot ids by lake table; the current ones by default.
+        settings: Addresses of the running services.
+        snapshots: Snapshot ids by lake table; by default the current ones.
+
+    Returns:
+        Table names.
 
     Raises:
         ServiceError: ClickHouse does not answer.
@@ -83,7 +86,7 @@ def changed_sources(settings: Settings, snapshots: Snapshots | None = None) -> s
 
 
 def is_of_another_version(settings: Settings) -> bool:
-    """Whether the marts were built by other models than the present ones.
+    """Whether the marts were built by models other than the present ones.
 
     Raises:
         ServiceError: ClickHouse does not answer.
@@ -104,19 +107,23 @@ def transform(
 ) -> TransformReport:
     """Build the models and run their tests.
 
-    All models of a build see the lake at the same snapshots, whoever ingests meanwhile. When a
-    model's code changed since the last build, the incremental models are built anew.
+    All models of a build see the lake at the same snapshots, even while an ingest runs. If a
+    model's
+    code has changed since the last build, the incremental models are rebuilt from scratch.
 
     Args:
-        settings: Where everything is.
-        select: dbt's node selection; all nodes by default. ``LEDGER`` builds what follows from
-            the tables that models write, and nothing else; the warehouse then counts as up to
-            date for these. After any other selection it counts as it did before.
-        full_refresh: Build the incremental models anew.
-        snapshots: Snapshot ids by lake table; the current ones by default.
-        databases: Where to build instead of ``staging``, ``intermediate`` and ``marts``: names by
-            layer. Such a scratch build leaves the warehouse alone and runs as ``admin``.
-        invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
+        settings: Addresses of the running services.
+        select: dbt's node selection; by default all nodes. ``LEDGER`` builds only the models that
+            depend on the tables of forecasts; the warehouse then counts as up to date for these.
+            Any other selection does not change what it counts as.
+        full_refresh: Rebuild the incremental models from scratch.
+        snapshots: Snapshot ids by lake table; by default the current ones.
+        databases: Databases by layer, instead of ``staging``, ``intermediate`` and ``marts``. Such
+            a scratch build does not touch the warehouse and runs as ``admin``.
+        invoke: Calls dbt with arguments; by default dbt's own runner, in this process.
+
+    Returns:
+        What was built.
 
     Raises:
         TransformError: A model or test failed.
@@ -137,16 +144,19 @@ def refresh(
     force: bool = False,
     invoke: Invoke | None = None,
 ) -> TransformReport | None:
-    """Build what the lake's changes ask for; None when the marts are up to date.
+    """Build what the lake's changes require.
 
-    Waits for a build that is under way, and takes what it did into account. When only the tables
-    that models write have changed, only what follows from them is built.
+    Waits for a build in progress and takes its result into account. If only the tables of forecasts
+    have changed, only the models that depend on them are built.
 
     Args:
-        settings: Where everything is.
-        full_refresh: Build the incremental models anew.
+        settings: Addresses of the running services.
+        full_refresh: Rebuild the incremental models from scratch.
         force: Build although nothing has changed.
-        invoke: Calls dbt with these arguments; by default dbt's own runner, in this process.
+        invoke: Calls dbt with arguments; by default dbt's own runner, in this process.
+
+    Returns:
+        What was built; None if the marts are up to date.
 
     Raises:
         TransformError: A model or test failed.
@@ -167,9 +177,9 @@ def refresh(
 
 def _open_lake(settings: Settings) -> "Catalog":
     catalog = open_catalog(settings.catalog, settings.s3)
-    # Before the first ingest there is nothing to build from.
+    # Fails with a clear message before the first ingest.
     load_table(catalog, QUOTES)
-    # A lake of an earlier version lacks tables and columns that the models read.
+    # A lake from an earlier version may lack tables and columns that the models read.
     ensure_tables(catalog)
     return catalog
 
@@ -184,10 +194,10 @@ def _build(
     invoke: Invoke | None,
 ) -> TransformReport:
     started = time.monotonic()
-    # Where ClickHouse cannot ask the catalog, a build pins each table as it is now.
+    # If ClickHouse cannot log in to the catalog, this pins each table at its current snapshot.
     attach_lake(settings)
     layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
-    # The writer's rights end at the warehouse's own databases.
+    # The writer may write only to the warehouse's own databases.
     role: Role = "admin" if databases else "writer"
     wanted = wanted_build(settings, snapshots)
     with connect(settings, role) as client:
@@ -210,7 +220,7 @@ def _build(
 
 
 def _unchanged(select: str | None, before: Build | None, wanted: Build) -> str | None:
-    """The nodes that a build of everything need not make again."""
+    """The nodes that a full build can leave out because their inputs have not changed."""
     if select is not None or before is None or before.project != wanted.project:
         return None
     ledger = {name for name in wanted.snapshots if name.startswith("ml.")}
@@ -220,7 +230,7 @@ def _unchanged(select: str | None, before: Build | None, wanted: Build) -> str |
 
 
 def _covered(select: str | None, before: Build | None, wanted: Build) -> Build | None:
-    """What the warehouse is built from after a build of this selection; None if unchanged."""
+    """The build to record after a build of this selection; None if nothing changes."""
     if select is None:
         return wanted
     if select != LEDGER or before is None or before.project != wanted.project:
@@ -231,10 +241,10 @@ def _covered(select: str | None, before: Build | None, wanted: Build) -> Build |
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Wait for other builds to end: two at once would exchange each other's tables."""
+    """Wait for other builds to finish: two at once would swap each other's tables."""
 
     def waiting() -> None:
-        log.info("transform: waiting for another build to end")
+        log.info("transform: waiting for another build to finish")
 
     folder = dbt_state(home)
     folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +253,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _drop_orphans(client: "Client", layers: dict[str, str]) -> None:
-    """Drop what a killed build left behind; only dbt's temporary tables carry such names."""
+    """Drop leftovers of a killed build; only dbt's temporary tables have such names."""
     orphans = client.query(
         "SELECT database, name FROM system.tables "
         "WHERE database IN {layers:Array(String)} AND name LIKE '%\\_\\_dbt\\_%'",
@@ -266,7 +276,7 @@ def _summary(
     client: "Client", result: "dbtRunnerResult", log_file: Path
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Count the nodes by status, or raise with what failed."""
-    where = f"The whole story is in {log_file}."
+    where = f"Details are in {log_file}."
     finished = list(getattr(result.result, "results", None) or [])
     failed = [item for item in finished if item.status in ("error", "fail")]
     if failed:
@@ -283,7 +293,7 @@ def _summary(
 
 
 def _explain(client: "Client", item: Any) -> str:
-    """Name a node, what was wrong, and for a test the first rows that it found."""
+    """Describe a node and its failure, for a test with its first rows."""
     message = " ".join(str(item.message or "").split())
     text = f"{item.node.resource_type} {item.node.name}: {message[:500]}"
     found = item.node.resource_type == "test" and item.status in ("fail", "warn")

@@ -19,7 +19,7 @@ FIRST_CPU_SECONDS, NEXT_CPU_SECONDS = 2 * 900, 2 * 90
 
 
 def run(home: Path, days: int, *arguments: str) -> Measured:
-    """One command on an exchange that has been open for so many days."""
+    """One command on an exchange that has been open for a number of days."""
     found = measure(
         [*PROGRAM, *arguments],
         home,

@@ -219,7 +219,7 @@ def tiled(dataset: Dataset, copies: int) -> Dataset:
 
 
 def thinned(dataset: Dataset, step: int) -> Dataset:
-    """Every so many dates, as a training reads them."""
+    """Every n-th date, as a training run reads them."""
     dates = unique_dates(dataset)
     kept = dataset.select(np.isin(dataset.dates, dates[1::step]))
     frame = kept.frame.reset_index(drop=True)

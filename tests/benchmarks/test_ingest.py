@@ -48,7 +48,7 @@ LAST = date(2024, 12, 31)
 
 
 def trading_days(count: int) -> list[date]:
-    """So many weekdays, 250 of each year's 261, up to the last."""
+    """A number of weekdays, 250 of each year's 261, up to the last."""
     days: list[date] = []
     day = LAST
     while len(days) < count:

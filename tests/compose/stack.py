@@ -1,4 +1,4 @@
-"""The containers as the tests see them: compose's commands, and the services' own interfaces."""
+"""The containers for tests: compose's commands, and the services' own APIs."""
 
 import json
 import os
@@ -33,7 +33,7 @@ PAGES = ("prefect", "mlflow", "superset", "airflow")
 
 @dataclass
 class Stack:
-    """One compose project, with ports of its own so that it disturbs no other."""
+    """One compose project, with its own ports so that it does not disturb others."""
 
     project: str
     ports: dict[str, int]
@@ -43,19 +43,19 @@ class Stack:
     # --- containers ------------------------------------------------------------------------------
 
     def compose(self, *arguments: str, timeout: float = START_SECONDS) -> str:
-        """Output of a compose command that has to succeed."""
+        """Output of a compose command, which must succeed."""
         return self._command("docker", "compose", *arguments, timeout=timeout)
 
     def docker(self, *arguments: str) -> str:
-        """Output of a command of the engine."""
+        """Output of a Docker command, which must succeed."""
         return self._command("docker", *arguments, timeout=START_SECONDS)
 
     def up(self) -> None:
-        """Start what is missing, as people do; wait until everything is healthy."""
+        """Start what is missing, as users do; wait until everything is healthy."""
         self.compose("up", "--detach", "--wait", "--no-build")
 
     def pipeline(self, *command: str) -> str:
-        """Output of a command in a container of its own, beside the services that run."""
+        """Output of a command in its own container, next to the running services."""
         return self.compose(*IN_PIPELINE, *command)
 
     def try_pipeline(self, *command: str) -> "subprocess.CompletedProcess[str]":
@@ -67,7 +67,7 @@ class Stack:
         return f"{self.project}-{service}-1"
 
     def health(self) -> dict[str, str]:
-        """What the engine says of every lasting service."""
+        """The engine's health status of every long-running service."""
         lines = self.compose("ps", "--all", "--format", "json").splitlines()
         found = [json.loads(line) for line in lines]
         return {
@@ -77,7 +77,7 @@ class Stack:
         }
 
     def await_health(self) -> None:
-        """Wait until the stack has healed by itself."""
+        """Wait until the stack has recovered."""
         await_that(
             lambda: set(self.health().values()) == {"healthy"},
             lambda: f"every service healthy: {self.health()}",
@@ -108,11 +108,11 @@ class Stack:
     # --- services --------------------------------------------------------------------------------
 
     def url(self, service: str) -> str:
-        """Where a published service is."""
+        """Address of a published service."""
         return f"http://127.0.0.1:{self.ports[service]}"
 
     def read_logins(self) -> None:
-        """As people learn them: ``docker compose run --rm secrets show``."""
+        """Read the logins as users do: ``docker compose run --rm secrets show``."""
         shown = self.compose("run", "--rm", "-T", "secrets", "show")
         for line in shown.splitlines():
             if found := re.match(r"(\w+) +(\w+)(?::| / )(\w+)", line):
@@ -120,19 +120,19 @@ class Stack:
                 self.logins[service.lower()] = (user, password)
 
     def prefect(self, method: str, path: str, body: Any = None) -> Any:
-        """Prefect's interface."""
+        """Call Prefect's API."""
         return call_prefect(
             f"{self.url('prefect')}/api", self.logins["prefect"], method, path, body
         )
 
     def airflow(self, method: str, path: str, body: Any = None) -> Any:
-        """Airflow's interface."""
+        """Call Airflow's API."""
         return call_airflow(self.url("airflow"), self.logins["airflow"], method, path, body)
 
     # --- runs and what they leave ----------------------------------------------------------------
 
     def start_run(self, flow: str = "weekahead", **parameters: Any) -> str:
-        """Start a deployment, by default the main job's; the worker takes it."""
+        """Start a deployment, by default the main job; the worker picks it up."""
         deployment = self.prefect("GET", f"/deployments/name/{flow}/{flow}")["id"]
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         return str(self.prefect("POST", f"/deployments/{deployment}/create_flow_run", body)["id"])
@@ -141,7 +141,7 @@ class Stack:
         """Wait until a run is in the middle of a step."""
 
         def running() -> bool:
-            # Each stage of the main job is a run of its own within the run.
+            # Each stage of the main job is a subflow run.
             inside = {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}}
             stages = self.prefect("POST", "/flow_runs/filter", inside)
             chosen = {"flow_runs": {"id": {"any_": [run_id, *(each["id"] for each in stages)]}}}
@@ -154,7 +154,7 @@ class Stack:
         await_that(running, lambda: f"step '{name}' of {run_id}", RUN_SECONDS)
 
     def await_end(self, run_id: str) -> str:
-        """The final state of a run. Prefect's server may be away meanwhile."""
+        """The final state of a run; Prefect's server may be unavailable meanwhile."""
 
         def state() -> str | None:
             try:
@@ -166,14 +166,14 @@ class Stack:
         return str(await_that(state, lambda: f"the end of run {run_id}", RUN_SECONDS))
 
     def sql(self, query: str, *, engine: str = "duckdb") -> list[dict[str, Any]]:
-        """Rows of the lake, or of the warehouse."""
+        """Rows from the lake or the warehouse."""
         shown = self.pipeline("weekahead", "sql", "--engine", engine, "--format", "json", query)
         rows: list[dict[str, Any]] = json.loads(shown)
         return rows
 
 
 def await_that(condition: Callable[[], Any], what: Callable[[], str], seconds: float) -> Any:
-    """What the condition returns, once it is true."""
+    """Wait until the condition is true; returns its value."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
@@ -182,9 +182,9 @@ def await_that(condition: Callable[[], Any], what: Callable[[], str], seconds: f
 
 
 def new_stack(project: str, *files: str, profiles: str = "") -> Stack:
-    """A project with further compose files; not started yet. Without a profile: the core."""
+    """A project with further compose files, not started yet; without a profile, the core."""
     ports = dict(zip(PAGES, free_ports(len(PAGES)), strict=True))
-    # What compose is told, whatever the shell says.
+    # Overrides variables of the shell.
     variables = os.environ | {
         "COMPOSE_PROJECT_NAME": project,
         "COMPOSE_FILE": ":".join([*FILES, *files]),
@@ -198,7 +198,7 @@ def new_stack(project: str, *files: str, profiles: str = "") -> Stack:
 
 @contextmanager
 def removed_at_the_end(stack: Stack) -> Iterator[Stack]:
-    """Build the images, start with nothing, and leave nothing."""
+    """Build the images, start with a clean project, and remove it afterwards."""
     preflight()
     # What an interrupted session left behind.
     stack.compose("down", "--volumes", "--remove-orphans")
@@ -214,7 +214,7 @@ def removed_at_the_end(stack: Stack) -> Iterator[Stack]:
 
 
 def preflight() -> None:
-    """Say what is missing, instead of failing somewhere in the middle."""
+    """Report missing prerequisites up front."""
     if not shutil.which("docker"):
         pytest.exit("There is no 'docker' here: these tests need a Docker engine.", returncode=2)
     needs = {

@@ -58,7 +58,7 @@ def assert_whole(stack: Stack, end: date) -> None:
 
 @contextmanager
 def fault(stack: Stack, kind: str, service: str) -> Iterator[None]:
-    """Hurt a service, then do what a person would do to heal it."""
+    """Break a service, then do what an operator would do to recover it."""
     name, network = stack.container(service), f"{stack.project}_data"
     hurt, heal = _means(stack, service, name, network)[kind]
     hurt()
@@ -79,7 +79,7 @@ def _means(
             lambda: stack.docker("network", "disconnect", "--force", network, name),
             lambda: stack.docker("network", "connect", "--alias", service, network, name),
         ),
-        # Every process in it dies at once; the engine starts the container again by itself.
+        # Kills every process in the container at once; the engine restarts it automatically.
         "crash": (lambda: stack.docker("exec", name, "sh", "-c", "kill -9 -1"), lambda: None),
     }
 

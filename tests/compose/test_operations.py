@@ -78,7 +78,7 @@ def contents(stack: Stack) -> dict[str, Any]:
         "marts": {
             row["name"]: (row["n"], row["mark"]) for row in stack.sql(marts, engine="clickhouse")
         },
-        # What is scheduled for tomorrow is planned anew at any time.
+        # Runs scheduled for tomorrow may be rescheduled at any time.
         "runs": {run["id"]: run["state_type"] for run in runs if run["state_type"] == "COMPLETED"},
         "deployments": {each["id"]: each["name"] for each in deployments},
         "models": models(stack),
@@ -166,7 +166,7 @@ def test_a_backup_is_complete_private_and_checked(
     assert "damaged" in backup(original, "verify", copy).stderr
     (copy / "postgres.tar.gz").unlink()
     assert backup(original, "verify", copy).returncode == 1
-    # Whoever has a backup does not lose it to the next.
+    # A new backup must not overwrite an existing one.
     assert "exists" in backup(original, "create", folder).stderr
 
 

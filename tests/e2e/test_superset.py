@@ -243,7 +243,7 @@ def test_import_again_restores_ours_in_place_and_keeps_what_people_made(
     public.superset.public = True
     superset.prepare(public, site.home, site.secrets)
     assert "Edited by hand" in {chart["slice_name"] for chart in all_charts(api)}
-    # (… and lets everybody read, because this one says so; the next one does not.)
+    # (… and everyone may read, because this configuration says so; the next one does not.)
     assert anonymous(site) == len(SLUGS)
     body = json.dumps(next(iter(opened["data-health"].asked.values()))).encode()
     question = Request(f"{site.url}/api/v1/chart/data", body, {"Content-Type": "application/json"})
@@ -295,7 +295,7 @@ def test_a_known_or_short_secret_is_refused(site: Site, secret: str) -> None:
 
 
 def anonymous(site: Site) -> int:
-    """How many dashboards somebody without an account sees."""
+    """The number of dashboards visible without an account."""
     query = urlencode({"q": "(page_size:10)"})
     try:
         with urlopen(f"{site.url}/api/v1/dashboard/?{query}", timeout=SECONDS) as answer:

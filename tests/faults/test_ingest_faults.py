@@ -393,7 +393,7 @@ def test_a_network_that_goes_away_in_the_middle_keeps_what_was_whole(
     assert report.exit_code == 1 and 0 < len(kept) < len(chaos.symbols)
     assert lake_rows(settings, *chaos.symbols) == truth(chaos, *kept)
     assert rejected(settings, chaos) == []
-    # Whoever does not answer several times in a row is not asked for every symbol that is left.
+    # After several refusals in a row, the remaining symbols are not requested.
     assert len(chaos.times) <= 20 + 3 * settings.http.attempts * settings.http.parallel
 
     chaos.interrupt = lambda *_: False
@@ -687,7 +687,7 @@ def test_a_rule_that_changes_lets_rejects_in(settings: Settings, chaos: Chaos) -
     run(settings, chaos)
     stranger = chaos.symbols[2] + "X"
     assert lake_rows(settings, stranger) == []
-    # Judged on its own the bar is fine: nobody asks any more whether it had been asked for.
+    # On its own the bar is fine: the replay no longer checks whether it had been requested.
     report = replay_rejects(settings, "moex", symbol=stranger)
     assert report.tables["raw.quotes"] == Counts(new=1)
     assert [row[1] for row in lake_rows(settings, stranger)] == [bars()[10].day]

@@ -1,4 +1,4 @@
-"""Fixtures for tests that write to the lake by themselves."""
+"""Fixtures for tests that write to the lake directly."""
 
 import uuid
 
@@ -18,7 +18,7 @@ def catalog(lake: Settings) -> Catalog:
 
 @pytest.fixture
 def quotes(catalog: Catalog) -> TableDefinition:
-    """A table of its own like raw.quotes, so that tests do not see each other's rows."""
+    """A separate table like raw.quotes, so that tests do not see each other's rows."""
     name = f"raw.quotes_{uuid.uuid4().hex[:8]}"
     catalog.create_table(
         name,

@@ -1,4 +1,4 @@
-"""Nobody enters the lake or the warehouse without a secret: not another account, not a web page."""
+"""No one accesses the lake or the warehouse without a secret: no other account, no web page."""
 
 import importlib.util
 import json
@@ -173,7 +173,7 @@ def test_no_secret_is_in_arguments_logs_or_another_services_environment(home: Ho
 
 def test_others_read_nothing_of_the_home(home: Home) -> None:
     paths = [home.path, *home.path.rglob("*")]
-    # SeaweedFS opens some of its files by itself; they lie in closed folders.
+    # SeaweedFS makes some of its files readable, but they are in private folders.
     ours = [path for path in paths if path.is_dir() or not path.is_relative_to(home.path / "data")]
     assert [path for path in ours if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
     assert len(ours) > 30

@@ -1,3 +1,3 @@
-"""Airflow starts Prefect deployments and follows their runs."""
+"""Lets Airflow start Prefect deployments and follow their runs."""
 
 __version__ = "0.1.0"

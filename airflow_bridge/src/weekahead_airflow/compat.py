@@ -1,4 +1,4 @@
-"""What moved between Airflow 3.1 and 3.3, imported from one place."""
+"""Imports of names that moved between Airflow 3.1 and 3.3."""
 
 try:  # 3.2 and later
     from airflow.sdk.exceptions import AirflowException, AirflowFailException

@@ -1,4 +1,4 @@
-"""An Airflow connection as an address and credentials of Prefect's API."""
+"""Converts an Airflow connection to address and credentials of Prefect's API."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 TIMEOUT_SECONDS = 20.0
-# The pages of Prefect Cloud are on another host than its API.
+# Prefect Cloud serves its pages from another host than its API.
 _CLOUD_API = re.compile(r"https://api\.prefect\.cloud/api/accounts/([^/]+)/workspaces/([^/]+)")
 _CLOUD_UI = r"https://app.prefect.cloud/account/\1/workspace/\2"
 
@@ -23,8 +23,8 @@ class PrefectConnection:
         api_url: Address of the API, up to and including ``/api`` or the workspace.
         ui_url: Address of the user interface.
         auth: User and password of a self-hosted server.
-        headers: The key of Prefect Cloud.
-        verify: Whether to check TLS certificates, or the path of the authorities to trust.
+        headers: The API key of Prefect Cloud, as a header.
+        verify: Whether to check TLS certificates, or the path of trusted authorities.
     """
 
     api_url: str
@@ -37,9 +37,11 @@ class PrefectConnection:
     def of(cls, connection: Any) -> "PrefectConnection":
         """Read an Airflow connection.
 
-        The host may be a whole address (``https://prefect.example.com/api``, a workspace of Prefect
-        Cloud) or a bare name beside ``port`` and ``schema``. With a login, login and password are
-        HTTP basic auth; a password alone is an API key. Extras: ``ui_url``, ``verify``.
+        The host may be a full address (``https://prefect.example.com/api``, a workspace of Prefect
+        Cloud)
+        or a bare name with ``port`` and ``schema``. With a login, login and password are used for
+        HTTP
+        basic auth; a password alone is an API key. Extras: ``ui_url``, ``verify``.
         """
         host = connection.host or "127.0.0.1"
         if "://" not in host:
@@ -78,7 +80,7 @@ class PrefectConnection:
             "base_url": self.api_url,
             "auth": self.auth,
             "headers": self.headers,
-            # Reading the certificates takes 0.2 s, for which the triggerer would stand still.
+            # Loading the certificates takes 0.2 s, which would block the triggerer.
             "verify": self.verify if self.api_url.startswith("https:") else False,
             "timeout": TIMEOUT_SECONDS,
         }

@@ -1,4 +1,4 @@
-"""Talking to Prefect's API from Airflow."""
+"""A client of Prefect's API for Airflow."""
 
 import json
 import logging
@@ -19,29 +19,29 @@ from tenacity import (
 from weekahead_airflow.connection import PrefectConnection
 from weekahead_airflow.errors import PrefectMissing, PrefectRefusal, PrefectUnreachable
 
-# A server that is restarted, or moves to another node, is back within that time.
+# Long enough for a server that restarts or moves to another node.
 PATIENCE_SECONDS = 180.0
 BUSY = frozenset({429, 500, 502, 503, 504})
 CANCEL = {
     "state": {"type": "CANCELLING", "message": "Cancelled by Airflow"},
-    # Without force Prefect's own rules apply: a run that has ended stays as it is.
+    # Without force, Prefect's own rules keep runs that have ended unchanged.
     "force": False,
 }
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed a little later."""
+    """Whether the same request may succeed later."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in BUSY
     return isinstance(error, httpx.TransportError)
 
 
 def checked(response: httpx.Response) -> httpx.Response:
-    """Turn Prefect's refusals into errors that say what to do.
+    """Turn Prefect's error responses into exceptions that say what to do.
 
     Raises:
-        PrefectMissing: What was asked for does not exist.
-        PrefectRefusal: A retry would get the same answer.
+        PrefectMissing: The requested object does not exist.
+        PrefectRefusal: A retry would get the same response.
         httpx.HTTPStatusError: Prefect is busy or broken; a retry may help.
     """
     if response.is_success:
@@ -64,7 +64,7 @@ class PrefectHook(BaseHook):
 
     Args:
         conn_id: The Airflow connection.
-        patience: Seconds for which a server that is down or busy is asked again.
+        patience: Seconds for which to retry while the server is down or busy.
     """
 
     conn_name_attr = "conn_id"
@@ -81,23 +81,28 @@ class PrefectHook(BaseHook):
 
     @cached_property
     def connection(self) -> PrefectConnection:
-        """The address and credentials."""
+        """Address and credentials."""
         return PrefectConnection.of(self.get_connection(self.conn_id))
 
     def get_conn(self) -> httpx.Client:
-        """A client that knows the address and the credentials; close it after use."""
+        """A client with address and credentials; close it after use."""
         return self.connection.client()
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
-        """One request, repeated while Prefect is down or busy.
+        """Send a request, with retries while Prefect is down or busy.
 
-        Repeating is safe: a run is created under an idempotency key.
+        Repeating is safe because runs are created with an idempotency key.
+
+        Args:
+            method: HTTP method.
+            path: Path below the API's URL, starting with a slash.
+            body: Sent as JSON; dates are sent in ISO format. None sends no body.
 
         Returns:
-            The decoded answer; None if there is none.
+            The decoded response; None if it is empty.
 
         Raises:
-            PrefectRefusal: Prefect answered with an error that will not pass.
+            PrefectRefusal: Prefect answered with an error that a retry does not solve.
             PrefectUnreachable: Prefect stayed down or busy.
         """
         retrying = Retrying(
@@ -126,8 +131,9 @@ class PrefectHook(BaseHook):
         """The id of a deployment, by ``flow/deployment``.
 
         Raises:
-            PrefectMissing: There is none.
-            PrefectRefusal: The name cannot be right.
+            PrefectMissing: There is no such deployment.
+            PrefectRefusal: The name is malformed.
+            PrefectUnreachable: Prefect stayed down or busy.
         """
         flow, separator, deployment = name.partition("/")
         if not (flow and separator and deployment):
@@ -141,7 +147,19 @@ class PrefectHook(BaseHook):
             ) from None
 
     def create_run(self, deployment_id: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Create a flow run, or find the one with the same idempotency key."""
+        """Create a flow run, or return the existing one with the same idempotency key.
+
+        Args:
+            deployment_id: Id of the deployment.
+            request: Parameters, tags, labels, state and idempotency key, in the API's format.
+
+        Returns:
+            The run with its state, in the API's format.
+
+        Raises:
+            PrefectRefusal: Prefect refuses the parameters, or there is no such deployment.
+            PrefectUnreachable: Prefect stayed down or busy.
+        """
         run: dict[str, Any] = self.request(
             "POST", f"/deployments/{deployment_id}/create_flow_run", request
         )
@@ -157,7 +175,7 @@ class PrefectHook(BaseHook):
         self.request("POST", f"/flow_runs/{flow_run_id}/set_state", CANCEL)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the number of deployments; for the button *Test* in Airflow."""
+        """Request the number of deployments; called by the button *Test* in Airflow."""
         self.patience = 0.0
         try:
             count = self.request("POST", "/deployments/count", {})
@@ -169,5 +187,5 @@ class PrefectHook(BaseHook):
 
 
 def _encode(value: Any) -> str:
-    # Templates may render to dates; everything else is told by its text.
+    # Templates may render to dates; other types are sent as text.
     return value.isoformat() if isinstance(value, date) else str(value)

@@ -14,7 +14,7 @@ from weekahead_airflow.hook import PrefectHook
 from weekahead_airflow.trigger import PrefectRunTrigger
 
 TryPolicy = Literal["rejoin", "restart"]
-# The triggerer enforces the deadline; if it is down, Airflow's scheduler does, a little later.
+# The triggerer enforces the deadline; if it is down, Airflow's scheduler does so this much later.
 TRIGGERER_GRACE = timedelta(minutes=5)
 
 
@@ -25,7 +25,17 @@ class PrefectRunLink(BaseOperatorLink):
     xcom_key = "prefect_run_url"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Called in the worker, with the task instance, each time the task stops or pauses."""
+        """The address of the run's page.
+
+        Args:
+            operator: The operator of the task.
+            ti_key: The task instance when called in a worker, as Airflow does whenever the task
+                stops
+                or pauses; otherwise a key.
+
+        Returns:
+            The address; empty if it is not known.
+        """
         if not hasattr(ti_key, "xcom_pull"):
             return ""
         link = ti_key.xcom_pull(
@@ -37,27 +47,34 @@ class PrefectRunLink(BaseOperatorLink):
 class PrefectDeploymentOperator(BaseOperator):
     """Runs a Prefect deployment and waits for its flow run.
 
-    COMPLETED alone is success. Every other end fails the task with Prefect's message and the link
-    of the run. A run that somebody cancelled or deleted in Prefect is not retried.
+    Only COMPLETED is success. Any other final state fails the task with Prefect's message and a
+    link
+    to the run. A run that was cancelled or deleted in Prefect is not retried.
 
-    The run's idempotency key is made of the DAG run, the task, the map index and how often the task
-    was cleared. With the try policy ``rejoin`` a retry therefore finds the run of the try before
-    it: one that still works is followed, one that has completed meanwhile counts, and only one that
-    failed, crashed or was cancelled is followed by a new one. With ``restart`` each try has a run
-    of its own. Clearing a task always starts anew.
+    The run's idempotency key consists of the DAG run, the task, the map index and how often the
+    task
+    was cleared. So with the try policy ``rejoin`` a retry finds the run of the previous try: if it
+    is
+    still running it is followed, if it has completed it counts, and only if it failed, crashed or
+    was
+    cancelled a new run is started. With ``restart`` each try starts its own run. Clearing a task
+    always
+    starts a new run.
 
-    ``execution_timeout`` limits the wait, also while deferred; then the Prefect run is cancelled.
+    ``execution_timeout`` limits the wait, also while deferred; when it is exceeded, the Prefect run
+    is
+    cancelled.
 
     Args:
         deployment: The deployment as ``flow/deployment``. Templated.
-        parameters: Parameters of the flow run. Templated; what renders to None is left to the
-            deployment's own default.
-        tags: Tags of the flow run beside ``airflow``. Templated.
+        parameters: Parameters of the flow run. Templated; those that render to None keep the
+            deployment's default.
+        tags: Tags of the flow run in addition to ``airflow``. Templated.
         conn_id: The Airflow connection of Prefect.
-        try_policy: Whether a retry looks for the run of the try before it.
-        deferrable: Wait in the triggerer, so that no worker is held.
-        poll_interval: Seconds between two looks at the run.
-        outage_tolerance: For how long Prefect may be down while a run is followed.
+        try_policy: Whether a retry looks for the run of the previous try.
+        deferrable: Wait in the triggerer, so that no worker is occupied.
+        poll_interval: Seconds between two polls of the run.
+        outage_tolerance: How long Prefect may be down while a run is followed.
     """
 
     template_fields: Sequence[str] = ("deployment", "parameters", "tags")
@@ -116,11 +133,24 @@ class PrefectDeploymentOperator(BaseOperator):
         return self._wait(context, hook, run)
 
     def execute_complete(self, context: Any, event: dict[str, str]) -> dict[str, str]:
-        """Judge what the trigger has seen."""
+        """Finish the task with the trigger's result; Airflow calls this after deferral.
+
+        Args:
+            context: The task's context.
+            event: Run id, final state and message from the trigger.
+
+        Returns:
+            Run id, state and address of a completed run.
+
+        Raises:
+            PrefectRunFailed: The run failed, crashed, or exceeded its time limit.
+            PrefectRunCancelled: The run was cancelled or deleted, or Prefect refuses requests.
+            PrefectUnreachable: Prefect stayed down for too long.
+        """
         return self._judge(context, PrefectHook(self.conn_id), event)
 
     def on_kill(self) -> None:
-        """Cancel the run: the worker was told to stop, or ``execution_timeout`` has passed."""
+        """Cancel the run, because the worker is stopping or ``execution_timeout`` has passed."""
         if self._flow_run_id:
             self.log.info("Cancelling the Prefect run %s.", self._flow_run_id)
             # A worker that is being stopped has little time left.
@@ -179,7 +209,7 @@ class PrefectDeploymentOperator(BaseOperator):
         if state == states.COMPLETED:
             result = {"flow_run_id": run_id, "state": state, "url": url}
             for asset in self.outlets:
-                # An asset's event then leads to the run that made it.
+                # Links the asset's event to the run that produced it.
                 context["outlet_events"][asset].extra = result
             return result
         told = f"The Prefect run is {state}: {event.get('message') or 'no message'}. See {url}"
@@ -192,5 +222,5 @@ class PrefectDeploymentOperator(BaseOperator):
 
 def _key(ti: Any, first_try: int, number: int) -> str:
     parts = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, first_try, number)
-    # Hashed: names may be longer than Prefect's column, and hold any character.
+    # Hashed, because names may exceed Prefect's column and contain any character.
     return "airflow-" + hashlib.sha256(repr(parts).encode()).hexdigest()[:40]

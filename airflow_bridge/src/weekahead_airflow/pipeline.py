@@ -1,4 +1,4 @@
-"""What the DAGs share: deployments, assets, clocks and limits."""
+"""Deployments, assets, time zone and limits that the DAGs share."""
 
 import os
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ TIMEZONE = os.environ.get("WEEKAHEAD_AIRFLOW_TIMEZONE", "America/New_York")
 DAG_OPTIONS: dict[str, Any] = {
     "start_date": datetime(2026, 1, 1, tzinfo=UTC),
     "catchup": False,
-    # Two writers at once would only wait for each other.
+    # Parallel runs would only wait for each other's writers.
     "max_active_runs": 1,
     "default_args": {
         "owner": "weekahead",
-        # Prefect retries what a retry may mend; these are for a lost worker, server or machine.
+        # Prefect retries failed steps itself; these are for a lost worker, server or machine.
         "retries": 2,
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
@@ -33,12 +33,12 @@ DAG_OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the platform: a Prefect deployment and what it makes.
+    """One stage of the platform: a Prefect deployment and its output.
 
     Attributes:
         flow: Name of the flow.
-        asset: What a successful run has updated.
-        limit: How long it may take before it is cancelled.
+        asset: The asset that a successful run updates.
+        limit: Time after which the run is cancelled.
     """
 
     flow: str
@@ -47,11 +47,19 @@ class Stage:
 
     @property
     def deployment(self) -> str:
-        """The deployment's name, as ``deploy/prefect.yaml`` has it."""
+        """The deployment's name in ``deploy/prefect.yaml``."""
         return f"{self.flow}/{self.flow}"
 
     def task(self, parameters: Mapping[str, Any], **options: Any) -> PrefectDeploymentOperator:
-        """The stage as a task of the DAG that is being defined."""
+        """The stage as a task of the DAG that is being defined.
+
+        Args:
+            parameters: Parameters of the flow; templated.
+            **options: Further arguments of ``PrefectDeploymentOperator``.
+
+        Returns:
+            The operator.
+        """
         return PrefectDeploymentOperator(
             task_id=self.flow,
             deployment=self.deployment,

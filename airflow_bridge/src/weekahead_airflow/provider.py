@@ -1,4 +1,4 @@
-"""What Airflow shows of this package: connection type, its form, operator link."""
+"""Airflow metadata of this package: connection type, its form, operator link."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from weekahead_airflow import __version__
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Metadata that Airflow finds by the entry point ``apache_airflow_provider``."""
+    """Metadata that Airflow reads through the entry point ``apache_airflow_provider``."""
     return {
         "package-name": "weekahead-airflow-bridge",
         "name": "Prefect (weekahead)",

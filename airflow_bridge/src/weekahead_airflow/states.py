@@ -1,14 +1,14 @@
-"""States of Prefect runs, and what they mean to a task."""
+"""States of Prefect runs, and what they mean for a task."""
 
 from typing import Any
 
 COMPLETED = "COMPLETED"
 UNSUCCESSFUL = frozenset({"FAILED", "CRASHED", "CANCELLED"})
 TERMINAL = UNSUCCESSFUL | {COMPLETED}
-# A run that somebody is stopping does no more work that a task could wait for.
+# A run that is being cancelled does no more work worth waiting for.
 LOST = UNSUCCESSFUL | {"CANCELLING"}
 
-# Outcomes that are no state of Prefect.
+# Outcomes that are not Prefect states.
 TIMED_OUT = "TIMED_OUT"
 MISSING = "MISSING"
 UNREACHABLE = "UNREACHABLE"
@@ -21,7 +21,7 @@ def state_of(run: dict[str, Any]) -> str:
 
 
 def message_of(run: dict[str, Any]) -> str:
-    """What Prefect says about a run's state."""
+    """Prefect's message about a run's state."""
     return str((run.get("state") or {}).get("message") or "")
 
 
@@ -31,7 +31,7 @@ def label_of(run: dict[str, Any]) -> str:
 
 
 class History:
-    """Which states of a run have been told; a look now and then misses the short ones."""
+    """Remembers which states of a run were logged; polling alone would miss short ones."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -39,15 +39,23 @@ class History:
 
     @staticmethod
     def path(flow_run_id: str) -> str:
-        """Where Prefect lists all states of a run."""
+        """Path of the API that lists all states of a run."""
         return f"/flow_run_states/?flow_run_id={flow_run_id}"
 
     def is_old(self, run: dict[str, Any]) -> bool:
-        """Whether the run's state has been told."""
+        """Whether the run's current state was logged already."""
         return self._latest == (run.get("state") or {}).get("id")
 
     def news(self, run: dict[str, Any], listed: list[dict[str, Any]]) -> list[str]:
-        """A line for each state that has not been told, oldest first."""
+        """Log lines for the states that were not logged yet.
+
+        Args:
+            run: The run, in the API's format.
+            listed: All states of the run, in the API's format.
+
+        Returns:
+            One line per new state, oldest first.
+        """
         self._latest = (run.get("state") or {}).get("id", "")
         lines = []
         for state in sorted(listed, key=lambda each: each["timestamp"]):

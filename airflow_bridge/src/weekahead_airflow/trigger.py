@@ -1,4 +1,4 @@
-"""Following a flow run in Airflow's triggerer, without a worker."""
+"""Follows a flow run in Airflow's triggerer, without occupying a worker."""
 
 import asyncio
 import time
@@ -13,21 +13,21 @@ from weekahead_airflow.connection import PrefectConnection
 from weekahead_airflow.errors import PrefectMissing, PrefectRefusal
 from weekahead_airflow.hook import CANCEL, PrefectHook, checked, may_pass
 
-# Prefect answers a cancellation within milliseconds; a busy one within seconds.
+# Prefect answers a cancellation within milliseconds, or within seconds if it is busy.
 CANCEL_ATTEMPTS = 8
-# Airflow 3.3 hears of a task's pause up to ``[workers] min_heartbeat_interval`` (5 s) and a turn of
-# the scheduler later. It fails a task that is back before that (apache/airflow#66374, #72716).
+# Airflow 3.3 registers a deferral up to ``[workers] min_heartbeat_interval`` (5 s) plus a scheduler
+# loop later. It fails a task that resumes before that (apache/airflow#66374, #72716).
 SETTLE_SECONDS = 10.0
 
 
 class PrefectRunTrigger(BaseTrigger):
-    """Fires once, when a flow run has ended, is overdue, or can no longer be followed.
+    """Fires once: when a flow run has ended, is overdue, or can no longer be followed.
 
     Args:
         flow_run_id: The run.
         conn_id: The Airflow connection.
-        poll_interval: Seconds between two looks.
-        deadline: When to cancel the run, in seconds since the epoch. Airflow enforces no
+        poll_interval: Seconds between two polls.
+        deadline: When to cancel the run, in seconds since the epoch. Airflow does not enforce
             ``execution_timeout`` while a task is deferred, so the trigger does.
         outage_tolerance: Seconds for which Prefect may be down.
     """
@@ -49,7 +49,7 @@ class PrefectRunTrigger(BaseTrigger):
         self.outage_tolerance = outage_tolerance
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and the arguments with which the triggerer makes it anew."""
+        """The class and arguments with which the triggerer recreates this trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -62,7 +62,7 @@ class PrefectRunTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the run until there is something to tell, and the task has come to rest."""
+        """Poll the run until it has an outcome, and Airflow has registered the deferral."""
         settled = time.monotonic() + SETTLE_SECONDS
         async with (await self._connection()).async_client() as client:
             outcome = await self._outcome(client)
@@ -70,7 +70,7 @@ class PrefectRunTrigger(BaseTrigger):
         yield TriggerEvent(outcome)
 
     async def on_kill(self) -> None:
-        """Cancel the run when somebody ends the waiting task (Airflow 3.3 and later)."""
+        """Cancel the run when someone ends the deferred task (Airflow 3.3 and later)."""
         async with (await self._connection()).async_client() as client:
             await self._cancel(client)
 
@@ -115,7 +115,7 @@ class PrefectRunTrigger(BaseTrigger):
     async def _overdue(self, client: httpx.AsyncClient) -> dict[str, str]:
         self.log.error("The time limit has passed; cancelling the Prefect run.")
         if not await self._cancel(client):
-            return self._event(states.TIMED_OUT, "Overdue, and Prefect could not be told to stop")
+            return self._event(states.TIMED_OUT, "Overdue, and Prefect could not cancel the run")
         return self._event(states.TIMED_OUT, "Cancelled by Airflow after its time limit")
 
     async def _cancel(self, client: httpx.AsyncClient) -> bool:
@@ -134,5 +134,5 @@ class PrefectRunTrigger(BaseTrigger):
         return False
 
     def _event(self, state: str, message: str) -> dict[str, str]:
-        # The id travels in the event: dag.test() hands on nothing else.
+        # Include the id, because dag.test() passes on nothing but the event.
         return {"flow_run_id": self.flow_run_id, "state": state, "message": message}

@@ -1,6 +1,6 @@
 """The candidates: every module in this folder that defines a ``Candidate`` with a ``kind``.
 
-To add one, add a file: it is found, validated, gated and served like the others.
+To add one, add a file: it is discovered, validated, gated and served like the others.
 """
 
 from lakehouse.discovery import discover

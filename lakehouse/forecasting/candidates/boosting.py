@@ -15,7 +15,7 @@ LEAST_ROWS = 50
 
 
 class Boosting(Candidate):
-    """Few, small trees; their number is chosen on the later quarter of the training dates."""
+    """A few small trees; their number is chosen on the later quarter of the training dates."""
 
     kind = "boosting"
 
@@ -24,7 +24,15 @@ class Boosting(Candidate):
         self.iterations = iterations
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Choose the number of trees, then fit on all rows."""
+        """Choose the number of trees, then fit on all rows.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            y: Log returns over the horizon, shape (n,), finite.
+
+        Returns:
+            The fitted candidate itself.
+        """
         self.remember(X, y)
         target = self.standardised(X, y)
         matrix = observed(self.matrix(X))
@@ -43,12 +51,12 @@ class Boosting(Candidate):
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:
-        """Predicted standardised return, times the volatility."""
+        """Predicted standardised return times the volatility, shape (n,)."""
         return np.asarray(self.model_.predict(self.matrix(X))) * self.volatility(X)
 
 
 def observed(matrix: Floats) -> Floats:
-    """Training features in which a column without any value is constant, as binning needs it."""
+    """Training features with empty columns set to zero, because binning needs a value."""
     empty = np.isnan(matrix).all(axis=0)
     return np.where(empty, 0.0, matrix) if empty.any() else matrix
 
@@ -61,7 +69,18 @@ def booster(
     rate: float = 0.1,
     quantile: float | None = None,
 ) -> HistGradientBoostingRegressor:
-    """The one configuration of boosting: shallow trees with large leaves."""
+    """An unfitted booster: shallow trees with large leaves, the same for all uses.
+
+    Args:
+        seed: Random seed.
+        rows: Number of training rows; a leaf holds at least 1 % of them, and at least 20.
+        iterations: Number of trees.
+        rate: Learning rate.
+        quantile: Level of the pinball loss; None minimises the squared error.
+
+    Returns:
+        The regressor, without early stopping.
+    """
     return HistGradientBoostingRegressor(
         loss="squared_error" if quantile is None else "quantile",
         quantile=quantile,

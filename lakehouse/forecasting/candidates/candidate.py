@@ -1,4 +1,4 @@
-"""What every candidate shares: rows in, log returns over one horizon out."""
+"""Base class of the candidates: rows in, log returns over one horizon out."""
 
 from typing import ClassVar, Self
 
@@ -8,14 +8,14 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from lakehouse.panel.dataset import VOLATILITY, Floats, return_features
 
-# Standardised returns beyond this many volatilities are pulled in: one crash must not set a fit.
+# Standardised returns are clipped here, so that a single crash does not dominate a fit.
 CLIP = 5.0
-# A symbol that hardly traded has a volatility near zero; its scale stops at this share of the
-# typical one.
+# A symbol that hardly traded has a volatility near zero; this share of the typical volatility is
+# its floor.
 LEAST_VOLATILITY_SHARE = 0.1
 LEAST_ROWS_FOR_ELASTICITY = 500
 REFERENCE_VOLATILITY = 0.02
-# Quantile of the volatilities that stands in for a missing one.
+# Quantile of the training volatilities that replaces a missing one.
 MISSING = 0.95
 
 
@@ -23,11 +23,11 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A forecaster of the log return over ``horizon`` trading days.
 
     ``fit`` and ``predict`` take rows of ``marts.fct_features`` (source, symbol, trade_date,
-    bar_number and the features); rows given to ``fit`` have known targets.
+    bar_number and the features); rows passed to ``fit`` have known targets.
 
     Attributes:
-        kind: The name in the registry of candidates.
-        needs_history: Whether rows with a short history go to the drift instead.
+        kind: Name in the registry of candidates.
+        needs_history: Whether the drift forecasts rows with a short history instead.
     """
 
     kind: ClassVar[str]
@@ -38,19 +38,32 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Learn from rows and their log returns, shape (n,)."""
+        """Learn from rows and their outcomes.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            y: Log returns over the horizon, shape (n,), finite.
+
+        Returns:
+            The fitted candidate itself.
+        """
         self.remember(X, y)
         return self
 
     def remember(self, X: pd.DataFrame, y: Floats) -> None:
-        """Keep what scaling needs: names of the features, typical volatility, its elasticity."""
+        """Store what scaling needs: feature names, typical volatility and its elasticity.
+
+        Args:
+            X: Training rows, n of them.
+            y: Log returns over the horizon, shape (n,).
+        """
         self.features_ = return_features(X)
         volatility = X[VOLATILITY].to_numpy(dtype="float64")
         usable = np.isfinite(volatility) & (volatility > 0)
         self.typical_volatility_ = (
             float(np.median(volatility[usable])) if usable.any() else REFERENCE_VOLATILITY
         )
-        # A symbol too young to have a volatility is rarely a calm one.
+        # Symbols too young to have a volatility are rarely calm.
         self.young_volatility_ = (
             float(np.quantile(volatility[usable], MISSING))
             if usable.any()
@@ -59,12 +72,15 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.elasticity_ = _elasticity(volatility[usable], y[usable])
 
     def volatility(self, X: pd.DataFrame) -> Floats:
-        """Expected size of the return over the horizon, shape (n,).
+        """Expected size of the return over the horizon in log returns, shape (n,).
 
-        The 21-day volatility · √horizon, drawn towards a reference: volatility reverts, so
+        The 21-day volatility · √horizon, shrunk towards a reference: volatility reverts to its
+        mean, so
         tomorrow's moves grow with less than the first power of today's. The power is estimated on
-        the training rows; the reference is the same for every model, so that scores of models
-        trained at different times can be pooled.
+        the
+        training rows; the reference is the same for every model, so that scores of models trained
+        at
+        different times can be pooled.
         """
         daily = X[VOLATILITY].to_numpy(dtype="float64")
         daily = np.where(np.isfinite(daily), daily, self.young_volatility_)
@@ -74,7 +90,15 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return scale
 
     def standardised(self, X: pd.DataFrame, y: Floats) -> Floats:
-        """Returns in units of their volatility, pulled in at the extremes."""
+        """Returns in units of their expected volatility, clipped at ± ``CLIP``.
+
+        Args:
+            X: Rows that give the volatility, n of them.
+            y: Log returns over the horizon, shape (n,).
+
+        Returns:
+            Standardised returns without unit, shape (n,).
+        """
         return np.clip(y / self.volatility(X), -CLIP, CLIP)
 
     def matrix(self, X: pd.DataFrame) -> Floats:

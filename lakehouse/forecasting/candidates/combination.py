@@ -1,4 +1,4 @@
-"""The combination: as much of ridge and boosting as they have shown to be worth, rest drift."""
+"""The combination: ridge and boosting by their validated skill, the rest drift."""
 
 from typing import Self
 
@@ -16,18 +16,27 @@ LEAST_ROWS = 50
 
 
 class Combination(Candidate):
-    """Drift plus ``weight`` times what the models' average says beyond it.
+    """Drift plus ``weight`` times the average deviation of the models from it.
 
-    The weight is the slope of the realised deviations from drift on the predicted ones, over the
-    later quarter of the training dates, shrunk by the positive-part James-Stein factor 1 - 1/t²
-    with a standard error clustered by blocks of dates. Without validated skill it is zero, and
-    the combination is the drift, bit for bit.
+    The weight is the slope of realised on predicted deviations from drift over the later quarter of
+    the training dates, shrunk by the positive-part James-Stein factor 1 - 1/t² with a standard
+    error
+    clustered by blocks of dates. Without validated skill it is zero, and the combination equals the
+    drift bit for bit.
     """
 
     kind = "combination"
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Measure the skill inside the training rows, then fit the parts that are needed."""
+        """Measure skill within the training rows, then fit the parts that are needed.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            y: Log returns over the horizon, shape (n,), finite.
+
+        Returns:
+            The fitted candidate itself.
+        """
         self.remember(X, y)
         self.drift_ = self._part(Drift).fit(X, y)
         self.weight_ = self._validated_weight(X, y)
@@ -39,7 +48,7 @@ class Combination(Candidate):
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:
-        """Drift, moved by the weighted opinion of the models."""
+        """Drift plus the weighted deviation of the models, shape (n,)."""
         drift: Floats = self.drift_.predict(X)
         if not self.parts_:
             return drift
@@ -65,10 +74,21 @@ class Combination(Candidate):
 
 
 def shrunk_slope(predicted: Floats, realised: Floats, dates: "np.ndarray", block: int) -> float:
-    """Slope through the origin, shrunk by 1 - 1/t², between 0 and 1.
+    """Slope through the origin, shrunk by 1 - 1/t² and clipped to 0…1.
 
-    The standard error sums the scores over blocks of ``block`` dates, because neighbouring labels
-    overlap and symbols of one day move together.
+    The standard error sums the scores over blocks of dates, because neighbouring labels overlap and
+    symbols move together within a day.
+
+    Args:
+        predicted: Predicted deviations, standardised, shape (n,).
+        realised: Realised deviations, standardised, shape (n,).
+        dates: As-of date of each row, shape (n,).
+        block: Number of consecutive dates in a block.
+
+    Returns:
+        The weight of the prediction; 0 without skill.
+
+    Source: positive-part James-Stein shrinkage (James & Stein 1961; Baranchik 1964).
     """
     energy = float(predicted @ predicted)
     if energy <= 0:

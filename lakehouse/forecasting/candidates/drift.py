@@ -12,18 +12,27 @@ from lakehouse.panel.dataset import Floats, symbols_of
 class Drift(Candidate):
     """The random-effects mean of each symbol (DerSimonian & Laird 1986), never below zero.
 
-    A symbol's mean return is nearly all noise, so it moves towards the mean of all symbols of its
-    source, which is a market with a currency of its own, by the share of its variance that noise
-    explains. Overlapping labels count as n/horizon independent ones. The pooled mean averages
-    dates, because symbols of one day move together. A negative estimate is set to zero: nobody
-    holds a share for an expected loss (Campbell & Thompson 2008).
+    A symbol's mean return is almost all noise, so it is shrunk towards the mean of all symbols of
+    its
+    source (a market with its own currency) by the share of its variance that noise explains.
+    Overlapping labels count as n/horizon independent ones. The pooled mean averages dates, because
+    symbols move together within a day. A negative estimate is set to zero, because no one holds a
+    share for an expected loss (Campbell & Thompson 2008).
     """
 
     kind = "drift"
     needs_history = False
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Learn each source's pooled mean and one mean per symbol."""
+        """Estimate one pooled mean per source and one mean per symbol.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            y: Log returns over the horizon, shape (n,), finite.
+
+        Returns:
+            The fitted candidate itself.
+        """
         self.remember(X, y)
         rows = pd.DataFrame(
             {"source": X["source"], "name": symbols_of(X), "date": X["trade_date"], "y": y}
@@ -48,18 +57,23 @@ class Drift(Candidate):
         }
 
     def predict(self, X: pd.DataFrame) -> Floats:
-        """The symbol's shrunk mean; without history its source's, without a source zero."""
+        """The symbol's shrunk mean, else its source's pooled mean, else zero; shape (n,)."""
         pooled = X["source"].astype(str).map(self.pooled_).fillna(0.0)
         means = symbols_of(X).map(self.means_).fillna(pooled)
         return np.asarray(means, dtype="float64")
 
 
 def random_effects(means: Floats, noise: Floats) -> Floats:
-    """Each mean's deviation from the common one, shrunk by its noise.
+    """Deviations of means from their common mean, shrunk by their noise.
 
     Args:
         means: One estimate per symbol, shape (k,).
-        noise: Their variances, positive, shape (k,).
+        noise: Variances of the estimates, positive, shape (k,).
+
+    Returns:
+        Shrunk deviations, shape (k,); zeros for fewer than two symbols.
+
+    Source: DerSimonian & Laird (1986), the moment estimator of the variance between groups.
     """
     if len(means) < 2:
         return np.zeros(len(means))

@@ -1,4 +1,4 @@
-"""The last price: the return will be zero."""
+"""The last price: a forecast of zero return."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from lakehouse.panel.dataset import Floats
 
 
 class LastPrice(Candidate):
-    """Tomorrow's price is today's; the yardstick of every other candidate."""
+    """Tomorrow's price is today's; the baseline of every other candidate."""
 
     kind = "last_price"
     needs_history = False

@@ -1,4 +1,4 @@
-"""Quantile boosting: the median in place of the mean."""
+"""Quantile boosting: the median instead of the mean."""
 
 from typing import Self
 
@@ -13,15 +13,23 @@ ITERATIONS, RATE = 12, 0.2
 
 
 class QuantileBoosting(Candidate):
-    """Boosted median of the standardised return: what absolute errors ask for.
+    """Boosted median of the standardised return, which minimises the absolute error.
 
-    How far the price may go is for the scale models to say.
+    The scale models provide the width of the bands.
     """
 
     kind = "quantile_boosting"
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Fit the median."""
+        """Fit the median.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            y: Log returns over the horizon, shape (n,), finite.
+
+        Returns:
+            The fitted candidate itself.
+        """
         self.remember(X, y)
         target, matrix = self.standardised(X, y), observed(self.matrix(X))
         model = booster(self.seed, len(target), iterations=ITERATIONS, rate=RATE, quantile=0.5)
@@ -29,5 +37,5 @@ class QuantileBoosting(Candidate):
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:
-        """The median, shape (n,)."""
+        """The median of the log return, shape (n,)."""
         return np.asarray(self.model_.predict(self.matrix(X))) * self.volatility(X)

@@ -13,7 +13,7 @@ from lakehouse.forecasting.candidates.candidate import Candidate
 from lakehouse.panel.dataset import Floats, Mask
 from lakehouse.panel.validation import inner_split
 
-# Penalties as multiples of the number of rows, so that they mean the same at any size.
+# Multiples of the number of rows, so that penalties are comparable at any size.
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 LEAST_ROWS = 50
 
@@ -24,7 +24,15 @@ class RidgeReturns(Candidate):
     kind = "ridge"
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Choose the penalty, then fit on all rows."""
+        """Choose the penalty, then fit on all rows.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            y: Log returns over the horizon, shape (n,), finite.
+
+        Returns:
+            The fitted candidate itself.
+        """
         self.remember(X, y)
         target = self.standardised(X, y)
         matrix = self.matrix(X)
@@ -34,13 +42,13 @@ class RidgeReturns(Candidate):
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:
-        """Predicted standardised return, times the volatility."""
+        """Predicted standardised return times the volatility, shape (n,)."""
         return np.asarray(self.model_.predict(self.matrix(X))) * self.volatility(X)
 
 
 def _pipeline(penalty: float, rows: int) -> Pipeline:
     return make_pipeline(
-        # A feature that is missing everywhere stays a (constant) column.
+        # Keep features without any value as constant columns, so that shapes do not change.
         SimpleImputer(strategy="median", keep_empty_features=True),
         StandardScaler(),
         Ridge(alpha=penalty * rows, solver="cholesky"),

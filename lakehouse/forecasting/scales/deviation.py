@@ -1,4 +1,4 @@
-"""The 21-day deviation: tomorrow is as wild as the last month was."""
+"""The 21-day deviation: tomorrow is as volatile as the past month."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from lakehouse.panel.dataset import Floats
 
 
 class Deviation(ScaleModel):
-    """Standard deviation of the last 21 daily returns, times √horizon; the yardstick."""
+    """Standard deviation of the last 21 daily returns, times √horizon; the baseline."""
 
     kind = "deviation"
 

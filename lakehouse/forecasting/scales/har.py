@@ -12,26 +12,34 @@ from lakehouse.forecasting.scales.scale import ScaleModel, log_targets, sizes
 from lakehouse.panel.dataset import Floats, Mask
 from lakehouse.panel.validation import inner_split
 
-# Penalties as multiples of the number of rows, so that they mean the same at any size.
+# Multiples of the number of rows, so that penalties are comparable at any size.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 LEAST_ROWS = 50
 
 
 class Har(ScaleModel):
-    """Heterogeneous autoregression in logs (Corsi 2009), one ridge for all symbols and horizon.
+    """Heterogeneous autoregression in logs (Corsi 2009), one ridge per horizon for all symbols.
 
     The penalty is chosen on the later quarter of the training dates. With too few rows to learn
-    from, the month's variance stands in.
+    from, the variance of the past month is used.
     """
 
     kind = "har"
 
     def inputs(self, X: pd.DataFrame) -> Floats:
-        """What the ridge is given, shape (n, inputs)."""
+        """Inputs of the ridge, shape (n, inputs)."""
         return self.log_variances(X)
 
     def fit(self, X: pd.DataFrame, variances: Floats) -> Self:
-        """Choose a penalty and fit a ridge for each horizon."""
+        """Choose a penalty and fit a ridge for each horizon.
+
+        Args:
+            X: Rows of ``marts.fct_features`` with a 21-day volatility, n rows.
+            variances: Sums of the daily variances ahead, shape (n, horizons); NaN where unknown.
+
+        Returns:
+            The fitted model itself.
+        """
         self.remember(X)
         matrix, targets = self.inputs(X), log_targets(variances)
         self.models_: list[Pipeline] = []

@@ -1,4 +1,4 @@
-"""HAR with the market: what all symbols do, and past returns, beside a symbol's own variance."""
+"""HAR with the market: the variance of all symbols and past returns as further inputs."""
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,12 @@ from lakehouse.panel.dataset import Floats
 
 
 class HarMarket(Har):
-    """The ridge of ``Har`` on the market's variance, the EWMA and past returns as well."""
+    """The ridge of ``Har`` with the market's variance, the EWMA and past returns added."""
 
     kind = "har_market"
 
     def inputs(self, X: pd.DataFrame) -> Floats:
-        """What the ridge is given, shape (n, 15)."""
+        """Inputs of the ridge, shape (n, 15)."""
         own = self.log_variances(X)
         return np.concatenate(
             [own, self.market(X), ewma(own)[:, None], self.past_returns(X)], axis=1

@@ -1,4 +1,4 @@
-"""The mean in logs of HAR with the market and boosting."""
+"""The mean in logs of HAR with the market and of boosting."""
 
 from typing import Self
 
@@ -11,12 +11,20 @@ from lakehouse.panel.dataset import Floats
 
 
 class MeanScale(ScaleModel):
-    """Two views of the same inputs, a line's and trees', whose errors differ."""
+    """Averages a linear model and trees on the same inputs, whose errors differ."""
 
     kind = "mean"
 
     def fit(self, X: pd.DataFrame, variances: Floats) -> Self:
-        """Fit both parts."""
+        """Fit both parts.
+
+        Args:
+            X: Rows of ``marts.fct_features`` with a 21-day volatility, n rows.
+            variances: Sums of the daily variances ahead, shape (n, horizons); NaN where unknown.
+
+        Returns:
+            The fitted model itself.
+        """
         self.remember(X)
         self.parts_: list[HarMarket] = [
             part(horizons=self.horizons, seed=self.seed).fit(X, variances)

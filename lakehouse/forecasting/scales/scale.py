@@ -1,4 +1,4 @@
-"""What every scale model shares: rows in, the size of the coming move out."""
+"""Base class of the scale models: rows in, size of the coming move out."""
 
 from typing import ClassVar, Self
 
@@ -12,23 +12,23 @@ WINDOWS = (1, 5, 21, 63, 252)
 OWN = tuple(f"log_variance_{window}" for window in WINDOWS)
 MARKET = tuple(f"market_log_variance_{window}" for window in (1, 5, 21))
 RETURNS = {"ret_1": 1, "ret_5": 5, "ret_21": 21}
-# Returns beyond this many deviations say no more than one of this size.
+# Returns are clipped at this many deviations; larger ones carry no more information.
 CLIP = 5.0
-# A day without a move, or with a tiny one where only closes are known, is not a hundredth as
-# variable as the month around it.
+# Floor of a day's variance relative to the month around it: a close that did not move does not
+# mean that there was no volatility.
 LEAST_LOG_SHARE = float(np.log(0.01))
-# A symbol that hardly traded has a variance near zero; it stops at this share of the typical one.
+# A symbol that hardly traded has a variance near zero; this share of the typical one is its floor.
 LEAST_TYPICAL_SHARE = 0.01
 
 
 class ScaleModel(BaseEstimator):  # type: ignore[misc]
-    """A forecaster of the size of the moves over 1 to ``horizons`` trading days.
+    """A forecaster of the size of moves over 1 to ``horizons`` trading days.
 
-    ``fit`` and ``predict`` take rows of ``marts.fct_features`` that have a 21-day volatility.
-    Sizes are in log returns, such as a standard deviation; their level is calibrated outside.
+    ``fit`` and ``predict`` take rows of ``marts.fct_features`` that have a 21-day volatility. Sizes
+    are in log returns, like a standard deviation; their level is calibrated elsewhere.
 
     Attributes:
-        kind: The name in the registry of scale models.
+        kind: Name in the registry of scale models.
     """
 
     kind: ClassVar[str]
@@ -38,17 +38,20 @@ class ScaleModel(BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def fit(self, X: pd.DataFrame, variances: Floats) -> Self:  # noqa: ARG002
-        """Learn from rows and the sum of their next days' variances.
+        """Learn from rows and the variances of the following days.
 
         Args:
-            X: The rows, n of them.
-            variances: Shape (n, horizons); NaN where not known.
+            X: Rows of ``marts.fct_features``, n rows.
+            variances: Sums of the daily variances ahead, shape (n, horizons); NaN where unknown.
+
+        Returns:
+            The fitted model itself.
         """
         self.remember(X)
         return self
 
     def remember(self, X: pd.DataFrame) -> None:
-        """Keep the floor of all variances."""
+        """Store the floor of all variances."""
         variance = X[VOLATILITY].to_numpy(dtype="float64") ** 2
         usable = variance[np.isfinite(variance) & (variance > 0)]
         typical = float(np.median(usable)) if usable.size else 4e-4
@@ -67,8 +70,9 @@ class ScaleModel(BaseEstimator):  # type: ignore[misc]
     def log_variances(self, X: pd.DataFrame) -> Floats:
         """Logs of the daily variance over ``WINDOWS``, shape (n, 5), without gaps.
 
-        A window that is not full yet is what the next shorter one says; one without a move is
-        what the 21-day deviation says.
+        An incomplete window takes the value of the next shorter one; a window without a move takes
+        that
+        of the 21-day deviation.
         """
         logs = X[list(OWN)].to_numpy(dtype="float64", copy=True)
         month = WINDOWS.index(21)
@@ -80,7 +84,7 @@ class ScaleModel(BaseEstimator):  # type: ignore[misc]
             logs[missing, window] = logs[missing, window - 1]
         least = logs[:, month] + LEAST_LOG_SHARE
         for window in range(month):
-            # fmax takes the floor also where there is no value at all.
+            # fmax, unlike maximum, also replaces NaN by the floor.
             logs[:, window] = np.fmax(logs[:, window], least)
         filled: Floats = np.maximum(logs, self.log_floor_)
         return filled
@@ -92,7 +96,7 @@ class ScaleModel(BaseEstimator):  # type: ignore[misc]
         return np.where(np.isfinite(market), market, own)
 
     def past_returns(self, X: pd.DataFrame) -> Floats:
-        """Past returns in deviations, and the losses among them, shape (n, 6).
+        """Past returns in deviations, and their negative parts, shape (n, 6).
 
         Prices move more after a fall than after a rise of the same size (Black 1976).
         """

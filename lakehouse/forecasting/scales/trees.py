@@ -16,16 +16,25 @@ ITERATIONS, RATE = 40, 0.12
 
 
 class BoostingScale(HarMarket):
-    """Shallow trees for the first and the last horizon; those between are interpolated in logs.
+    """Shallow trees for the first and the last horizon; the others are interpolated in logs.
 
-    Neighbouring horizons share most of their days, so trees of their own would tell them apart by
-    noise. The number of trees is chosen on the later quarter of the training dates.
+    Neighbouring horizons share most of their days, so separate trees would only fit noise. The
+    number
+    of trees is chosen on the later quarter of the training dates.
     """
 
     kind = "boosting"
 
     def fit(self, X: pd.DataFrame, variances: Floats) -> Self:
-        """Choose the number of trees and fit, for both ends."""
+        """Choose the number of trees and fit, for the first and the last horizon.
+
+        Args:
+            X: Rows of ``marts.fct_features`` with a 21-day volatility, n rows.
+            variances: Sums of the daily variances ahead, shape (n, horizons); NaN where unknown.
+
+        Returns:
+            The fitted model itself.
+        """
         self.remember(X)
         matrix, targets = self.inputs(X), log_targets(variances)
         self.ends_ = sorted({0, self.horizons - 1})

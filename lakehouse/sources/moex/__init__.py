@@ -1,6 +1,6 @@
-"""Moscow Exchange ISS as a dlt source: unadjusted history and what explains its jumps.
+"""Moscow Exchange ISS as a dlt source: unadjusted history, and the actions that explain its jumps.
 
-The same code reads everything that speaks ISS, the sample's replay server among it.
+The same code reads everything that speaks ISS, including the sample's replay server.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,13 +38,13 @@ Read = Callable[[], pa.Table]
 ZONE = ZoneInfo("Europe/Moscow")
 INDICES = "index"
 ONE_DAY = timedelta(days=1)
-# Missing dates that lie nearer to each other than this are asked for in one request.
+# Missing dates closer together than this are requested at once.
 ONE_PAGE = timedelta(days=90)
 
 
 @contextmanager
 def open_source(settings: Settings) -> Iterator["MoexReader"]:
-    """Open the live exchange, or whatever WEEKAHEAD_MOEX__BASE_URL points to."""
+    """Open the live exchange, or the host that WEEKAHEAD_MOEX__BASE_URL names."""
     base_url = settings.moex.base_url
     with HttpClient(settings.http, base_url=base_url, setting="WEEKAHEAD_MOEX__BASE_URL") as http:
         yield MoexReader(http, settings.moex, name="moex")
@@ -57,7 +57,7 @@ class MoexReader:
         http: The client.
         settings: Board, engine and market.
         name: Value of the column ``source``.
-        board_by_default: Whether to read the whole board when no symbols are named.
+        board_by_default: Whether to read the whole board if no symbols are named.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class MoexReader:
 
     @property
     def requests(self) -> int:
-        """HTTP requests made so far."""
+        """Number of HTTP requests so far."""
         return self._http.requests
 
     def symbols(self) -> tuple[str, ...]:
@@ -85,7 +85,19 @@ class MoexReader:
         return tuple(sorted(self._listed().values("SECID")))
 
     def sessions(self, start: date, end: date) -> tuple[date, ...]:
-        """Trading days by the exchange's calendar; working days where it says nothing."""
+        """Trading days of the exchange's calendar; weekdays where it has no entry.
+
+        Args:
+            start: First day.
+            end: Last day, inclusive.
+
+        Returns:
+            Dates in ascending order.
+
+        Raises:
+            SourceUnavailable: The host does not answer or refuses.
+            BadPayload: The calendar is not in ISS format.
+        """
         days = [start + timedelta(n) for n in range((end - start).days + 1)]
         try:
             calendar = self._calendar(start, end, FetchLog())
@@ -102,7 +114,15 @@ class MoexReader:
         return tuple(day for day in days if known.get(day, day.weekday() < 5))
 
     def resources(self, batch: Batch, log: FetchLog) -> "DltSource":
-        """The dlt source of a batch."""
+        """The dlt source of a batch.
+
+        Args:
+            batch: What to read.
+            log: Collects failures, findings and rejects; a failing symbol does not stop the others.
+
+        Returns:
+            A source whose resources yield Arrow tables.
+        """
         import dlt
 
         first = batch.calendar_start or batch.start
@@ -162,7 +182,7 @@ class MoexReader:
         return moex()
 
     def _guarded(self, log: FetchLog, name: str, read: Read) -> Iterator[pa.Table]:
-        """Read one symbol or day; its failure is noted and does not stop the others."""
+        """Read one symbol or day; a failure is logged and does not stop the others."""
         table = log.guarded(name, self.name, read)
         if table is None:
             return
@@ -191,14 +211,14 @@ class MoexReader:
         return table
 
     def _named(self, symbol: str, start: date, end: date, log: FetchLog) -> pa.Table:
-        """Bars between two dates of what is called so today, whatever it was called then."""
+        """Bars between two dates of a security, given its name today, under all past names."""
         names = self._changes(log).names_of(symbol, start, end)
         if not names:
             return QUOTES_SCHEMA.empty_table()
         tables: list[pa.Table] = []
         taken: set[date] = set()
         for name in names:
-            # Where the list dates a change too late, bars under the new name come before it.
+            # If the list dates a change too late, some bars before it have the new name.
             first = name.first if name is names[-1] else max(start, name.first - SLACK)
             table = self._bars(name.symbol, first, name.last, log, known_as=symbol)
             days = table.column("trade_date").to_pylist()
@@ -270,11 +290,11 @@ class MoexReader:
         return self._apart[change]
 
     def _explain_nothing(self, symbol: str, log: FetchLog) -> None:
-        """Say why there is not one bar of a symbol; ISS answers unknown ones with nothing.
+        """Explain why a symbol has no bars; ISS answers unknown symbols with an empty block.
 
         Raises:
-            UnknownSymbol: The board never had any; the message names those that have, or the
-                later name.
+            UnknownSymbol: The board never had any; the message names boards that have, or the
+                symbol's present name.
         """
         changes = self._changes(log)
         later = [change for change in changes if change.old == symbol]
@@ -295,7 +315,7 @@ class MoexReader:
         raise UnknownSymbol(f"{self.name} has no symbol '{symbol}' on board {self.board}. {hint}")
 
     def _boards_of(self, symbol: str) -> list[str]:
-        """The boards with a history of a symbol, with its first and last date."""
+        """The boards with a history of a symbol, with first and last date."""
         try:
             block = self._iss.block(f"/iss/securities/{quote(symbol, safe='')}.json", "boards", {})
         except NotOffered:
@@ -353,7 +373,7 @@ def _dates(start: date, end: date) -> dict[str, str | int]:
 
 
 def _spans(window: Window) -> list[tuple[date, date]]:
-    """What to ask for: the window, and before it the missing dates, near ones together."""
+    """Ranges to request: the window, and before it the missing dates, grouped if close together."""
     spans: list[tuple[date, date]] = []
     for day in sorted(window.holes):
         if spans and day - spans[-1][0] <= ONE_PAGE:

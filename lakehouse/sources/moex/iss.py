@@ -1,8 +1,8 @@
-"""Reading ISS, the wire format of the Moscow Exchange.
+"""Reads ISS, the wire format of the Moscow Exchange.
 
-A block of an ISS answer is ``{"columns": [...], "data": [[...], ...]}``. Columns are found by their
-names, because their order is no promise. Long blocks come in pages, with a block
-``<name>.cursor`` that holds INDEX, TOTAL and PAGESIZE. Reference: https://iss.moex.com/iss/reference/.
+A block of an ISS response is ``{"columns": [...], "data": [[...], ...]}``. Columns are looked up by
+name because their order is not guaranteed. Long blocks are paged, with a block ``<name>.cursor``
+that holds INDEX, TOTAL and PAGESIZE. Reference: https://iss.moex.com/iss/reference/.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ EMPTY_PAGE_TRIES = 3
 
 
 class NotOffered(BadPayload):
-    """The host does not have this part of ISS."""
+    """The host does not offer this part of ISS."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A table as ISS sends it, turned from rows to columns.
+    """A table from ISS, transposed from rows to columns.
 
-    Thousands of rows that stay alive, each a list of its own, would cost Python's garbage collector
-    as much as decoding their JSON.
+    Keeping thousands of rows as separate lists would cost the garbage collector as much as decoding
+    the JSON.
 
     Attributes:
-        where: Where it came from, for error messages.
+        where: Origin, for error messages.
         columns: Names in upper case.
         cells: The values of each column.
         height: Number of rows.
@@ -41,16 +41,22 @@ class Block:
     height: int
 
     def values(self, name: str) -> list[Any]:
-        """The values of a column; nulls when ISS does not send it."""
+        """The values of a column; nulls if ISS does not send it."""
         if name not in self.columns:
             return [None] * self.height
         return self.cells[self.columns.index(name)]
 
     def require(self, *names: str) -> "Block":
-        """Check that columns are there.
+        """Check that columns exist.
+
+        Args:
+            *names: Column names in upper case.
+
+        Returns:
+            The block itself.
 
         Raises:
-            BadPayload: One is missing, although there are rows.
+            BadPayload: A column is missing although there are rows.
         """
         missing = [name for name in names if name not in self.columns]
         if missing and self.height:
@@ -63,31 +69,49 @@ class Block:
 
 
 class IssClient:
-    """Gets blocks from an ISS host."""
+    """Fetches blocks from an ISS host."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
 
     def block(self, path: str, name: str, params: Mapping[str, str | int]) -> Block:
-        """Get one block that comes in one piece.
+        """Fetch a block that is not paged.
+
+        Args:
+            path: Path on the host.
+            name: Name of the block.
+            params: Query parameters.
+
+        Returns:
+            The block.
 
         Raises:
-            NotOffered: The host does not know the path, or leaves the block out.
-            BadPayload: The answer is not in ISS format.
+            NotOffered: The host does not know the path, or omits the block.
+            BadPayload: The response is not in ISS format.
             SourceUnavailable: The host does not answer or refuses.
         """
         answer = self._get(path, {**params, "iss.meta": "off", "iss.only": name})
         return _block(answer, name, f"{self._http.host}{path}")
 
     def pages(self, path: str, name: str, params: Mapping[str, str | int]) -> Block:
-        """Get all pages of a block.
+        """Fetch all pages of a block.
 
-        The pages together must hold as many rows as the cursor says, or the whole answer counts as
-        broken: a history with a hole is worse than one that is fetched again later.
+        The pages must add up to the cursor's total, or the whole response counts as broken: a
+        history
+        with a hole is worse than one that is fetched again later.
+
+        Args:
+            path: Path on the host.
+            name: Name of the block.
+            params: Query parameters without ``start``.
+
+        Returns:
+            The pages as one block, without overlapping rows.
 
         Raises:
-            NotOffered: The host does not know the path, or leaves the block out.
-            BadPayload: The answer is not in ISS format, or pages and cursor contradict each other.
+            NotOffered: The host does not know the path, or omits the block.
+            BadPayload: The response is not in ISS format, or pages and cursor contradict each
+                other.
             SourceUnavailable: The host does not answer or refuses.
         """
         where = f"{self._http.host}{path}"
@@ -104,20 +128,20 @@ class IssClient:
             height += page.height - again
             if again == page.height:
                 break
-            # A full last page might not be the last, whatever the cursor says.
+            # A full page may not be the last one, whatever the cursor says.
             if not page.height or (height >= (total or 0) and page.height < size):
                 break
         if total is not None and height != total:
             raise BadPayload(
-                f"{where} announces {total} rows and sends {height}. Nothing of it was used; "
-                "it is read again next time."
+                f"{where} announces {total} rows and sends {height}. None of them were used; "
+                "they are read again next time."
             )
         return Block(where, columns, cells, height)
 
     def _page(
         self, path: str, name: str, params: Mapping[str, str | int], start: int
     ) -> tuple[Block, int | None, int]:
-        """One page, the announced number of rows in all, and the size of a full page."""
+        """One page, the announced total of rows, and the size of a full page."""
         asked = {**params, "start": start, "iss.meta": "off", "iss.only": f"{name},{name}.cursor"}
         where = f"{self._http.host}{path}"
         for _ in range(EMPTY_PAGE_TRIES):
@@ -128,7 +152,7 @@ class IssClient:
                 raise BadPayload(
                     f"{where}: asked for the rows from {start}, got those from {index}."
                 )
-            # An empty page where rows were announced is a hiccup at first, a contradiction later.
+            # Retry an empty page if rows were announced; the caller rejects a persistent one.
             if page.height or total is None or start >= total:
                 break
         return page, total, size
@@ -148,13 +172,13 @@ class IssClient:
 
 
 def _overlap(columns: tuple[str, ...], cells: list[list[Any]], page: Block) -> int:
-    """How many rows at the start of a page repeat the end of the pages before."""
+    """Number of rows at the start of a page that repeat the end of the previous pages."""
     if not page.height or not cells or not cells[0]:
         return 0
     first = [page.values(column)[0] for column in columns]
     longest = min(len(cells[0]), page.height)
     for count in range(1, longest + 1):
-        # Most rows differ in their second column already.
+        # Compare single cells first; most rows differ in one of the first columns.
         if all(values[-count] == value for values, value in zip(cells, first, strict=True)) and all(
             page.values(column)[:count] == values[-count:]
             for column, values in zip(columns, cells, strict=True)

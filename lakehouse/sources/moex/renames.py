@@ -1,8 +1,8 @@
-"""Ticker changes: under which name a share traded on which day.
+"""Ticker changes: the name under which a share traded on a given day.
 
-ISS lists them as ``changeover``: date, old and new name. Among them are placeholders, changes of a
-name to itself, cycles, and additional issues that trade beside the main one until they are merged
-into it; these are two instruments until then.
+ISS lists them as ``changeover``: date, old and new name. The list contains placeholders, changes of
+a name to itself, cycles, and additional issues that trade next to the main one until they are
+merged into it; until then these are two instruments.
 """
 
 import re
@@ -32,7 +32,7 @@ class Rename:
 
 @dataclass(frozen=True)
 class Name:
-    """A name that a security had, and its first and last day."""
+    """A name of a security, with its first and last day."""
 
     symbol: str
     first: date
@@ -43,9 +43,9 @@ class Renames:
     """All ticker changes.
 
     Args:
-        changes: The changes; placeholders and changes to itself are ignored.
-        together: Whether both names of a change traded on the same days before it, which makes
-            them two instruments.
+        changes: The changes; placeholders and changes of a name to itself are ignored.
+        together: Whether both names of a change traded on the same days before it, so that they
+            are two instruments.
     """
 
     def __init__(self, changes: Sequence[Rename], together: Callable[[Rename], bool]) -> None:
@@ -60,17 +60,26 @@ class Renames:
         self._together = together
 
     def __iter__(self) -> Iterator[Rename]:
-        """The changes, the earliest first."""
+        """The changes in date order."""
         return iter(self._changes)
 
     def names_of(self, symbol: str, start: date, end: date) -> list[Name]:
-        """The names that what is called so today had between two days, the latest first."""
+        """The past names of a security, given its name today.
+
+        Args:
+            symbol: Its name today.
+            start: First day of interest.
+            end: Last day of interest.
+
+        Returns:
+            Names with the days on which they applied, latest first.
+        """
         names = []
         name, till = symbol, end
         while start <= till:
             change = self._last_to(name, till)
             first = start if change is None else max(start, change.day)
-            # Before this day another security traded under the name, which has another one now.
+            # Before this day the name belonged to another security, which was renamed since.
             taken = max([first, *self._given_away(name, till, symbol)])
             names.append(Name(name, taken, till))
             if change is None or change.day <= start or taken > first:
@@ -79,22 +88,25 @@ class Renames:
         return [found for found in names if found.first <= found.last]
 
     def _given_away(self, name: str, till: date, symbol: str) -> Iterator[date]:
-        """The days on which a name was given up by what is called otherwise today."""
+        """The days on which other securities gave up a name."""
         for change in self._changes:
             given = change.old == name and change.day <= till
             if given and self.today(name, change.day - ONE_DAY, set()) != symbol:
                 yield change.day
 
     def today(self, symbol: str, day: date, present: set[str]) -> str:
-        """How a security is called today that traded under a name on a day.
+        """The present name of a security that traded under a name on a given day.
 
         Args:
-            symbol: The name.
+            symbol: The name then.
             day: The day.
             present: All names that traded on that day.
+
+        Returns:
+            The name today.
         """
         while change := self._next_from(symbol, day, present):
-            # Each step leads to a later day, so that a cycle of names comes to an end.
+            # Each step leads to a later day, so that cycles of names terminate.
             symbol, day, present = change.new, change.day, set()
         return symbol
 
@@ -111,7 +123,18 @@ class Renames:
 
 
 def read_renames(block: Block, reject: Reject) -> list[Rename]:
-    """Ticker changes of the block ``changeover``; a row without a date is put aside."""
+    """Parse the block ``changeover``.
+
+    Args:
+        block: The block.
+        reject: Called with symbol, date, reason and row for each row without a date.
+
+    Returns:
+        The changes, in the order of the block.
+
+    Raises:
+        BadPayload: A column is missing.
+    """
     block.require("ACTION_DATE", "OLD_SECID", "NEW_SECID")
     found = []
     for row in block.records():

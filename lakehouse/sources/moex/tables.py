@@ -1,4 +1,4 @@
-"""From ISS blocks to the lake's columns."""
+"""Converts ISS blocks to the lake's columns."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Set
@@ -22,9 +22,9 @@ from lakehouse.sources.reader import (
     rows_to_arrow,
 )
 
-# ISS still uses the rouble's code from before 1998.
+# ISS still uses the rouble's pre-1998 code.
 CURRENCIES = {"SUR": "RUB", "RUR": "RUB"}
-# Announced further ahead than this, a dividend is a slip of the pen.
+# A dividend announced further ahead than this is a typo.
 FAR = timedelta(days=2 * 366)
 
 
@@ -33,12 +33,12 @@ Reject = Callable[[str | None, date | None, str, Any], None]
 
 @dataclass(frozen=True)
 class Days:
-    """Which days of a history are bars.
+    """Determines which days of a history are bars.
 
     Attributes:
-        today: The exchange's date; the session of this day is not over.
-        weekends: Whether additional sessions at weekends, which the exchange counts to the
-            session of the next working day, are bars of their own.
+        today: The exchange's current date; its session is not over yet.
+        weekends: Whether additional weekend sessions, which the exchange counts towards the next
+            working day, are separate bars.
     """
 
     today: date
@@ -48,13 +48,23 @@ class Days:
 def quotes_table(
     block: Block, source: str, board: str, days: Days, *, has_volume: bool = True
 ) -> tuple[pa.Table, dict[str, set[date]]]:
-    """Bars of the block ``history``, and the days by symbol on which there is none.
+    """Bars of the block ``history``, and the days without one.
 
-    ISS lists a day without trades with four null prices and no volume: there is no bar. Nor is
-    there one yet while the session goes on.
+    ISS lists a day without trades with four null prices and no volume, which is not a bar. The
+    unfinished session of today is not one either.
+
+    Args:
+        block: The block ``history``.
+        source: Value of the column ``source``.
+        board: Board of rows that do not name one.
+        days: Today, and how to treat weekend sessions.
+        has_volume: Whether the column VOLUME is required; indices have none.
+
+    Returns:
+        Bars in the columns of ``QUOTES_SCHEMA``, and days without a bar by symbol.
 
     Raises:
-        BadPayload: A column that a bar cannot do without is missing.
+        BadPayload: A required column is missing.
     """
     block.require("SECID", "TRADEDATE", "OPEN", "HIGH", "LOW", "CLOSE")
     if has_volume:
@@ -98,7 +108,17 @@ def quotes_table(
 def splits_table(block: Block, source: str, symbols: Set[str] | None, reject: Reject) -> pa.Table:
     """Splits of the block ``splits``; ``before`` old shares became ``after`` new ones.
 
-    A row with a gap is put aside; the others are used.
+    Args:
+        block: The block ``splits``.
+        source: Value of the column ``source``.
+        symbols: Symbols to keep; None keeps all.
+        reject: Called with symbol, date, reason and row for each unusable row.
+
+    Returns:
+        Rows in the columns of ``SPLITS_SCHEMA``.
+
+    Raises:
+        BadPayload: A column is missing.
     """
     block.require("TRADEDATE", "SECID", "BEFORE", "AFTER")
     rows = []
@@ -129,10 +149,24 @@ def dividends_table(
     reject: Reject,
     find: Callable[[Finding], None],
 ) -> pa.Table:
-    """Dividends of one symbol by record date, per share as it then was; without empty amounts.
+    """Dividends of one symbol by record date, per share of that date; empty amounts are skipped.
 
-    Different amounts for one date are not summed, because the later one usually corrects the
-    earlier one: the last one listed counts, and there is a finding.
+    Different amounts for one date are not summed, because a later entry usually corrects an earlier
+    one: the last one counts, and there is a finding.
+
+    Args:
+        block: The block ``dividends``.
+        source: Value of the column ``source``.
+        symbol: The symbol.
+        today: The exchange's current date.
+        reject: Called with symbol, date, reason and row for each unusable row.
+        find: Called with each finding.
+
+    Returns:
+        Rows in the columns of ``DIVIDENDS_SCHEMA``.
+
+    Raises:
+        BadPayload: A column is missing.
     """
     block.require("REGISTRYCLOSEDATE", "VALUE")
     paid: dict[date, list[float]] = {}
@@ -169,7 +203,20 @@ def dividends_table(
 
 
 def calendar_table(block: Block, source: str, days: Days, reject: Reject) -> pa.Table:
-    """Days of the block ``off_days``, trading days and others."""
+    """Days of the block ``off_days``, open and closed.
+
+    Args:
+        block: The block ``off_days``.
+        source: Value of the column ``source``.
+        days: How to treat weekend sessions.
+        reject: Called with symbol, date, reason and row for each unusable row.
+
+    Returns:
+        Rows in the columns of ``CALENDAR_SCHEMA``.
+
+    Raises:
+        BadPayload: A column is missing.
+    """
     block.require("TRADEDATE", "IS_TRADED")
     rows = []
     for row in block.records():
@@ -195,13 +242,19 @@ def calendar_table(block: Block, source: str, days: Days, reject: Reject) -> pa.
 def securities_table(
     block: Block, source: str, asked: Mapping[str, date | None] | None, changes: Iterable[Rename]
 ) -> pa.Table:
-    """Listed securities, and those that are listed no longer.
+    """Listed and formerly listed securities.
 
     Args:
         block: The block ``securities`` of a board.
         source: Value of the column ``source``.
-        asked: Symbols to keep, with the last date of which the lake has quotes; None keeps all.
-        changes: Ticker changes; the old names end the day before.
+        asked: Symbols to keep, with the last date of their quotes in the lake; None keeps all.
+        changes: Ticker changes; old names end the day before.
+
+    Returns:
+        Rows in the columns of ``SECURITIES_SCHEMA``.
+
+    Raises:
+        BadPayload: The column SECID is missing.
     """
     block.require("SECID")
     found: dict[str, dict[str, Any]] = {
@@ -225,7 +278,7 @@ def securities_table(
 
 
 def _currencies(codes: list[Any]) -> list[Any]:
-    """Today's codes; what is not text is left for the quality gate to judge."""
+    """Present currency codes; values that are not text are left to the quality gate."""
     return [CURRENCIES.get(code, code) if type(code) is str else code for code in codes]
 
 

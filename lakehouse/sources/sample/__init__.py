@@ -1,8 +1,8 @@
 """The default source: real daily bars of five US stocks, replayed on loopback in ISS format.
 
-The bars come with the package bokeh_sampledata (public domain; AAPL, FB, GOOG, IBM and MSFT from
-2000-03-01 to 2013-03-01, unadjusted). The package does not list the splits; the three below are
-the ones that happened in that time.
+The bars come from the package bokeh_sampledata (public domain; AAPL, FB, GOOG, IBM and MSFT,
+2000-03-01 to 2013-03-01, unadjusted). The package does not list splits; the three below are the
+actual ones from that time.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def sample_exchange() -> Exchange:
     """
     spec = find_spec("bokeh_sampledata")
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    # Reading the file spares the import of the package, which brings pandas along.
+    # Read the file directly, because importing the package would import pandas.
     files = [path for folder in folders if (path := Path(folder, "_data/stocks.csv.gz")).exists()]
     if not files:
         raise FatalError(
@@ -59,7 +59,7 @@ def sample_exchange() -> Exchange:
 
 @contextmanager
 def open_source(settings: Settings) -> Iterator[MoexReader]:
-    """Serve the sample for as long as it is read; no polite pauses on loopback."""
+    """Serve the sample while it is read; loopback needs no pauses between requests."""
     exchange = sample_exchange()
     with (
         serve(exchange) as base_url,

@@ -1,4 +1,4 @@
-"""A small exchange that is held in memory and answers in ISS blocks."""
+"""A small in-memory exchange that answers in ISS blocks."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -32,7 +32,7 @@ Blocks = dict[str, dict[str, list[Any]]]
 
 @dataclass(frozen=True)
 class Bar:
-    """One day of one symbol, as traded; day in ISO format."""
+    """One day of one symbol, as traded; the day is in ISO format."""
 
     day: str
     open: float | None
@@ -44,15 +44,15 @@ class Bar:
 
 @dataclass
 class Exchange:
-    """Bars by symbol, each list in order of its days, and the facts around them.
+    """Bars by symbol in date order, and reference data.
 
     Attributes:
         bars: Bars by symbol.
         splits: (day, symbol, before, after).
-        dividends: By symbol: (record date, amount).
+        dividends: (record date, amount) by symbol.
         changes: Ticker changes: (day, old, new).
         board: The only board.
-        currency: Of all prices.
+        currency: Currency of all prices.
     """
 
     bars: Mapping[str, Sequence[Bar]]
@@ -75,7 +75,17 @@ class Exchange:
         return days
 
     def history(self, symbol: str, start: int, first: str = "", last: str = "9999") -> Blocks:
-        """A page of one symbol's bars between two days; no rows for an unknown symbol."""
+        """A page of one symbol's bars; empty for an unknown symbol.
+
+        Args:
+            symbol: The symbol.
+            start: Index of the first row of the page.
+            first: First day, ISO.
+            last: Last day, ISO, inclusive.
+
+        Returns:
+            The blocks ``history`` and ``history.cursor``.
+        """
         days = self._days.get(symbol, [])
         low, high = bisect_left(days, first), bisect_right(days, last)
         chosen = range(min(low + start, high), min(low + start + PAGE_ROWS, high))
@@ -83,7 +93,15 @@ class Exchange:
         return self._page("history", HISTORY_COLUMNS, rows, start, max(0, high - low))
 
     def day(self, day: str, start: int) -> Blocks:
-        """A page of all symbols' bars of one day."""
+        """A page of the bars of all symbols on one day.
+
+        Args:
+            day: The day, ISO.
+            start: Index of the first row of the page.
+
+        Returns:
+            The blocks ``history`` and ``history.cursor``.
+        """
         found = self._by_day.get(day, [])
         rows = [self._row(symbol, bar) for symbol, bar in found[start : start + PAGE_ROWS]]
         return self._page("history", HISTORY_COLUMNS, rows, start, len(found))
@@ -102,7 +120,15 @@ class Exchange:
         return _block("dividends", columns, rows)
 
     def calendar(self, first: str, last: str) -> Blocks:
-        """Every day between two days that lies within the exchange's history."""
+        """Every day in a range, as far as the exchange's history reaches.
+
+        Args:
+            first: First day, ISO.
+            last: Last day, ISO, inclusive.
+
+        Returns:
+            The block ``off_days``.
+        """
         known = sorted(self._by_day)
         rows = []
         if known:

@@ -43,10 +43,10 @@ ROUTES: tuple[tuple[re.Pattern[str], Route], ...] = tuple(
 
 
 class ReplayHandler(BaseHTTPRequestHandler):
-    """Answers one connection; a subclass may distort what it sends."""
+    """Answers one connection; tests subclass it to distort responses."""
 
     protocol_version = "HTTP/1.1"
-    # Head and body leave in one packet; two would wait for each other (Nagle, delayed ACK).
+    # Send head and body in one packet; two would stall each other (Nagle, delayed ACK).
     wbufsize = 1 << 16
     exchange: Exchange
 
@@ -60,7 +60,15 @@ class ReplayHandler(BaseHTTPRequestHandler):
             self.send_body(200, json.dumps(blocks).encode())
 
     def answer(self, path: str, params: Params) -> Blocks | None:
-        """The blocks that were asked for; None when there is no such path."""
+        """The requested blocks.
+
+        Args:
+            path: Decoded path of the request.
+            params: Query parameters.
+
+        Returns:
+            The blocks by name; None if there is no such path.
+        """
         for pattern, route in ROUTES:
             if match := pattern.fullmatch(path):
                 blocks = route(self.exchange, match.group(1), params)
@@ -71,7 +79,13 @@ class ReplayHandler(BaseHTTPRequestHandler):
     def send_body(
         self, status: int, body: bytes, content_type: str = "application/json; charset=utf-8"
     ) -> None:
-        """Send a whole answer."""
+        """Send a complete response.
+
+        Args:
+            status: HTTP status.
+            body: Content.
+            content_type: Value of the header Content-Type.
+        """
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -79,7 +93,12 @@ class ReplayHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep the terminal quiet."""
+        """Suppress the log line of each request.
+
+        Args:
+            format: Ignored.
+            *args: Ignored.
+        """
 
 
 class _Server(ThreadingHTTPServer):
@@ -87,7 +106,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is no news."""
+        """Ignore clients that disconnect."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Yahoo's chart API as a dlt source: as-traded bars, splits and dividends of single symbols.
 
-Yahoo adjusts its bars for splits, and re-adjusts all of them whenever another one happens. What is
-landed are the prices as they were traded (see ``chart.py``), so that history stays as it is.
+Yahoo adjusts its bars for splits, and re-adjusts all of them after each new one. The lake gets the
+prices as traded (see ``chart.py``), so that history never changes.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ INTERVAL = {"interval": "1d", "includePrePost": "false", "events": "div,splits"}
 
 @contextmanager
 def open_source(settings: Settings) -> Iterator["YahooReader"]:
-    """Open Yahoo, or whatever WEEKAHEAD_YAHOO__BASE_URL points to."""
+    """Open Yahoo, or the host that WEEKAHEAD_YAHOO__BASE_URL names."""
     as_browser = settings.yahoo.transport == "curl_cffi"
     with HttpClient(
         settings.http,
@@ -46,7 +46,7 @@ def open_source(settings: Settings) -> Iterator["YahooReader"]:
 
 
 class YahooReader:
-    """Reads symbols one by one; Yahoo knows no boards and lists no symbols."""
+    """Reads symbols one by one; Yahoo has no boards and cannot list its symbols."""
 
     name = "yahoo"
     board = None
@@ -58,19 +58,38 @@ class YahooReader:
 
     @property
     def requests(self) -> int:
-        """HTTP requests made so far."""
+        """Number of HTTP requests so far."""
         return self._http.requests
 
     def symbols(self) -> tuple[str, ...]:
-        """Nothing: Yahoo cannot list its symbols."""
+        """Empty, because Yahoo cannot list its symbols."""
         return ()
 
     def sessions(self, start: date, end: date) -> tuple[date, ...]:
-        """The days on which the configured calendar's exchange is open."""
+        """The sessions of the configured calendar.
+
+        Args:
+            start: First day.
+            end: Last day, inclusive.
+
+        Returns:
+            Dates in ascending order.
+
+        Raises:
+            SettingsError: There is no such calendar.
+        """
         return sessions(self.calendar, start, end)
 
     def resources(self, batch: Batch, log: FetchLog) -> "DltSource":
-        """The dlt source of a batch; one request per symbol brings all there is about it."""
+        """The dlt source of a batch; one request per symbol returns everything about it.
+
+        Args:
+            batch: What to read; only its windows and calendar are used.
+            log: Collects failures, findings and rejects; a failing symbol does not stop the others.
+
+        Returns:
+            A source whose resources yield Arrow tables.
+        """
         import dlt
 
         @dlt.resource(selected=False)
@@ -105,7 +124,7 @@ class YahooReader:
         return yahoo()
 
     def _note(self, chart: Chart, window: Window, log: FetchLog) -> None:
-        """What an answer says besides its tables."""
+        """Record everything in a response besides its tables."""
         symbol = window.symbol
         log.rested(symbol, chart.idle)
         log.looked_at[symbol] = window.first, window.end
@@ -122,8 +141,8 @@ class YahooReader:
     def _chart(self, window: Window) -> Chart:
         path = f"/v8/finance/chart/{quote(window.symbol, safe='')}"
         now = datetime.now(UTC)
-        # Up to now, whatever the window: later splits are needed to undo Yahoo's adjustment. From a
-        # day before, because midnight in the east is the day before in Greenwich.
+        # Always until now, because later splits are needed to undo Yahoo's adjustment. Start a day
+        # early, because midnight in the east is still the previous day in UTC.
         period = {
             "period1": _epoch(window.first - timedelta(days=1)),
             "period2": _epoch(now.date() + timedelta(days=1)),
@@ -135,7 +154,7 @@ class YahooReader:
             if not isinstance(error.body, dict) or "chart" not in error.body:
                 raise
             if error.status != NOT_FOUND:
-                # "Data doesn't exist for startDate": known, but without bars in these dates.
+                # "Data doesn't exist for startDate": a known symbol without bars on these dates.
                 return Chart(calendar=self.calendar)
             answer = error.body
         return parse_chart(answer, window, now=now, where=where, calendar=self.calendar)

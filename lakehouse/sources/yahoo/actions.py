@@ -1,8 +1,8 @@
-"""Splits and dividends of Yahoo's chart API, and what its own prices say about them.
+"""Splits and dividends of Yahoo's chart API, checked against its own prices.
 
 Yahoo divides prices by the ratios of all later splits. It lists a split some sessions before it
-does so, and lists some that it never applies; which is the case shows in the prices around the
-ex-date. Dividends can be compared with Yahoo's own adjusted close.
+does so, and lists some that it never applies; the prices around the ex-date show which. Dividends
+can be compared with Yahoo's own adjusted close.
 """
 
 import math
@@ -24,13 +24,13 @@ from lakehouse.sources.reader import Window
 from lakehouse.sources.yahoo.clock import Clock
 
 SOURCE = "yahoo"
-# Yahoo's numbers went through single precision: 109.29 arrives as 109.29000091552734.
+# Yahoo's numbers are single precision: 109.29 arrives as 109.29000091552734.
 SIGNIFICANT_DIGITS = 7
-# Announced further ahead than this, an action is a slip of the pen.
+# An action announced further ahead than this is a typo.
 FAR = timedelta(days=2 * 366)
-# Smaller splits than 6:5 drown in the day's own return.
+# Splits smaller than 6:5, as a log return, cannot be distinguished from the day's own return.
 LEAST_VISIBLE_SPLIT = 0.18
-# A dividend and what the adjusted close says of it may differ by this factor, and by this much.
+# A dividend may differ from the one that the adjusted close implies by this factor or this yield.
 DIVIDEND_TOLERANCE = 3.0
 LEAST_VISIBLE_YIELD = 0.005
 
@@ -55,7 +55,7 @@ class Split:
 
     @property
     def ratio(self) -> float:
-        """New shares for an old one."""
+        """New shares per old share."""
         return self.after / self.before
 
 
@@ -68,31 +68,52 @@ class Payment:
 
 
 def as_traded(price: float, day: date, splits: Sequence[Split]) -> float:
-    """The price that was traded, from Yahoo's split-adjusted one."""
+    """Undo Yahoo's split adjustment of a price.
+
+    Args:
+        price: Yahoo's split-adjusted price, or a dividend.
+        day: The trading date.
+        splits: All splits up to today.
+
+    Returns:
+        The price as traded, rounded to seven significant digits.
+    """
     return float(f"{price * _later(day, splits):.{SIGNIFICANT_DIGITS}g}")
 
 
 def as_traded_volume(volume: float, day: date, splits: Sequence[Split]) -> int:
-    """The shares that were traded, from Yahoo's split-adjusted number."""
+    """Undo Yahoo's split adjustment of a volume.
+
+    Args:
+        volume: Yahoo's split-adjusted number of shares.
+        day: The trading date.
+        splits: All splits up to today.
+
+    Returns:
+        The number of shares traded.
+    """
     return round(volume / _later(day, splits))
 
 
 def _later(day: date, splits: Sequence[Split]) -> float:
-    """How many of today's shares, as Yahoo counts them, one share of that day has become."""
+    """The number of today's shares, as Yahoo counts them, per share of that day."""
     return math.prod(split.ratio for split in splits if split.applied and split.day > day)
 
 
 def read_splits(
     events: Any, clock: Clock, last: date, reject: Note, find: Callable[[Finding], None]
 ) -> list[Split]:
-    """The splits of an answer, by date; an event that cannot be used is put aside.
+    """Parse the splits of a response; unusable events are rejected.
 
     Args:
         events: The block ``events.splits``.
         clock: The exchange's time.
-        last: Today.
-        reject: Called with date, reason and event of what cannot be used.
-        find: Called with a finding about an event; its symbol is filled in by the caller.
+        last: The current date.
+        reject: Called with date, reason and event for each unusable event.
+        find: Called with a finding about an event; the caller fills in its symbol.
+
+    Returns:
+        Splits in date order; dates with contradicting splits are omitted.
     """
     splits: dict[date, set[Split]] = {}
     for event in _events(events, reject):
@@ -121,9 +142,17 @@ def read_splits(
 def see_what_is_applied(
     splits: Sequence[Split], days: Sequence[date | None], closes: Sequence[Any]
 ) -> list[Split]:
-    """Mark the splits that Yahoo's prices do not contain yet.
+    """Mark the splits for which Yahoo has not adjusted its prices yet.
 
-    A price that falls by the split's own ratio at the ex-date was not divided by it before.
+    If the price falls by the split's own ratio at the ex-date, earlier prices were not adjusted.
+
+    Args:
+        splits: Splits in date order.
+        days: Trading dates of the bars; None for unreadable ones.
+        closes: Yahoo's closes, aligned with ``days``; of any type.
+
+    Returns:
+        The same splits, with ``applied`` set.
     """
     bars = sorted(
         (day, close)
@@ -144,7 +173,15 @@ def _is_applied(split: Split, bars: Sequence[tuple[date, float]]) -> bool:
 
 
 def about_splits(splits: Sequence[Split], last: date) -> Iterator[Finding]:
-    """What there is to say about splits that are listed and not applied."""
+    """Findings about splits that are listed but not applied.
+
+    Args:
+        splits: Splits with ``applied`` set.
+        last: The current date; later splits cannot be applied yet.
+
+    Yields:
+        Notes without a symbol.
+    """
     for split in splits:
         if not split.applied and split.day <= last:
             seen = (
@@ -163,7 +200,20 @@ def read_dividends(
     reject: Note,
     find: Callable[[Finding], None],
 ) -> list[Payment]:
-    """The dividends of a window, one for each date; the arguments are those of ``read_splits``."""
+    """Parse the dividends of a window, one per date; unusable events are rejected.
+
+    Args:
+        events: The block ``events.dividends``.
+        clock: The exchange's time.
+        window: Dates to keep.
+        splits: Splits with ``applied`` set; undo the adjustment of amounts.
+        last: The current date.
+        reject: Called with date, reason and event for each unusable event.
+        find: Called with a finding about an event; the caller fills in its symbol.
+
+    Returns:
+        Payments per share of the ex-date, in date order.
+    """
     amounts: dict[date, list[float]] = {}
     for event in _events(events, reject):
         day = None
@@ -193,7 +243,18 @@ def against_adjusted_close(
     closes: Sequence[Any],
     adjusted: Sequence[Any],
 ) -> Iterator[Finding]:
-    """Dividends that Yahoo's own adjusted close contradicts."""
+    """Findings about dividends that contradict Yahoo's own adjusted close.
+
+    Args:
+        payments: Dividends per share of the ex-date.
+        splits: Splits with ``applied`` set.
+        days: Trading dates of the bars; None for unreadable ones.
+        closes: Yahoo's closes, aligned with ``days``.
+        adjusted: Yahoo's adjusted closes, aligned with ``days``.
+
+    Yields:
+        Warnings without a symbol; none if the adjusted close contains no adjustment.
+    """
     bars = sorted(
         (day, close, other)
         for day, close, other in zip(days, closes, adjusted, strict=True)
@@ -208,7 +269,7 @@ def against_adjusted_close(
             continue
         _, close_before, adjusted_before = earlier[-1]
         _, close_after, adjusted_after = later[0]
-        # Per share of the ex-date, as the dividend is: a split on that day is behind both.
+        # Per share of the ex-date, like the dividend: both are after a split on that day.
         price = as_traded(close_before, payment.day, splits)
         paid = payment.amount / price
         implied = 1 - adjusted_before / close_before * close_after / adjusted_after

@@ -1,9 +1,9 @@
-"""From an answer of Yahoo's chart API (version 8) to the lake's columns.
+"""Converts a response of Yahoo's chart API (version 8) to the lake's columns.
 
-``chart.result[0]`` holds ``timestamp`` (seconds since 1970, at the opening of each session) and,
-aligned with it, ``indicators.quote[0].{open,high,low,close,volume}``, which may hold nulls. Prices
-are divided, and volumes multiplied, by all splits that came later; dividends likewise. Multiplying
-by those ratios gives what was traded and paid.
+``chart.result[0]`` has ``timestamp`` (seconds since 1970, at the open of each session) and, aligned
+with it, ``indicators.quote[0].{open,high,low,close,volume}``, which may contain nulls. Prices are
+divided, and volumes multiplied, by the ratios of all later splits; dividends likewise. Reversing
+this gives what was traded and paid.
 """
 
 import math
@@ -44,24 +44,24 @@ from lakehouse.sources.yahoo.clock import Clock, clock_of, open_session, without
 PRICES = ("open", "high", "low", "close")
 GRANULARITY = "1d"
 WITHOUT_VOLUME = frozenset({"INDEX", "CURRENCY"})
-# Share classes, which other vendors write with a dot or a slash: BRK.B.
+# Share classes as other vendors write them, with a dot or a slash: BRK.B.
 DOTTED_CLASS = re.compile(r"([A-Z]+)[./]([A-Z])")
 
 
 @dataclass
 class Chart:
-    """What one answer says about a symbol.
+    """The content of one response.
 
     Attributes:
-        quotes: Bars, in the lake's columns.
-        splits: Likewise.
-        dividends: Likewise.
-        securities: Likewise.
-        calendar: The symbol's calendar.
-        has_volume: Whether it is traded in shares at all; indices are not.
-        idle: Days without any trade.
-        findings: What is odd.
-        rejects: Events that cannot be used: date, reason, event.
+        quotes: Bars, in the columns of ``QUOTES_SCHEMA``.
+        splits: Splits, in the columns of ``SPLITS_SCHEMA``.
+        dividends: Dividends, in the columns of ``DIVIDENDS_SCHEMA``.
+        securities: The security, in the columns of ``SECURITIES_SCHEMA``.
+        calendar: Name of the symbol's calendar.
+        has_volume: Whether the instrument has a volume; indices have none.
+        idle: Days without trades.
+        findings: Anomalies in the data.
+        rejects: Unusable events: date, reason, event.
     """
 
     quotes: pa.Table = field(default_factory=QUOTES_SCHEMA.empty_table)
@@ -78,26 +78,29 @@ class Chart:
 def parse_chart(
     answer: Any, window: Window, *, now: datetime, where: str, calendar: str = "XNYS"
 ) -> Chart:
-    """Read an answer.
+    """Parse a response.
 
     Args:
         answer: The decoded JSON.
-        window: Symbol and dates that are wanted; bars of other dates are dropped.
-        now: Current time; the bar of a session that is still open is dropped.
-        where: Where it came from, for error messages.
-        calendar: The calendar of exchanges that are not recognised.
+        window: Symbol and dates to keep; bars of other dates are dropped.
+        now: Current time; the bar of an open session is dropped.
+        where: Origin, for error messages.
+        calendar: Calendar of unrecognised exchanges.
+
+    Returns:
+        Tables, findings and rejects.
 
     Raises:
         UnknownSymbol: Yahoo does not know the symbol.
-        BadPayload: The answer is not in the format above, or not of daily bars.
+        BadPayload: The response is not in the format above, or its bars are not daily.
     """
     result = _result(answer, window.symbol, where)
     try:
         return _read(result, window, now, where, calendar)
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, OSError) as error:
         raise BadPayload(
-            f"{where} is not a chart of version 8 ({error!r}). '{window.symbol}' is read again by "
-            "the next ingest."
+            f"{where} is not a chart of version 8 ({error!r}). The next ingest reads "
+            f"'{window.symbol}' again."
         ) from error
 
 
@@ -166,7 +169,7 @@ def _spelling(symbol: str) -> str:
 
 
 def _columns(result: Mapping[str, Any], days: Sequence[date | None]) -> dict[str, Sequence[Any]]:
-    """The bars' columns, each as long as there are days; the adjusted close may be missing."""
+    """The bars' columns, aligned with the days; the adjusted close is optional."""
     if not days:
         return dict.fromkeys((*PRICES, "volume", "adjclose"), ())
     indicators = result["indicators"]
@@ -189,7 +192,7 @@ def _fill(
     window: Window,
     open_day: date | None,
 ) -> None:
-    """The wanted bars, as traded. A row whose date cannot be read goes to the quality gate."""
+    """Fill in the wanted bars, as traded; rows with an unreadable date go to the quality gate."""
     stamps, meta = result.get("timestamp") or (), result.get("meta") or {}
     twins = without_live_twin(days, sent["close"])
     bars = (*PRICES, "volume")
@@ -202,7 +205,7 @@ def _fill(
         if any(sent[name][row] is not None for name in bars):
             wanted.append(row)
         elif day is not None:
-            # A day without any trade is listed with nulls only: there is no bar.
+            # A day without trades is listed with nulls only, which is not a bar.
             chart.idle.add(day)
     if not wanted:
         return
@@ -226,7 +229,7 @@ def _fill(
 def _undone(
     value: Any, day: date | None, splits: Sequence[Split], undo: Callable[..., float]
 ) -> Any:
-    # What is not a number goes on as it is; the quality gate rejects it by its type.
+    # Pass on values that are not numbers; the quality gate rejects them by type.
     if day is None or isinstance(value, bool) or not isinstance(value, int | float):
         return value
     try:

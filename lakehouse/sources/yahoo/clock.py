@@ -1,4 +1,4 @@
-"""Trading dates from Yahoo's time stamps."""
+"""Trading dates from Yahoo's timestamps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from lakehouse.sources.exchanges import session_end
 
-# A bar is stamped at its session's opening, or at local midnight. Where the clock was set an hour
-# or two off, midnight arrives as 22:00 or 23:00 of the day before; no session opens then.
+# A bar is stamped at its session's open, or at local midnight. If Yahoo's zone is off by an hour or
+# two, midnight appears as 22:00 or 23:00 of the previous day, when no session opens.
 LATE_HOURS = frozenset({22, 23})
 
 
@@ -24,11 +24,11 @@ class Clock:
     zone: tzinfo
 
     def day(self, stamp: Any) -> date:
-        """The trading date of a stamp in seconds since 1970.
+        """The trading date of a timestamp in seconds since 1970.
 
         Raises:
-            TypeError: It is no number.
-            ValueError: It is none of the calendar's dates.
+            TypeError: It is not a number.
+            ValueError: It is out of range.
         """
         if isinstance(stamp, bool) or not isinstance(stamp, int | float):
             raise TypeError(f"{stamp!r} is not a time stamp")
@@ -41,7 +41,7 @@ class Clock:
         return moment.date()
 
     def day_or_none(self, stamp: Any) -> date | None:
-        """The trading date of a stamp; None when it has none."""
+        """The trading date of a timestamp; None if it has none."""
         try:
             return self.day(stamp)
         except (TypeError, ValueError):
@@ -49,7 +49,7 @@ class Clock:
 
 
 def clock_of(meta: Mapping[str, Any]) -> Clock:
-    """The clock of an answer: its zone by name, or its offset where that says nothing."""
+    """The clock of a response: its named zone, else its UTC offset."""
     try:
         return Clock(ZoneInfo(meta["exchangeTimezoneName"]))
     except (KeyError, ValueError, TypeError, OSError):
@@ -65,30 +65,40 @@ def open_session(
     calendar: str,
     now: datetime,
 ) -> date | None:
-    """The day whose session has not ended, so that its bar still changes; None when all have.
+    """The day whose session has not ended, so that its bar can still change; None if all have.
 
     Args:
-        meta: The answer's own words about it, if any.
+        meta: The response's metadata, which may contain the trading hours.
         days: Trading dates of the bars.
         clock: The exchange's time.
-        calendar: Its calendar, for an answer that says nothing.
+        calendar: Its calendar, if the metadata has no trading hours.
         now: Current time.
+
+    Returns:
+        A trading date, or None.
     """
     period = meta.get("currentTradingPeriod")
     regular = period.get("regular") if isinstance(period, Mapping) else None
     if isinstance(regular, Mapping) and "start" in regular and "end" in regular:
         return clock.day(regular["start"]) if now.timestamp() < regular["end"] else None
     last = max((day for day in days if day is not None), default=None)
-    # Whatever the exchange, yesterday's session has ended a day later.
+    # On any exchange, sessions before yesterday have ended.
     if last is None or last < now.date() - timedelta(days=1):
         return None
     return last if now < session_end(calendar, last, clock.zone) else None
 
 
 def without_live_twin(days: Sequence[date | None], closes: Sequence[Any]) -> set[int]:
-    """Rows to leave out because the last day comes twice: as a bar, and live beside it.
+    """Rows to drop because the last day occurs twice, as a bar and as a live quote.
 
-    The later row holds, unless it has no close.
+    The later row is kept, unless it has no close.
+
+    Args:
+        days: Trading dates of the rows; None for unreadable ones.
+        closes: Closes, aligned with ``days``.
+
+    Returns:
+        Indices of the rows to drop.
     """
     known = [day for day in days if day is not None]
     if not known:

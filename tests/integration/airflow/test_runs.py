@@ -32,7 +32,7 @@ def test_daily_dag_runs_its_stages_in_order(world: World) -> None:
     order = sorted(runs, key=lambda task: runs[task]["start_time"])
     assert order == ["ingest", "transform", "predict", "score"]
     assert all(run["state_type"] == "COMPLETED" for run in runs.values())
-    # What nobody asks for is left to the deployment.
+    # Parameters that are not set keep the deployment's defaults.
     assert runs["ingest"]["parameters"] == {}
     assert runs["transform"]["parameters"] == {"full_refresh": False}
     made = world.airflow("GET", "/assets/events?source_dag_id=weekahead_daily")["asset_events"]
@@ -100,7 +100,7 @@ def test_run_cancelled_in_prefect_fails_the_task_for_good(
     run_id = waiting["retried"]
     world.cancel_in_prefect(world.runs(run_id)[0]["id"])
     task = world.await_task("retried", run_id, "failed")
-    # A retry would undo what somebody decided.
+    # A retry would undo a deliberate cancellation.
     assert task["try_number"] == 1
     assert "CANCELLED" in world.task_log("retried", run_id)
 

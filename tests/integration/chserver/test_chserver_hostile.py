@@ -60,7 +60,7 @@ def writer() -> list[str]:
 
 @dataclass
 class Trap:
-    """What must stay as it is: a file outside, one inside, a listener that nobody calls."""
+    """What must stay untouched: a file outside, one inside, a listener without connections."""
 
     folder: Path
     inside: Path

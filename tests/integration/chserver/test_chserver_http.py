@@ -199,7 +199,7 @@ def test_errors_before_and_in_the_middle_of_a_result(server: Any) -> None:
     url = f"http://127.0.0.1:{server.port}/"
     sql = "SELECT throwIf(number = 2000000) FROM numbers(3000000) SETTINGS max_threads = 1"
     middle = curl(server, *credentials(server), url, "-d", sql)
-    # 18: the transfer ended early. Nobody takes half a result for a whole one.
+    # 18: the transfer ended early, so half a result is not mistaken for a whole one.
     assert middle.returncode == 18
     assert b"__exception__" in middle.stdout and b"Code: 395" in middle.stdout
     whole = server.query(sql, wait_end_of_query="1")

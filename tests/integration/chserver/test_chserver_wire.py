@@ -189,7 +189,7 @@ def test_idle_connections_make_room_for_new_ones(start_server: Any) -> None:
 
 
 def log_in(server: Any) -> None:
-    """Let everybody pay for the first login: the time of what follows is the statements'."""
+    """Log in every account once, so that later timings measure only the statements."""
     for user in server.passwords:
         server.ok("SELECT 1", user)
 
@@ -218,7 +218,7 @@ def test_killing_everything_kills_neither_itself_nor_the_server(server: Any) -> 
         assert {answer.code for answer in answers} <= {0, 202}
         assert any(answer.status == 200 for answer in answers)
         assert server.ok("SELECT 1", user) == "1\n"
-    # A condition that never ends has a limit of its own, and takes nobody's place.
+    # An endless condition has its own time limit, and takes no other query's slot.
     with flood(server, "reader", "KILL QUERY WHERE sleepEachRow(3) = 0 SYNC", 4):
         assert server.ok("SELECT 1", "reader") == "1\n"
 

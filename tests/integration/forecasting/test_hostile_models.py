@@ -1,4 +1,4 @@
-"""What somebody who can write to the registry or the object store may put in a model's place."""
+"""What an attacker who can write to the registry or the object store may put in a model's place."""
 
 import io
 import json

@@ -22,7 +22,7 @@ TODAY = datetime.now(UTC).date()
 
 
 def weekdays(count: int) -> list[str]:
-    """The last so many weekdays before today."""
+    """The last ``count`` weekdays before today."""
     days = (TODAY - timedelta(days=number) for number in range(1, count * 2))
     return sorted(day.isoformat() for day in days if day.weekday() < 5)[-count:]
 

@@ -47,7 +47,7 @@ def check(rows: list[dict[str, Any]], **changes: Any) -> Any:
 
 
 def judged(row: dict[str, Any], silent: set[Any]) -> str | None:
-    """The rule that a row breaks by itself, written out as one would say it."""
+    """The rule that a single row breaks, written out naively."""
     prices = [row[name] for name in ("high", "low", "close")]
     if row.get("malformed"):
         return "type"

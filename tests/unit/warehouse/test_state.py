@@ -1,4 +1,4 @@
-"""When the warehouse is up to date, and when its models have to be built anew."""
+"""When the warehouse is up to date, and when its models must be rebuilt."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ with DAG(
     dag_id="weekahead_daily",
     description="Quotes, marts, forecasts and scores of the day, through Prefect",
     doc_md=__doc__,
-    # The night after each trading day, when the evening session has ended, too.
+    # The night after each trading day, when the evening session has also ended.
     schedule=CronTriggerTimetable("30 0 * * 2-6", timezone=TIMEZONE),
     params={
         "source": Param(
@@ -41,7 +41,7 @@ with DAG(
             type=["null", "string"],
             format="date",
             title="From",
-            description="First trading date to fetch; empty: go on where the last load ended.",
+            description="First trading date to fetch; empty: continue where the last load ended.",
         ),
         "end": Param(
             None,
@@ -51,7 +51,7 @@ with DAG(
             description="Last trading date to fetch; empty: the latest.",
         ),
         "full_refresh": Param(
-            False, type="boolean", title="Build all marts anew", description="Slow; seldom needed."
+            False, type="boolean", title="Rebuild all marts", description="Slow; seldom needed."
         ),
     },
     **DAG_OPTIONS,

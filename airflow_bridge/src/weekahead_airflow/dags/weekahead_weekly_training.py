@@ -1,4 +1,4 @@
-"""Each weekend: fresh marts, then candidates are trained and have to beat the champion."""
+"""Each weekend: refreshes the marts, trains the candidates and lets them challenge the champion."""
 
 from datetime import timedelta
 

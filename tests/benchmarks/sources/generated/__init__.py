@@ -26,7 +26,7 @@ MOST_DAYS = 3000
 
 
 class GeneratedReader:
-    """An exchange that has been open for so many working days."""
+    """An exchange that has been open for a number of working days."""
 
     name = "generated"
     board = "GENERATED"
