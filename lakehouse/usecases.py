@@ -4,14 +4,13 @@ A use case skips work whose inputs have not changed, so each can be repeated at 
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import results
-from lakehouse.locks import exclusive
+from lakehouse.lease import alone
 from lakehouse.results import Result
 from lakehouse.settings import Settings
 
@@ -106,7 +105,7 @@ def train(
     from lakehouse.models.training import train as fit
 
     _renew_marts(settings)
-    with _alone(settings, "train"):
+    with alone(settings, "train"):
         return fit(settings, force=force, dry_run=dry_run, execute=execute)
 
 
@@ -142,7 +141,7 @@ def predict(
     if as_of:
         first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
         # A back-fill trains too.
-        with _alone(settings, "train"):
+        with alone(settings, "train"):
             report = backfill(settings, first, last, symbols=symbols, execute=execute)
     else:
         report = forecast(settings, symbols=symbols)
@@ -168,7 +167,7 @@ def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
     from lakehouse.models.scoring import score as compare
 
     _renew_marts(settings)
-    with _alone(settings, "score"):
+    with alone(settings, "score"):
         return compare(settings, strict=strict)
 
 
@@ -183,7 +182,7 @@ def maintain(settings: Settings) -> "list[MaintenanceReport]":
     ensure_tables(catalog)
     limits = settings.maintenance
     # A version that is being registered must not lose its snapshots before it is promoted.
-    with _alone(settings, "train"):
+    with alone(settings, "train"):
         release_snapshots(settings)
     reports = []
     for definition in TABLES:
@@ -231,14 +230,3 @@ def _renew_marts(settings: Settings) -> None:
     if is_of_another_version(settings):
         log.info("the marts were built by another version: rebuilding them")
         transform(settings)
-
-
-@contextmanager
-def _alone(settings: Settings, stage: str) -> Iterator[None]:
-    """Let only one command at a time run this stage on this home."""
-
-    def waiting() -> None:
-        log.info("%s: waiting for another weekahead command that does the same", stage)
-
-    with exclusive(settings.home.absolute() / "run" / f"{stage}.lock", waiting=waiting):
-        yield

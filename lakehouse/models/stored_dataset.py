@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc
 
+from catalog.objects import object_store
 from catalog.settings import S3Settings
 from lakehouse.errors import SettingsError
 from lakehouse.panel.dataset import Dataset, split_arrow
@@ -40,7 +40,7 @@ class StoredDataset:
                 "This Dask worker does not know the object store: start it with "
                 "WEEKAHEAD_S3__ENDPOINT, WEEKAHEAD_S3__ACCESS_KEY and WEEKAHEAD_S3__SECRET_KEY."
             )
-        answer = _client(settings).get_object(Bucket=settings.artifacts_bucket, Key=self.key)
+        answer = object_store(settings).get_object(Bucket=settings.artifacts_bucket, Key=self.key)
         with pa.ipc.open_file(pa.py_buffer(answer["Body"].read())) as source:
             return split_arrow(source.read_all())
 
@@ -51,7 +51,7 @@ def stored(settings: S3Settings) -> Share:
     @contextmanager
     def share(dataset: Dataset, workspace: Path) -> Iterator[StoredDataset]:
         path = workspace / f"{PREFIX}to-be-stored.arrow"
-        client = _client(settings)
+        client = object_store(settings)
         try:
             write(dataset, path)
             with path.open("rb") as file:
@@ -66,15 +66,3 @@ def stored(settings: S3Settings) -> Share:
             client.delete_object(Bucket=settings.artifacts_bucket, Key=key)
 
     return share
-
-
-def _client(settings: S3Settings) -> Any:
-    import boto3
-
-    return boto3.client(
-        "s3",
-        endpoint_url=settings.endpoint,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key.get_secret_value(),
-    )

@@ -3,8 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,13 @@ from catalog.connect import ensure_tables, load_table, open_catalog
 from catalog.snapshots import current_snapshots
 from catalog.tables import QUOTES
 from lakehouse.errors import TransformError
-from lakehouse.locks import exclusive
+from lakehouse.lease import alone
 from lakehouse.settings import Settings
 from lakehouse.warehouse.attachment import LAYERS
 from lakehouse.warehouse.builds import Build, Snapshots, last_build, record_build, wanted_build
 from lakehouse.warehouse.client import Role, attach_lake, connect
 from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
-from lakehouse.warehouse.runner import Invoke, dbt_state, log_path, run_dbt
+from lakehouse.warehouse.runner import Invoke, log_path, run_dbt
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -131,7 +130,8 @@ def transform(
         CatalogUnavailable: The catalog does not answer.
     """
     catalog = _open_lake(settings)
-    with _alone(settings.home):
+    # Two builds at once would exchange each other's tables.
+    with alone(settings, "build"):
         if snapshots is None:
             snapshots = current_snapshots(catalog)
         return _build(settings, catalog, select, full_refresh, snapshots, databases, invoke)
@@ -164,7 +164,8 @@ def refresh(
         CatalogUnavailable: The catalog does not answer.
     """
     catalog = _open_lake(settings)
-    with _alone(settings.home):
+    # Two builds at once would exchange each other's tables.
+    with alone(settings, "build"):
         snapshots = current_snapshots(catalog)
         changed = changed_sources(settings, snapshots)
         everything = force or full_refresh
@@ -237,19 +238,6 @@ def _covered(select: str | None, before: Build | None, wanted: Build) -> Build |
         return None
     ledger = {name: id_ for name, id_ in wanted.snapshots.items() if name.startswith("ml.")}
     return Build(before.snapshots | ledger, before.project, before.models)
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Wait for other builds to finish: two at once would swap each other's tables."""
-
-    def waiting() -> None:
-        log.info("transform: waiting for another build to finish")
-
-    folder = dbt_state(home)
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / "build.lock", waiting=waiting):
-        yield
 
 
 def _drop_orphans(client: "Client", layers: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.request import urlopen
 
 import pyarrow as pa
@@ -19,7 +20,13 @@ from lakehouse.settings import Settings
 from lakehouse.warehouse.client import attach_lake, connect
 from lakehouse.warehouse.docs import generate, serve
 from lakehouse.warehouse.runner import common_arguments, dbt_environment
-from lakehouse.warehouse.transform import LEDGER, changed_sources, refresh, transform
+from lakehouse.warehouse.transform import (
+    LEDGER,
+    TransformReport,
+    changed_sources,
+    refresh,
+    transform,
+)
 from tests.integration.warehouse.market import Market
 
 SYMBOLS = ["AA", "BB", "CC"]
@@ -106,7 +113,7 @@ def test_a_build_waits_for_another(
 ) -> None:
     transform(stack)
     caplog.clear()
-    with exclusive(stack.home.absolute() / "dbt" / "build.lock"):
+    with exclusive(stack.home.absolute() / "run" / "build.lock"):
         waiter = threading.Thread(target=refresh, args=(stack,))
         waiter.start()
         while not caplog.messages:
@@ -116,6 +123,26 @@ def test_a_build_waits_for_another(
     waiter.join(60)
     assert not waiter.is_alive()
     assert "waiting" in told
+
+
+def test_two_homes_build_one_warehouse_in_turn(
+    stack: Settings, built: Market, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As two workers on two machines do."""
+    other = stack.model_copy(update={"home": tmp_path})
+    reports: list[TransformReport] = []
+
+    def build(settings: Settings) -> None:
+        reports.append(transform(settings))
+
+    builders = [threading.Thread(target=build, args=(home,)) for home in (stack, other)]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join(120)
+    assert len(reports) == 2
+    assert reports[0].rows == reports[1].rows
+    assert any("another home on this lake" in said for said in caplog.messages)
 
 
 def test_new_forecasts_or_decisions_build_the_ledger_only(stack: Settings, built: Market) -> None:
