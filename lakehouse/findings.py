@@ -153,10 +153,10 @@ def list_findings(
 
     Args:
         catalog: The lake.
-        source: Keep only this quote source; None keeps all. The others likewise.
-        symbol: Keep only this symbol.
-        rule: Keep only this rule.
-        state: Keep only this state: ``open``, ``acknowledged`` or ``mended``.
+        source: Keep only this quote source; None keeps all.
+        symbol: Keep only this symbol; None keeps all.
+        rule: Keep only this rule; None keeps all.
+        state: Keep only this state (``open``, ``acknowledged`` or ``mended``); None keeps all.
 
     Returns:
         The matching findings.

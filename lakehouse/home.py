@@ -174,7 +174,7 @@ def load_secrets(home: Home) -> Secrets:
 
 
 def read_json(path: Path, *, default: Any) -> Any:
-    """Read one of our own JSON files.
+    """Read a JSON file that we wrote.
 
     Args:
         path: The file.

@@ -162,7 +162,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
         return found
 
     def chances(self, X: pd.DataFrame, move: float) -> Floats:
-        r"""Probabilities of a rise and of a large move, for symbols of any age.
+        """Probabilities of a rise and of a large move, for symbols of any age.
 
         Both come from the same scores as the bounds.
 
@@ -171,7 +171,8 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
             move: Size of a large move, as a positive log return.
 
         Returns:
-            P(return > 0) and P(\|return\| > ``move``), shape (n, horizons, 2).
+            The probabilities of a return above zero and of one beyond ± ``move``, shape (n,
+            horizons, 2).
         """
         returns, scales = self.forecast(X)
         below_zero, below_low, below_high = (

@@ -244,7 +244,7 @@ def compare(
         question: Gives the baselines.
 
     Returns:
-        One comparison per opponent, the champion last; empty for a lone baseline.
+        One comparison per opponent, the champion last; empty without opponents.
 
     Source: Diebold & Mariano (1995) for the test; Benjamini & Hochberg (1995) for the correction
     over all candidates tried.

@@ -171,7 +171,7 @@ def _working_directory(home: Path) -> Iterator[Path]:
     """A fresh directory for dlt, so that leftovers of a killed run cannot interfere."""
     root = home / "ingest"
     if "%" in str(root.absolute()):
-        # dlt uses the path in a %-format.
+        # dlt formats the path as a template, in which a percent sign is special.
         root = private_folder(Path(tempfile.gettempdir()) / f"weekahead-{os.geteuid()}-ingest")
     folder = root / f"{os.getpid()}-{uuid4().hex[:8]}"
     try:

@@ -116,8 +116,8 @@ def rules(expected: Expectation, *, some_without_volume: bool = False) -> tuple[
 
     Args:
         expected: Dates, symbols and prices to check against.
-        some_without_volume: Whether symbols without volume are expected; then the frame has a
-            column ``_no_volume``.
+        some_without_volume: Whether volumes are missing; then the frame has a column
+            ``_no_volume``, which tells where that is acceptable.
 
     Returns:
         Rules whose conditions are polars expressions over the columns of ``JUDGED``.

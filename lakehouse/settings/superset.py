@@ -6,7 +6,7 @@ from catalog.settings import Section
 
 
 class SupersetSettings(Section):
-    """Superset, in an environment of its own, on loopback."""
+    """Superset, in its own environment, on loopback."""
 
     database_uri: SecretStr | None = Field(
         None,
@@ -15,7 +15,7 @@ class SupersetSettings(Section):
             "unset means a SQLite file below the home."
         ),
     )
-    admin_user: str = Field("admin", min_length=1, description="Account that is made at first.")
+    admin_user: str = Field("admin", min_length=1, description="Account created on first start.")
     public: bool = Field(
         False, description="Whether the dashboards can be read without an account."
     )

@@ -352,7 +352,7 @@ class MoexReader:
         try:
             return self._calendar(start, end, log)
         except NotOffered as error:
-            log.warn(f"the calendar {self.calendar} stands in: {error}")
+            log.warn(f"the calendar {self.calendar} is used instead: {error}")
             return exchange_calendar(self.calendar, self.name, start, end)
 
     def _rejecting(self, log: FetchLog) -> Callable[[str | None, date | None, str, Any], None]:

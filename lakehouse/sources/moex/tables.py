@@ -180,7 +180,7 @@ def dividends_table(
             reject(symbol, None, f"a dividend that cannot be used ({error})", row)
             continue
         if day > today + FAR:
-            seen = f"a dividend dated {day}, far in the future; it was put aside"
+            seen = f"a dividend dated {day}, far in the future; it was rejected"
             reject(symbol, day, "a dividend in a far future", row)
             find(Finding(source, symbol, FAR_FUTURE, day, day, NOTE, seen))
             continue

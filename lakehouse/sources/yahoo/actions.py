@@ -285,7 +285,7 @@ def against_adjusted_close(
 
 
 def _far(day: date, what: str) -> Finding:
-    seen = f"a {what} dated {day}, far in the future; it was put aside"
+    seen = f"a {what} dated {day}, far in the future; it was rejected"
     return Finding(SOURCE, "", FAR_FUTURE, day, day, NOTE, seen)
 
 

@@ -160,7 +160,7 @@ def test_a_host_with_quotes_alone_will_do(lake: Settings, tmp_path: Path) -> Non
         assert report.exit_code == 0
         assert lake_keys(settings, exchange.board) == keys(exchange)
         assert any("splits" in warning for warning in report.warnings)
-        assert any("XMOS stands in" in warning for warning in report.warnings)
+        assert any("XMOS is used instead" in warning for warning in report.warnings)
         landed = report.tables["raw.calendar"]
         assert landed.new + landed.corrected + landed.unchanged > 60
 
