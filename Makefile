@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run demo report superset superset-export test test-compose test-operations check format bench docs clean
+.PHONY: help run demo report superset superset-export test test-compose test-operations check format bench docs release clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -53,11 +53,14 @@ format: .venv/.synced ## Format the code and mend what the linters can
 docs: .venv/.synced ## Build the documentation site in site/ (index.html)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
 
+release: .venv/.synced ## Build the distributions into dist/, check each in a bare environment, write checksums
+	@nice -n 5 $(RUN) python -m tools.release
+
 bench: .venv/.synced ## Measure stages, speed and memory (tests/benchmarks)
 	@$(RUN) pytest -n 0 tests/benchmarks -s
 
 clean: ## Remove the environment and caches; .weekahead/ (your data) stays
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site dist
 
 # The environment follows the lock file; a change of either makes it anew.
 .venv/.synced: uv.lock pyproject.toml | $(UV)
