@@ -37,12 +37,13 @@ test-compose: .venv/.synced ## Build the images and test the whole stack in cont
 test-operations: .venv/.synced ## Backup, restore, passwords, moving in and Hive, in containers (needs Docker)
 	@$(RUN) pytest -n 0 tests/compose/test_operations.py tests/compose/test_hive.py --timeout=1800
 
-check: .venv/.synced ## Formatting, lint, types, docstrings, SQL style, links of the documentation
+check: .venv/.synced ## Formatting, lint, types, docstrings, SQL style, wording, documentation
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@$(RUN) pytest -o addopts= -qq --import-mode=importlib tests/unit/test_docstrings.py
 	@$(RUN) sqlfluff lint --processes 2 --disable-progress-bar dbt
+	@$(RUN) python -m tools.phrases
 	@$(MAKE) --no-print-directory docs
 
 format: .venv/.synced ## Format the code and mend what the linters can
