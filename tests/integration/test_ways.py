@@ -52,7 +52,7 @@ def test_the_tutorial_from_an_empty_folder_to_a_scheduled_forecast(tmp_path: Pat
         try:
             shown = "\n".join(run(block, tmp_path, **AS_SHIPPED) for block in others)
             assert "15 of 15 forecasts are new in the ledger." in shown
-            assert "nothing changed since the last training; v1 serves" in shown
+            assert "nothing changed since the last training" in shown
             assert "0 of 15 forecasts are new in the ledger." in shown
             assert "forecasts from quotes of your own" in shown
             # A failed symbol is the same failure for a worker as for a command.
