@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 
 import click
 import pytest
@@ -11,7 +12,10 @@ from flows.cli.main import cli
 from tests.documented import ROOT, Block, blocks, pages, to_run
 
 # Pages whose blocks tests/integration runs: test_documented.py, and test_ways.py for the tutorial.
-RUN = ("README.md", "docs/own-symbols.md", "docs/quote.md", "docs/tutorial.md")
+RUN = (
+    *("README.md", "docs/ingest.md", "docs/own-symbols.md", "docs/quote.md"),
+    "docs/tutorial.md",
+)
 # The same commands as in English, which are run.
 TRANSLATED = {"README.ru.md": "README.md", "docs/ru/tutorial.md": "docs/tutorial.md"}
 
@@ -71,6 +75,14 @@ def check(arguments: str, where: str) -> None:
         group.make_parser(context).parse_args(words)
     except click.UsageError as error:
         pytest.fail(f"{where}: {error}")
+
+
+@pytest.mark.parametrize("page", pages())
+def test_bash_blocks_are_bash(page: str) -> None:
+    for block in blocks(page):
+        if block.kind == "bash":
+            read = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True)
+            assert read.returncode == 0, f"{page}:{block.line}\n{read.stderr}"
 
 
 def test_every_bash_block_is_run_or_says_why_not() -> None:
