@@ -46,7 +46,7 @@ check: .venv/.synced ## Formatting, lint, types, docstrings, SQL style, wording,
 	@$(RUN) python -m tools.phrases
 	@$(MAKE) --no-print-directory docs
 
-format: .venv/.synced ## Format the code and mend what the linters can
+format: .venv/.synced ## Format the code and fix what the linters can
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 	@$(RUN) sqlfluff fix --disable-progress-bar dbt
@@ -63,7 +63,7 @@ bench: .venv/.synced ## Measure stages, speed and memory (tests/benchmarks)
 clean: ## Remove the environment and caches; .weekahead/ (your data) stays
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site dist
 
-# The environment follows the lock file; a change of either makes it anew.
+# The environment follows the lock file; a change of either rebuilds it.
 .venv/.synced: uv.lock pyproject.toml | $(UV)
 	@$(UV) python find '>=3.11,<3.13' >/dev/null 2>&1 || $(UV) python install --quiet 3.12 2>/dev/null || { echo \
 	  "weekahead needs Python 3.11 or 3.12, and this machine has $$(python3 --version 2>&1). Install one beside it, for example 'apt-get install python3.12 python3.12-venv' or 'brew install python@3.12', and run make again." >&2; exit 1; }

@@ -21,12 +21,10 @@ class Phrase:
     Attributes:
         find: Matches it.
         say: What to write instead.
-        python: Whether docstrings and comments are searched, too.
     """
 
     find: re.Pattern[str]
     say: str
-    python: bool
 
 
 def phrases() -> list[Phrase]:
@@ -34,11 +32,7 @@ def phrases() -> list[Phrase]:
     read = tomllib.loads((ROOT / "tools" / "phrases.toml").read_text())
     # A phrase may be broken over two lines.
     return [
-        Phrase(
-            re.compile(each["find"].replace(" ", r"\s+"), re.IGNORECASE),
-            each["say"],
-            each["python"],
-        )
+        Phrase(re.compile(each["find"].replace(" ", r"\s+"), re.IGNORECASE), each["say"])
         for each in read["phrase"]
     ]
 
@@ -50,11 +44,9 @@ def found_in(path: Path, listed: list[Phrase]) -> Iterator[str]:
         path: A Markdown or Python file.
         listed: What to look for.
     """
-    python = path.suffix == ".py"
-    wanted = [phrase for phrase in listed if phrase.python or not python]
     text = path.read_text()
-    for start, part in _prose(text) if python else [(1, _without_code(text))]:
-        for phrase in wanted:
+    for start, part in _prose(text) if path.suffix == ".py" else [(1, _without_code(text))]:
+        for phrase in listed:
             for match in phrase.find.finditer(part):
                 line = start + part.count("\n", 0, match.start())
                 words = " ".join(match[0].split())
