@@ -39,6 +39,7 @@ def test_links_point_to_files(name: str) -> None:
 def test_help_describes_every_command_and_option(command: str) -> None:
     shown = CliRunner().invoke(cli, [command, "--help"])
     assert shown.exit_code == 0
+    assert "\\b" not in shown.output, "the lines of its examples run together"
     assert cli.commands[command].help
     for option in cli.commands[command].params:
         if option.param_type_name == "option":

@@ -1,10 +1,11 @@
-"""MkDocs calls this hook: it adds the generated pages to the site, so none is committed."""
+"""Hooks of MkDocs: the generated pages of the site, of which none is committed."""
 
 import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -24,3 +25,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, make in PAGES.items():
         files.append(File.generated(config, path, content=make()))
     return files
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Leave the default of an option that has none empty; mkdocs-click shows click's own mark."""
+    return html.replace("<code>Sentinel.UNSET</code>", "")
