@@ -6,7 +6,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --no-sync
 
-.PHONY: help run demo report superset superset-export test test-compose test-operations check format bench docs clean
+.PHONY: help run demo report superset superset-export test test-compose test-operations check format bench docs release clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -37,15 +37,16 @@ test-compose: .venv/.synced ## Build the images and test the whole stack in cont
 test-operations: .venv/.synced ## Backup, restore, passwords, moving in and Hive, in containers (needs Docker)
 	@$(RUN) pytest -n 0 tests/compose/test_operations.py tests/compose/test_hive.py --timeout=1800
 
-check: .venv/.synced ## Formatting, lint, types, docstrings, SQL style, links of the documentation
+check: .venv/.synced ## Formatting, lint, types, docstrings, SQL style, wording, documentation
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 	@$(RUN) pytest -o addopts= -qq --import-mode=importlib tests/unit/test_docstrings.py
 	@$(RUN) sqlfluff lint --processes 2 --disable-progress-bar dbt
+	@$(RUN) python -m tools.phrases
 	@$(MAKE) --no-print-directory docs
 
-format: .venv/.synced ## Format the code and mend what the linters can
+format: .venv/.synced ## Format the code and fix what the linters can
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 	@$(RUN) sqlfluff fix --disable-progress-bar dbt
@@ -53,13 +54,16 @@ format: .venv/.synced ## Format the code and mend what the linters can
 docs: .venv/.synced ## Build the documentation site in site/ (index.html)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
 
+release: .venv/.synced ## Build the distributions into dist/, check each in a bare environment, write checksums
+	@nice -n 5 $(RUN) python -m tools.release
+
 bench: .venv/.synced ## Measure stages, speed and memory (tests/benchmarks)
 	@$(RUN) pytest -n 0 tests/benchmarks -s
 
 clean: ## Remove the environment and caches; .weekahead/ (your data) stays
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site dist
 
-# The environment follows the lock file; a change of either makes it anew.
+# The environment follows the lock file; a change of either rebuilds it.
 .venv/.synced: uv.lock pyproject.toml | $(UV)
 	@$(UV) python find '>=3.11,<3.13' >/dev/null 2>&1 || $(UV) python install --quiet 3.12 2>/dev/null || { echo \
 	  "weekahead needs Python 3.11 or 3.12, and this machine has $$(python3 --version 2>&1). Install one beside it, for example 'apt-get install python3.12 python3.12-venv' or 'brew install python@3.12', and run make again." >&2; exit 1; }

@@ -64,6 +64,8 @@ def cli(context: click.Context) -> None:
 
 for module in (start, run, stack, pages, addresses, models, findings, sql, report, upkeep):
     for command in module.COMMANDS:
+        # Docstrings are raw; click keeps the lines of a paragraph that begins with a backspace.
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
         cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""The platform in containers, in the order of a life: it works, it is hurt, it has lost nothing.
+"""The platform in containers, from start to recovery: it works, is disturbed, loses nothing.
 
 Each disturbed run brings a further stretch of the sample into the lake, so that there is something
 to lose. What an undisturbed run would leave is counted in the sample itself.

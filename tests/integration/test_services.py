@@ -309,7 +309,7 @@ def test_another_server_on_the_chosen_port_is_not_taken_for_ours(
             (clickhouse,) = stack.lake_and_warehouse(frozenset({WAREHOUSE}))
 
             def claim(ports: dict[str, int]) -> list[str]:
-                """The first start is told the port that the stranger has taken meanwhile."""
+                """The first start gets the port that another program has taken meanwhile."""
                 first = next(chosen, None)
                 if first:
                     stack.save(ports=first)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
+from datetime import date
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from deploy.local.state import load_state
 from lakehouse.home import open_home
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.client import connect
+from tests.documented import run, to_run
 from tests.homes import (
     alive,
     call,
@@ -30,32 +32,39 @@ from tests.homes import (
     settings_of,
     start,
 )
+from tests.quotes import yahoo
 
 ROOT = Path(__file__).parents[2]
 # Unlike elsewhere in the tests, a training is as people have it.
 AS_SHIPPED = {"WEEKAHEAD_FORECAST__FOLDS": str(ForecastSettings.model_fields["folds"].default)}
 
 
-def test_up_first_on_an_empty_home_then_a_worker_then_a_command(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    call(home, "up", **AS_SHIPPED)
-    try:
-        remote = json.loads(
-            call(home, "run", "--remote", "--symbols", "IBM,MSFT", "--json", **AS_SHIPPED).stdout
+def test_the_tutorial_from_an_empty_folder_to_a_scheduled_forecast(tmp_path: Path) -> None:
+    """``up`` first, then a worker, then commands; its last block stops the services."""
+    home = tmp_path / ".weekahead"
+    first, *others, last = to_run("docs/tutorial.md")
+    with yahoo(("AAPL", "IBM", "MSFT"), date(2015, 1, 2)) as base_url:
+        run(first, tmp_path)
+        settings = tmp_path / "weekahead.toml"
+        settings.write_text(
+            settings.read_text().replace("[yahoo]", f'[yahoo]\nbase_url = "{base_url}"')
         )
-        assert remote["state"] == "Completed"
-        assert remote["result"]["predict"]["new"] == 10
-        # A failed symbol is the same failure for a worker as for a command.
-        failed = ("ingest", "--symbols", "IBM,NOSUCH")
-        here = call(home, *failed, code=1, **AS_SHIPPED)
-        there = call(home, *failed, "--remote", code=1, **AS_SHIPPED)
-        assert "NOSUCH" in here.stderr
-        assert "NOSUCH" in there.stderr
-    finally:
-        call(home, "down")
-    alone = json.loads(call(home, "run", "--symbols", "IBM,MSFT", "--json", **AS_SHIPPED).stdout)
-    assert alone["train"]["skipped"]
-    assert alone["predict"]["new"] == 0
+        try:
+            shown = "\n".join(run(block, tmp_path, **AS_SHIPPED) for block in others)
+            assert "15 of 15 forecasts are new in the ledger." in shown
+            assert "nothing changed since the last training" in shown
+            assert "0 of 15 forecasts are new in the ledger." in shown
+            assert "forecasts from quotes of your own" in shown
+            # A failed symbol is the same failure for a worker as for a command.
+            failed = ("ingest", "--symbols", "IBM,NOSUCH")
+            here = call(home, *failed, code=1, **AS_SHIPPED)
+            there = call(home, *failed, "--remote", code=1, **AS_SHIPPED)
+            assert "NOSUCH" in here.stderr
+            assert "NOSUCH" in there.stderr
+        finally:
+            run(last, tmp_path)
+    # Without the stack, a command goes on from what the worker has left.
+    assert json.loads(call(home, "predict", "--json").stdout)["new"] == 0
     assert not marked(home)
 
 

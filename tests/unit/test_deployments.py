@@ -1,4 +1,4 @@
-"""deploy/: what Prefect is told is what the flows are, and the job templates are well-formed."""
+"""deploy/: deployments match the flows, and the job templates are well-formed."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The house: imports only go down, and nothing goes round in a circle."""
+"""Architecture: imports only go down, without cycles."""
 
 import ast
 from collections.abc import Iterator

@@ -1,3 +1,3 @@
 """Lets Airflow start Prefect deployments and follow their runs."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

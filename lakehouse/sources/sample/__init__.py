@@ -39,7 +39,7 @@ def sample_exchange() -> Exchange:
     if not files:
         raise FatalError(
             "The sample needs the package bokeh_sampledata with its file stocks.csv.gz: "
-            "run 'make install'."
+            "install weekahead again."
         )
     bars: dict[str, list[Bar]] = {}
     for row in csv.read_csv(files[0]).to_pylist():

@@ -1,4 +1,4 @@
-"""What a lack of memory is told with, and how the engine's memory is shared."""
+"""How a lack of memory is reported, and how the engine's memory is shared."""
 
 import pytest
 

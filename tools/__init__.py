@@ -1,0 +1,1 @@
+"""Maintainers' scripts: releases, generated pages of the documentation, a lint of words."""
