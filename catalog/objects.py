@@ -10,6 +10,9 @@ def object_store(settings: S3Settings) -> Any:
 
     Args:
         settings: Endpoint and keys.
+
+    Returns:
+        The client; its calls retry as boto3 does by default.
     """
     import boto3
 

@@ -20,8 +20,9 @@ _MAX_TIMEOUT: Final = 3600.0
 class Session:
     """A connection, and the changes that requests made to it temporarily."""
 
-    def __init__(self, engine: Engine, user: User) -> None:
+    def __init__(self, engine: Engine, user: User, *, lasting: bool = False) -> None:
         self.connection = Connection(engine, user.role)
+        self.lasting = lasting
         self.user = user
         self.timeout = 60.0
         self.expires = 0.0
@@ -91,6 +92,9 @@ class Session:
         """Return SQL values that restore each setting; DEFAULT for those that are not set."""
         if not names:
             return {}
+        if not self.lasting:
+            # It ends with its request; to look the values up would cost as much as to answer.
+            return dict.fromkeys(names, "DEFAULT")
         result = self.connection.run(
             "SELECT name, value FROM system.settings "
             "WHERE changed AND has({names:Array(String)}, name)",
@@ -162,7 +166,8 @@ class Sessions:
                     raise ClickHouseError(372, f"Session {name} not found")
                 if len(self._sessions) >= _MAX_SESSIONS:
                     raise ClickHouseError(202, f"Too many sessions. Maximum: {_MAX_SESSIONS}")
-                session = self._sessions[key] = Session(self._engine, user)
+                session = Session(self._engine, user, lasting=True)
+                self._sessions[key] = session
             if not session.lock.acquire(blocking=False):
                 raise ClickHouseError(373, f"Session {name} is locked by a concurrent client")
             session.timeout = timeout
