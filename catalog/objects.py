@@ -6,13 +6,13 @@ from catalog.settings import S3Settings
 
 
 def object_store(settings: S3Settings) -> Any:
-    """A boto3 client of the writing account.
+    """Open the object store.
 
     Args:
         settings: Endpoint and keys.
 
     Returns:
-        The client; its calls retry as boto3 does by default.
+        A boto3 client of the writing account.
     """
     import boto3
 

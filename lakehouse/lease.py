@@ -90,7 +90,7 @@ class Lease:
         }
 
     def __enter__(self) -> "Lease":
-        """Wait until nobody else holds the lease.
+        """Wait until no one else holds the lease.
 
         Raises:
             ServiceError: The object store does not answer.

@@ -1,11 +1,15 @@
 """README and pages are true: commands, options, targets and links exist, examples are run."""
 
+import ast
+import json
 import re
 import shlex
 import subprocess
+import tomllib
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from flows.cli.main import cli
@@ -84,6 +88,17 @@ def test_bash_blocks_are_bash(page: str) -> None:
         if block.kind == "bash":
             read = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True)
             assert read.returncode == 0, f"{page}:{block.line}\n{read.stderr}"
+
+
+PARSERS = {"json": json.loads, "python": ast.parse, "toml": tomllib.loads, "yaml": yaml.safe_load}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_other_blocks_are_what_they_say(page: str) -> None:
+    for block in blocks(page):
+        assert block.kind in (*PARSERS, "bash", "sql", "text", ""), f"{page}:{block.line}"
+        if block.kind in PARSERS:
+            PARSERS[block.kind](block.text)
 
 
 def test_every_bash_block_is_run_or_says_why_not() -> None:

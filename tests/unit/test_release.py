@@ -2,7 +2,7 @@
 
 import re
 
-from tools.release import ROOT, stated_versions
+from tools.release import DISTRIBUTIONS, ROOT, stated_versions
 
 
 def test_every_place_states_the_same_version() -> None:
@@ -17,3 +17,9 @@ def test_the_changelog_has_each_version_once_newest_first() -> None:
     assert len(keys) >= 2
     assert keys == sorted(set(keys), reverse=True)
     assert len(found) == len(re.findall(r"^## \[\d", text, re.MULTILINE))
+
+
+def test_every_distribution_comes_with_the_license() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    for each in DISTRIBUTIONS:
+        assert (ROOT / each.folder / "LICENSE").read_text() == text, each.folder
