@@ -235,9 +235,7 @@ class Manager:
             with suppress(*UNREACHABLE), self._call() as rpc:
                 rpc.shutdown()
             with suppress(psutil.NoSuchProcess):
-                try:
-                    process.wait(SHUTDOWN_SECONDS)
-                except psutil.TimeoutExpired:
+                if not _ends(process, SHUTDOWN_SECONDS):
                     process.kill()
         found = self.sweep() or bool(process)
         for path in (*self._specs.glob("*.json"), self._config, self._socket):
@@ -374,6 +372,17 @@ def _priority(name: str) -> int:
     order = ("seaweedfs", "clickhouse", "prefect", "mlflow")
     last = {"worker": 90, "reaper": 91}
     return last.get(name, order.index(name) * 10 if name in order else 50)
+
+
+def _ends(process: psutil.Process, seconds: float) -> bool:
+    """Whether a process ends in time; one whose parent has not yet asked for it has ended, too."""
+    deadline = time.monotonic() + seconds
+    with suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+    return True
 
 
 def _quoted(path: str | Path) -> str:

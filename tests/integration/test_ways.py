@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack, suppress
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from uv import find_uv_bin
 
 from deploy.local import LAKE, running
+from deploy.local.manager import SHUTDOWN_SECONDS
 from deploy.local.service import choose_ports
 from deploy.local.state import load_state
 from lakehouse.home import open_home
@@ -119,7 +121,10 @@ def test_two_homes_at_once_keep_apart(tmp_path: Path, run_home: Path) -> None:
     with ExitStack() as scope:
         filled = [scope.enter_context(running(settings_of(home))) for home in homes]
         assert len({settings.catalog.uri for settings in filled}) == 2
+        # The manager is this process's child here, which has not yet asked how it ended.
+        started = time.monotonic()
         call(homes[0], "down")
+        assert time.monotonic() - started < SHUTDOWN_SECONDS / 2
         (row,) = connect(filled[1]).query("SELECT count() FROM marts.fct_quotes").result_rows
         assert row == (12_154,)
 
