@@ -132,50 +132,31 @@ PREVENT_UNSAFE_DB_CONNECTIONS = True
 
 # --- how it looks ----------------------------------------------------------------------------
 APP_NAME = "weekahead"
+# Each needs its flag here, or the pages stay blank; with two, people can choose their own.
+LANGUAGES = {
+    "en": {"flag": "us", "name": "English"},
+    "ru": {"flag": "ru", "name": "Русский"},
+}
 BABEL_DEFAULT_LOCALE = os.environ.get("SUPERSET_LANGUAGE") or "en"
 if BABEL_DEFAULT_LOCALE == "ru":
-    # Names of months on the axes, and numbers, as Russian writes them.
+    # Numbers, and the names of days and months on the axes.
     D3_FORMAT = {
         "decimal": ",",
         "thousands": "\u00a0",
         "grouping": [3],
         "currency": ["", "\u00a0₽"],
     }
+    _DAYS = "воскресенье,понедельник,вторник,среда,четверг,пятница,суббота"
+    _MONTHS = "январь,февраль,март,апрель,май,июнь,июль,август,сентябрь,октябрь,ноябрь,декабрь"
     D3_TIME_FORMAT = {
-        "dateTime": "%A, %e %B %Y г. %X",
+        "dateTime": "%A, %e %B %Y, %X",
         "date": "%d.%m.%Y",
         "time": "%H:%M:%S",
         "periods": ["AM", "PM"],
-        "days": ["воскресенье", "понедельник", "вторник", "среда", "четверг", "пятница", "суббота"],
+        "days": _DAYS.split(","),
         "shortDays": ["вс", "пн", "вт", "ср", "чт", "пт", "сб"],
-        "months": [
-            "январь",
-            "февраль",
-            "март",
-            "апрель",
-            "май",
-            "июнь",
-            "июль",
-            "август",
-            "сентябрь",
-            "октябрь",
-            "ноябрь",
-            "декабрь",
-        ],
-        "shortMonths": [
-            "янв",
-            "фев",
-            "мар",
-            "апр",
-            "май",
-            "июн",
-            "июл",
-            "авг",
-            "сен",
-            "окт",
-            "ноя",
-            "дек",
-        ],
+        "months": _MONTHS.split(","),
+        "shortMonths": [month[:3] for month in _MONTHS.split(",")],
     }
 _OKABE_ITO = [
     "#0072B2",  # blue

@@ -15,8 +15,6 @@ import yaml
 TABLES = Path(__file__).resolve().parent / "translations"
 ENGLISH = "en"
 LANGUAGES = (ENGLISH, *sorted(path.stem for path in TABLES.glob("*.yaml")))
-# Superset draws what ends like this as one area with the name before it.
-BAND_ENDS = ("__yhat_lower", "__yhat_upper")
 
 _CHART = ("slice_name", "description")
 _PARAMS = ("x_axis_title", "y_axis_title", "subheader", "subtitle")
@@ -46,11 +44,12 @@ def to_language(files: Mapping[str, str], language: str) -> dict[str, str]:
 
     def put(content: dict[str, Any]) -> None:
         for metric in content.get("metrics") or []:
-            metric["verbose_name"] = metric["metric_name"]
+            if metric["metric_name"] in words:
+                metric["verbose_name"] = metric["metric_name"]
         _change(content, lambda text: words.get(text, text))
         # The label is what a colour is found by.
         colours = content.get("metadata", {}).get("label_colors", {})
-        colours |= {_with_end(name, words): colour for name, colour in list(colours.items())}
+        colours |= {words[name]: colour for name, colour in list(colours.items()) if name in words}
 
     return _each(files, put)
 
@@ -68,8 +67,8 @@ def to_english(files: Mapping[str, str], language: str) -> dict[str, str]:
             if metric.get("verbose_name") == metric["metric_name"]:
                 del metric["verbose_name"]
         colours = content.get("metadata", {}).get("label_colors", {})
-        for name in [_with_end(name, words) for name in colours if _with_end(name, words) != name]:
-            colours.pop(name, None)
+        for name in english.keys() & colours.keys():
+            del colours[name]
 
     return _each(files, put)
 
@@ -85,7 +84,8 @@ def texts(files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
         content = yaml.safe_load(text)
         for metric in content.get("metrics") or []:
-            if not metric["metric_name"].endswith(BAND_ENDS):
+            # A band's two ends are drawn as one, called by the level before these.
+            if "__yhat_" not in metric["metric_name"]:
                 metric["verbose_name"] = metric["metric_name"]
         _change(content, note)
         yield from ((path, value) for value in found)
@@ -108,6 +108,8 @@ def _change(content: dict[str, Any], change: Change) -> None:
         _replace(params, _PARAMS, change)
         for layer in params.get("annotation_layers", []):
             _replace(layer, ("name",), change)
+        for column in params.get("column_config", {}).values():
+            _replace(column, ("customColumnName",), change)
     elif "dashboard_title" in content:
         _replace(content, _DASHBOARD, change)
         for part in content["position"].values():
@@ -124,11 +126,3 @@ def _replace(content: dict[str, Any], keys: tuple[str, ...], change: Change) -> 
     for key in keys:
         if content.get(key):
             content[key] = change(content[key])
-
-
-def _with_end(name: str, words: Mapping[str, str]) -> str:
-    for end in BAND_ENDS:
-        if name.endswith(end):
-            base = name.removesuffix(end)
-            return words.get(base, base) + end
-    return words.get(name, name)

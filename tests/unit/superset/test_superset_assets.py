@@ -153,7 +153,6 @@ def test_translated_dashboards_come_back_as_they_were() -> None:
     assert dashboard["slug"] == "symbol"
     colours = dashboard["metadata"]["label_colors"]
     assert colours["Закрытие"] == colours["Close"]
-    assert colours["полоса 80 %__yhat_upper"] == colours["80 % band__yhat_upper"]
     metrics = yaml.safe_load(russian["datasets/warehouse/fct_quotes.yaml"])["metrics"]
     labels = {metric["metric_name"]: metric["verbose_name"] for metric in metrics}
     assert labels["As traded"] == "Торговая цена"
