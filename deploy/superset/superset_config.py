@@ -146,17 +146,18 @@ if BABEL_DEFAULT_LOCALE == "ru":
         "grouping": [3],
         "currency": ["", "\u00a0₽"],
     }
-    _DAYS = "воскресенье,понедельник,вторник,среда,четверг,пятница,суббота"
-    _MONTHS = "январь,февраль,март,апрель,май,июнь,июль,август,сентябрь,октябрь,ноябрь,декабрь"
+    _DAYS = ["воскресенье", "понедельник", "вторник", "среда", "четверг", "пятница", "суббота"]
+    # Short ones on their own too: an axis has little room.
+    _MONTHS = ["янв", "фев", "мар", "апр", "май", "июн", "июл", "авг", "сен", "окт", "ноя", "дек"]
     D3_TIME_FORMAT = {
         "dateTime": "%A, %e %B %Y, %X",
         "date": "%d.%m.%Y",
         "time": "%H:%M:%S",
         "periods": ["AM", "PM"],
-        "days": _DAYS.split(","),
+        "days": _DAYS,
         "shortDays": ["вс", "пн", "вт", "ср", "чт", "пт", "сб"],
-        "months": _MONTHS.split(","),
-        "shortMonths": [month[:3] for month in _MONTHS.split(",")],
+        "months": _MONTHS,
+        "shortMonths": _MONTHS,
     }
 _OKABE_ITO = [
     "#0072B2",  # blue
