@@ -39,13 +39,11 @@ def table(language: str) -> dict[str, str]:
 def to_language(files: Mapping[str, str], language: str) -> dict[str, str]:
     """The asset files with their texts in a language."""
     words = table(language)
-    if not words:
-        return dict(files)
 
     def put(content: dict[str, Any]) -> None:
         for metric in content.get("metrics") or []:
-            if metric["metric_name"] in words:
-                metric["verbose_name"] = metric["metric_name"]
+            # An import takes a label away only where it says that there is none.
+            metric["verbose_name"] = metric["metric_name"] if words else None
         _change(content, lambda text: words.get(text, text))
         # The label is what a colour is found by.
         colours = content.get("metadata", {}).get("label_colors", {})

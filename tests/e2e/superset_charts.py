@@ -127,8 +127,7 @@ EXPECTED: dict[str, str | tuple[str, str]] = {
         select toDateTime(trade_date, 'UTC'), split_ratio, dividend, close
         from marts.fct_quotes where {SYMBOL} and (split_ratio != 1 or dividend > 0)""",
     "Its open findings": f"""
-        select severity, toDateTime(first_date, 'UTC'), toDateTime(last_date, 'UTC'), rule, seen,
-            sets_aside
+        select severity, toDateTime(first_date, 'UTC'), rule, seen
         from marts.fct_findings where {SYMBOL} and state = 'open'""",
     # What would it have earned?
     "One unit of money that follows the forecasts, after costs": f"""
