@@ -14,10 +14,11 @@ help: ## Show this list
 run: .venv/.synced ## Install what is needed and run the whole pipeline on the sample quotes
 	@$(RUN) weekahead run
 
-demo: run ## make run, a year of forecasts as they would have been made then, and the page that judges them
+demo: run ## make run, a year of forecasts as made then, and the page that judges them (make superset: dashboards, a minute more)
 	@$(RUN) weekahead predict --as-of 2012-03-01..2013-02-19
 	@$(RUN) weekahead report
 	@$(RUN) python -m webbrowser "file://$(CURDIR)/weekahead-report.html" >/dev/null || true
+	@echo "The same in dashboards: make superset, then weekahead open dashboards (installs Superset once: a minute and 660 MB)"
 
 report: .venv/.synced ## Write weekahead-report.html: forecasts, how good they are, data health
 	@$(RUN) weekahead report

@@ -145,6 +145,7 @@ def _state(settings: Settings, home: Home, secrets: Secrets) -> dict[str, str]:
         "SUPERSET_SECRET_KEY": secrets[SECRET_KEY],
         "SUPERSET_DATABASE_URI": uri.get_secret_value() if uri else f"sqlite:///{own_state}",
         "SUPERSET_PUBLIC": "1" if settings.superset.public else "",
+        "SUPERSET_LANGUAGE": settings.superset.language,
         "SUPERSET_ADMIN_USER": settings.superset.admin_user,
         "SUPERSET_ADMIN_PASSWORD": secrets[ADMIN_PASSWORD],
         # Keep packages of our own environment out of Superset's.

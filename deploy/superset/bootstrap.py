@@ -8,6 +8,7 @@ seven seconds on imports, so this does in one process what ``db upgrade``, ``ini
 WAREHOUSE_URI                   ``clickhousedb://reader@host:8123/marts``, no password
 WAREHOUSE_PASSWORD              the reader's
 SUPERSET_ADMIN_USER, …PASSWORD  the administrator; made at the first start
+SUPERSET_LANGUAGE               of the dashboards: en or ru
 ==============================  ==========================================================
 
 What people make themselves stays. The assets of the repository overwrite their earlier versions
@@ -22,6 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from assets import DATABASE_FILE, bundle, fingerprint
+from translate import ENGLISH, to_language
 
 log = logging.getLogger("bootstrap")
 
@@ -34,7 +36,9 @@ def main(*, force: bool = False) -> None:
     with app.app_context():
         _upgrade()
         admin = _administrator()
-        contents = bundle(os.environ["WAREHOUSE_URI"])
+        contents = to_language(
+            bundle(os.environ["WAREHOUSE_URI"]), os.environ.get("SUPERSET_LANGUAGE") or ENGLISH
+        )
         password = os.environ["WAREHOUSE_PASSWORD"]
         mark = fingerprint({**contents, "password": password})
         if force or _imported() != mark:

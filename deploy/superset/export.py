@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import yaml
 from assets import ASSETS, normalise, read_assets
+from translate import ENGLISH, to_english
 
 
 def main() -> None:
@@ -31,7 +32,9 @@ def main() -> None:
     from superset.app import create_app
 
     with create_app().app_context():
-        exported = normalise(_export(options.add))
+        # In whichever language they are shown: the files are in English.
+        language = os.environ.get("SUPERSET_LANGUAGE") or ENGLISH
+        exported = normalise(to_english(_export(options.add), language))
     for line in write(exported, options.to):
         print(line)
 

@@ -7,6 +7,7 @@ alike.
 SUPERSET_SECRET_KEY         required; signs sessions and encrypts the stored passwords
 SUPERSET_DATABASE_URI       required; where Superset keeps its own state
 SUPERSET_PUBLIC             1 lets people without an account read the dashboards
+SUPERSET_LANGUAGE           en or ru, of Superset's own pages; bootstrap.py does the dashboards
 SUPERSET_HTTPS              1 when Superset is reached over https only
 SUPERSET_HOSTS              names that it answers to besides localhost, separated by commas
 SUPERSET_REDIS_URL          a Redis for Celery: turns alerts and scheduled reports on
@@ -131,6 +132,33 @@ PREVENT_UNSAFE_DB_CONNECTIONS = True
 
 # --- how it looks ----------------------------------------------------------------------------
 APP_NAME = "weekahead"
+# Each needs its flag here, or the pages stay blank; with two, people can choose their own.
+LANGUAGES = {
+    "en": {"flag": "us", "name": "English"},
+    "ru": {"flag": "ru", "name": "Русский"},
+}
+BABEL_DEFAULT_LOCALE = os.environ.get("SUPERSET_LANGUAGE") or "en"
+if BABEL_DEFAULT_LOCALE == "ru":
+    # Numbers, and the names of days and months on the axes.
+    D3_FORMAT = {
+        "decimal": ",",
+        "thousands": "\u00a0",
+        "grouping": [3],
+        "currency": ["", "\u00a0₽"],
+    }
+    _DAYS = ["воскресенье", "понедельник", "вторник", "среда", "четверг", "пятница", "суббота"]
+    # Short ones on their own too: an axis has little room.
+    _MONTHS = ["янв", "фев", "мар", "апр", "май", "июн", "июл", "авг", "сен", "окт", "ноя", "дек"]
+    D3_TIME_FORMAT = {
+        "dateTime": "%A, %e %B %Y, %X",
+        "date": "%d.%m.%Y",
+        "time": "%H:%M:%S",
+        "periods": ["AM", "PM"],
+        "days": _DAYS,
+        "shortDays": ["вс", "пн", "вт", "ср", "чт", "пт", "сб"],
+        "months": _MONTHS,
+        "shortMonths": _MONTHS,
+    }
 _OKABE_ITO = [
     "#0072B2",  # blue
     "#D55E00",  # vermilion

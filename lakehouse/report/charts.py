@@ -9,13 +9,14 @@ from lakehouse.report.data import ReportData, Rows
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-BLACK, BLUE, SKY, ORANGE, GREEN, PURPLE = (
+BLACK, BLUE, SKY, ORANGE, GREEN, PURPLE, VERMILION = (
     "#222222",
     "#0072B2",
     "#56B4E9",
     "#E69F00",
     "#009E73",
     "#CC79A7",
+    "#D55E00",
 )
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -61,7 +62,7 @@ def _adjusted(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
-    """The last closes, the forecast, and its 80 and 95 % bands.
+    """The last bars as candles, the forecast, and its 80 and 95 % bands.
 
     Args:
         data: The report's data.
@@ -92,11 +93,16 @@ def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
             name=f"{level} % interval",
             hoverinfo="skip",
         )
-    figure.add_scatter(
+    figure.add_candlestick(
         x=[row["trade_date"] for row in bars],
-        y=[row["adjusted_close"] for row in bars],
-        line={"color": BLACK, "width": 1.5},
-        name="close (adjusted)",
+        **{
+            price: [row[f"adjusted_{price}"] for row in bars]
+            for price in ("open", "high", "low", "close")
+        },
+        # A colour for each direction, and a body that is hollow or full, for any eye.
+        increasing={"line": {"color": BLUE, "width": 1}, "fillcolor": "white"},
+        decreasing={"line": {"color": VERMILION, "width": 1}, "fillcolor": VERMILION},
+        name="bars (adjusted)",
     )
     points = start + [(row["target_date"], row["point"]) for row in rows]
     figure.add_scatter(
@@ -106,9 +112,13 @@ def forecast_chart(data: ReportData, source: str, symbol: str) -> "Figure":
         line={"color": ORANGE, "width": 2},
         name="forecast",
     )
-    title = f"{symbol}: last {len(bars)} closes and five days ahead"
+    title = f"{symbol}: last {len(bars)} bars and five days ahead"
     return figure.update_layout(
-        **LAYOUT, title=title, yaxis_title=price_title(data, source, symbol)
+        **LAYOUT,
+        title=title,
+        yaxis_title=price_title(data, source, symbol),
+        # The slider below it would repeat sixty bars.
+        xaxis_rangeslider_visible=False,
     )
 
 

@@ -25,7 +25,8 @@ SELECT uniqExact(source, symbol) AS symbols FROM marts.fct_forecasts WHERE is_la
 CURRENCIES = "SELECT source, symbol, currency FROM marts.dim_symbol WHERE currency IS NOT NULL"
 RECENT = (
     """
-SELECT source, symbol, trade_date, adjusted_close FROM marts.fct_quotes
+SELECT source, symbol, trade_date, adjusted_open, adjusted_high, adjusted_low, adjusted_close
+FROM marts.fct_quotes
 WHERE adjusted_close IS NOT NULL AND (source, symbol) IN (
     """
     + SYMBOL_LIST

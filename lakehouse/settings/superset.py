@@ -1,5 +1,7 @@
 """The dashboards."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
 from catalog.settings import Section
@@ -14,6 +16,9 @@ class SupersetSettings(Section):
             "Where Superset keeps its own state, such as postgresql://user:password@host/superset; "
             "unset means a SQLite file below the home."
         ),
+    )
+    language: Literal["en", "ru"] = Field(
+        "en", description="Language of the dashboards and of Superset's own pages."
     )
     admin_user: str = Field("admin", min_length=1, description="Account created on first start.")
     public: bool = Field(

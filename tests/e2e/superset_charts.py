@@ -1,8 +1,11 @@
 """What each chart has to show when its dashboard opens, asked of the marts in plain SQL.
 
-The column order is the chart's; series come in the order of their names. Days are points in time,
-because Superset groups by these.
+One query for each that the chart asks, without rows that hold nothing. The column order is the
+chart's; series come in the order of their names. Days are points in time, because Superset groups
+by these.
 """
+
+from urllib.parse import quote
 
 PERFORMANCE = "from marts.fct_model_performance"
 ERRORS = (
@@ -21,26 +24,111 @@ def by_strategy(column: str) -> str:
     )
 
 
-EXPECTED = {
+# The newest forecast of that symbol, and those that have come due.
+PATH = f"from marts.fct_forecast_path where {SYMBOL}"
+PAST = f"from marts.fct_forecast_accuracy where {SYMBOL} and horizon = 5 group by 1"
+# What the screener shows of each symbol, asked of the marts behind its own.
+FIGURES = """
+    q.last_close, f.expected_return, f.width_80, f.chance_up, x.volatility_21,
+    if(q.bars > 126, q.closes[6] / q.closes[127] - 1, null),
+    if(q.bars > 252, q.closes[6] / q.closes[253] - 1, null), q.turnover, n.findings"""
+SCREENED = """
+    from (
+        select source, symbol, max(trade_date) as last_date, count() as bars,
+            argMax(close, trade_date) as last_close, groupArray(total_return_close) as closes,
+            arrayReduce('quantileExact(0.5)', arraySlice(groupArray(value), 1, 63)) as turnover
+        from (select * from marts.fct_quotes where is_traded order by trade_date desc)
+        group by source, symbol
+    ) as q
+    inner join marts.fct_forecasts as f
+        on f.symbol = q.symbol and f.is_latest and f.horizon = 5 and f.as_of_date = q.last_date
+    inner join marts.fct_features as x on x.symbol = q.symbol and x.trade_date = q.last_date
+    inner join (
+        select d.symbol as symbol, countIf(g.is_open) as findings
+        from marts.dim_symbol as d left join marts.fct_findings as g on g.symbol = d.symbol
+        group by symbol
+    ) as n on n.symbol = q.symbol"""
+
+
+def chosen(name: str) -> str:
+    """A native filter that is set to 'VALUE', as the address of a dashboard says it."""
+    return (
+        f"NATIVE_FILTER-{name}:(extraFormData:(filters:!((col:{name},op:IN,val:!('VALUE')))),"
+        f"filterState:(label:'VALUE',value:!('VALUE')),id:NATIVE_FILTER-{name},ownState:())"
+    )
+
+
+# The sample's symbols are letters, with nothing to escape but what stands around them.
+_SOURCE, _SYMBOL = (quote(chosen(name), safe="") for name in ("source", "symbol"))
+LINK = (
+    "concat('<a href=\"/superset/dashboard/symbol/?native_filters=%28', "
+    f"'{_SOURCE.replace('VALUE', 'sample')}', '%2C', "
+    f"replaceAll('{_SYMBOL}', 'VALUE', q.symbol), '%29\">', q.symbol, '</a>')"
+)
+
+EXPECTED: dict[str, str | tuple[str, str]] = {
     # Market and forecast
-    "Last quarter, and the next five trading days": f"""
-        select toDateTime(day, 'UTC'), upper_80, lower_80, upper_95, lower_95, close, point
-        from marts.fct_forecast_path where {SYMBOL}""",
+    "Last quarter, and the next five trading days": (
+        f"select toDateTime(day, 'UTC'), lower_80, upper_80, lower_95, upper_95 {PATH}"
+        " and point is not null",
+        f"select toDateTime(day, 'UTC'), close, point {PATH}",
+    ),
     "All symbols by expected change, five days ahead": """
         select symbol, last_close, point / last_close - 1, lower_80 / last_close - 1,
             upper_80 / last_close - 1,
             abs(point / last_close - 1) / ((upper_80 - lower_80) / last_close / 2)
         from marts.fct_forecasts where is_latest and horizon = 5""",
-    "Past forecasts against what happened": f"""
-        select toDateTime(realised_date, 'UTC'), avg(upper_80), avg(lower_80), avg(point),
-            avg(actual)
-        from marts.fct_forecast_accuracy where {SYMBOL} and horizon = 5 group by 1""",
+    "Past forecasts against what happened": (
+        f"select toDateTime(realised_date, 'UTC'), avg(lower_80), avg(upper_80) {PAST}",
+        f"select toDateTime(realised_date, 'UTC'), avg(point), avg(actual) {PAST}",
+    ),
     "Price history: as traded and split-adjusted (log scale)": f"""
         select toDateTime(trade_date, 'UTC'), close, adjusted_close
         from marts.fct_quotes where {SYMBOL}""",
     "Shares traded per month (today's shares)": f"""
         select toDateTime(toStartOfMonth(trade_date), 'UTC'), sum(adjusted_volume)
         from marts.fct_quotes where {SYMBOL} group by 1""",
+    # Screener
+    "All symbols, to sort and filter": f"""
+        select {LINK}, q.symbol, q.source, 'USD', toDateTime(q.last_date, 'UTC'), {FIGURES}
+        {SCREENED}""",
+    # Symbol
+    "The symbol in figures": f"""
+        select q.symbol, q.symbol, q.source, 'USD', toDateTime(q.last_date, 'UTC'), q.last_close,
+            toDateTime(q.last_date, 'UTC'), {FIGURES.partition(",")[2]} {SCREENED}
+        where q.{SYMBOL}""",
+    "High–low bars, and the next five trading days": (
+        f"""select toDateTime(day, 'UTC'), if(close < open, high - low, null), low,
+            if(close >= open, high - low, null) {PATH} and close is not null""",
+        f"""select toDateTime(day, 'UTC'), lower_80, upper_80, lower_95, upper_95, close, point
+            {PATH}""",
+    ),
+    "Shares traded per day": f"select toDateTime(day, 'UTC'), volume {PATH}",
+    "The next five trading days": f"""
+        select toDateTime(target_date, 'UTC'), point, lower_80, upper_80, chance_up
+        from marts.fct_forecasts where is_latest and {SYMBOL}""",
+    "Its past forecasts against what happened": (
+        f"select toDateTime(realised_date, 'UTC'), avg(lower_80), avg(upper_80) {PAST}",
+        f"select toDateTime(realised_date, 'UTC'), avg(point), avg(actual) {PAST}",
+    ),
+    "How good its forecasts were": f"""
+        select horizon, count(), avg(abs(point - actual) / last_close)
+            / avg(abs(last_close - actual) / last_close),
+            avg(abs(point - actual) / last_close) / avg(abs_error_drift),
+            countIf(actual between lower_80 and upper_80) / count(),
+            countIf(actual between lower_95 and upper_95) / count(),
+            countIf(sign(point - last_close) = sign(actual - last_close)) / count(),
+            countIf(actual > last_close) / count()
+        from marts.fct_forecast_accuracy where {SYMBOL} group by horizon""",
+    "Its whole history (log scale)": f"""
+        select toDateTime(trade_date, 'UTC'), close, adjusted_close
+        from marts.fct_quotes where {SYMBOL}""",
+    "Splits and dividends": f"""
+        select toDateTime(trade_date, 'UTC'), split_ratio, dividend, close
+        from marts.fct_quotes where {SYMBOL} and (split_ratio != 1 or dividend > 0)""",
+    "Its open findings": f"""
+        select severity, toDateTime(first_date, 'UTC'), rule, seen
+        from marts.fct_findings where {SYMBOL} and state = 'open'""",
     # What would it have earned?
     "One unit of money that follows the forecasts, after costs": f"""
         select toDateTime(trade_date, 'UTC'), {by_strategy("net_wealth")}

@@ -18,7 +18,14 @@ from lakehouse.settings import Settings
 from tests.e2e.superset_api import SECONDS, Api
 
 CHROMIUM = "/usr/bin/chromium"
-SLUGS = ("market-and-forecast", "how-good-is-it", "data-health", "what-would-it-have-earned")
+SLUGS = (
+    "market-and-forecast",
+    "screener",
+    "symbol",
+    "how-good-is-it",
+    "data-health",
+    "what-would-it-have-earned",
+)
 ASSETS = superset.DEPLOY / "assets"
 LOADED = """count => {
   const boxes = [...document.querySelectorAll('.dashboard-component-chart-holder')]

@@ -8,7 +8,7 @@ from playwright.sync_api import sync_playwright
 
 from lakehouse.errors import NotEnoughData
 from lakehouse.report import write_report
-from lakehouse.report.data import ReportData
+from lakehouse.report.data import RECENT_BARS, ReportData
 from lakehouse.report.page import render
 from lakehouse.settings import Settings
 
@@ -46,6 +46,7 @@ def open_page(path: Path, screenshot: Path) -> tuple[dict[str, Any], list[str], 
             "charts": page.locator(".main-svg").count(),
             "text": page.inner_text("body"),
             "traces": page.locator("#forecast .trace").count(),
+            "candles": page.locator("#forecast .boxlayer path.box").count(),
         }
         page.screenshot(path=screenshot, full_page=True)
         browser.close()
@@ -64,6 +65,7 @@ def test_it_opens_without_a_network_and_shows_every_symbol(report: Path, tmp_pat
     assert shown["symbols"] == SYMBOLS
     assert shown["charts"] >= 3
     assert shown["traces"] >= 4
+    assert shown["candles"] == RECENT_BARS
     for expected in (
         "drift",
         "The gate:",

@@ -28,7 +28,11 @@ quotes as (
         source,
         symbol,
         trade_date,
+        open,
+        high,
+        low,
         close,
+        volume,
         split_factor
     from {{ ref('fct_quotes') }}
     where
@@ -48,13 +52,18 @@ as_of_shares as (
     group by source, symbol
 ),
 
-closes as (
+bars as (
     select
         q.source as source,
         q.symbol as symbol,
         q.trade_date as day,
         -- In shares of the as-of date, as the forecasts are.
-        q.close * q.split_factor / a.split_factor as close
+        q.split_factor / a.split_factor as ratio,
+        q.open * ratio as open,
+        q.high * ratio as high,
+        q.low * ratio as low,
+        q.close * ratio as close,
+        q.volume / ratio as volume
     from quotes as q
     inner join made as m on q.source = m.source and q.symbol = m.symbol
     inner join as_of_shares as a on q.source = a.source and q.symbol = a.symbol
@@ -62,24 +71,11 @@ closes as (
 ),
 
 -- The forecast starts at the last close, so that the lines meet.
-path as (
-    select
-        source,
-        symbol,
-        day,
-        close,
-        null as point,
-        null as lower_80,
-        null as upper_80,
-        null as lower_95,
-        null as upper_95
-    from closes
-    union all
+points as (
     select
         source,
         symbol,
         as_of_date as day,
-        null as close,
         last_close as point,
         last_close as lower_80,
         last_close as upper_80,
@@ -91,7 +87,6 @@ path as (
         source,
         symbol,
         assumeNotNull(target_date) as day,
-        null as close,
         point,
         lower_80,
         upper_80,
@@ -99,6 +94,12 @@ path as (
         upper_95
     from latest
     where target_date is not null
+),
+
+-- Columns of the side that a day lacks are empty, for all of them may be.
+path as (
+    select * from bars
+    full join points using (source, symbol, day)
 )
 
 select
@@ -109,12 +110,11 @@ select
     toLowCardinality(m.model_name) as model_name,
     toLowCardinality(m.model_version) as model_version,
     m.is_simulated as is_simulated,
-    max(p.close) as close,
-    max(p.point) as point,
-    max(p.lower_80) as lower_80,
-    max(p.upper_80) as upper_80,
-    max(p.lower_95) as lower_95,
-    max(p.upper_95) as upper_95
+    {%- for column in (
+        'open', 'high', 'low', 'close', 'volume',
+        'point', 'lower_80', 'upper_80', 'lower_95', 'upper_95',
+    ) %}
+    p.{{ column }} as {{ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
 from path as p
 inner join made as m on p.source = m.source and p.symbol = m.symbol
-group by source, symbol, day, as_of_date, model_name, model_version, is_simulated

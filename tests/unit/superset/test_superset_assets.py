@@ -10,14 +10,23 @@ import yaml
 from lakehouse.settings import PROJECT_ROOT
 
 DEPLOY = PROJECT_ROOT / "deploy" / "superset"
-spec = importlib.util.spec_from_file_location("superset_assets", DEPLOY / "assets.py")
-assert spec
-assert spec.loader
-assets = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(assets)
 
-# Okabe and Ito, 2008.
+
+def module(name: str) -> Any:
+    """A module of Superset's environment, where these are no package."""
+    spec = importlib.util.spec_from_file_location(f"superset_{name}", DEPLOY / f"{name}.py")
+    assert spec
+    assert spec.loader
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+assets, translate = module("assets"), module("translate")
+
+# Okabe and Ito, 2008; and nothing, below a bar that does not start at zero.
 PALETTE = {
+    "transparent",
     "#000000",
     "#E69F00",
     "#56B4E9",
@@ -70,7 +79,8 @@ def test_charts_are_described_and_stand_on_a_dashboard() -> None:
         assert chart["description"].strip(), name
         known = {m["metric_name"] for m in datasets[chart["dataset_uuid"]]["metrics"]}
         params = chart["params"]
-        metrics = [*params.get("metrics", []), *filter(None, [params.get("metric")])]
+        metrics = [*params.get("metrics", []), *params.get("metrics_b", [])]
+        metrics += filter(None, [params.get("metric")])
         assert set(metrics) <= known, name
         assert params.get("row_limit", 1) <= 10_000, name
 
@@ -122,3 +132,37 @@ def test_two_assets_of_one_name_are_refused() -> None:
     chart = assets.read_assets()["charts/forecasts_due.yaml"]
     with pytest.raises(ValueError, match="another title"):
         assets.normalise({"charts/a_1.yaml": chart, "charts/b_2.yaml": chart})
+
+
+def test_every_text_is_translated_into_every_language() -> None:
+    texts = {text: path for path, text in translate.texts(assets.read_assets())}
+    assert translate.LANGUAGES == ("en", "ru")
+    for language in translate.LANGUAGES[1:]:
+        words = translate.table(language)
+        assert {path for text, path in texts.items() if text not in words} == set()
+        assert words.keys() - texts.keys() == set(), "translations of what is no more"
+        # An export finds the way back, because no two texts are translated alike.
+        assert len({*words.values(), *words.keys()}) == 2 * len(words)
+
+
+def test_translated_dashboards_come_back_as_they_were() -> None:
+    kept = assets.read_assets()
+    russian = translate.to_language(kept, "ru")
+    dashboard = yaml.safe_load(russian["dashboards/symbol.yaml"])
+    assert dashboard["dashboard_title"] == "Бумага"
+    assert dashboard["slug"] == "symbol"
+    colours = dashboard["metadata"]["label_colors"]
+    assert colours["Закрытие"] == colours["Close"]
+    metrics = yaml.safe_load(russian["datasets/warehouse/fct_quotes.yaml"])["metrics"]
+    labels = {metric["metric_name"]: metric["verbose_name"] for metric in metrics}
+    assert labels["As traded"] == "Торговая цена"
+    assert assets.normalise(translate.to_english(russian, "ru")) == kept
+    english = translate.to_language(kept, "en")
+    metrics = yaml.safe_load(english["datasets/warehouse/fct_quotes.yaml"])["metrics"]
+    assert {metric["verbose_name"] for metric in metrics} == {None}
+    assert assets.normalise(translate.to_english(english, "en")) == kept
+
+
+def test_an_unknown_language_is_refused_by_name() -> None:
+    with pytest.raises(SystemExit, match="'xx': choose en or ru"):
+        translate.table("xx")
