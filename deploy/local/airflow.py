@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from deploy import FOLDER
 from deploy.local import deployments, environments
+from deploy.local.people import ROLES, changes, load_people
 from deploy.local.service import HOST, Service, ask, tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, Secrets, read_json, write_private
@@ -29,6 +30,7 @@ from lakehouse.settings import Settings
 NAME = "airflow"
 USER = "weekahead"
 API_SERVER = "airflow"
+PASSWORDS = "passwords.json"
 _STEP_SECONDS = 300
 
 
@@ -69,7 +71,9 @@ def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
     data = home.data(NAME)
     for directory in (data, data / "dags"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(data / "passwords.json", json.dumps({USER: secrets["airflow"]}))
+    known: dict[str, str] = read_json(data / PASSWORDS, default={})
+    kept = {name: known[name] for name in load_people(home) if name in known}
+    write_private(data / PASSWORDS, json.dumps({USER: secrets["airflow"]} | kept))
     # The port is chosen later, when the API server starts; only the database is needed now.
     _configure(home, secrets, {"api": read_port(home)})
     connection = {"prefect_default": _prefect_connection(settings)}
@@ -108,6 +112,8 @@ def services(settings: Settings, home: Home, secrets: Secrets) -> list[Service]:
         # A different build makes the process manager restart running processes.
         "WEEKAHEAD_AIRFLOW_BUILD": _built_from(home),
     }
+    # Only the API server knows users.
+    serving = environment | changes(home)
 
     def serve(ports: dict[str, int]) -> list[str]:
         return [program, "api-server", f"--host={HOST}", f"--port={ports['api']}", "--workers=1"]
@@ -128,7 +134,7 @@ def services(settings: Settings, home: Home, secrets: Secrets) -> list[Service]:
             preferred={"api": 8080},
             command=serve,
             ready=lambda ports: _healthy(ports["api"], "metadatabase"),
-            environment=environment,
+            environment=serving,
             prepare=lambda ports: _configure(home, secrets, ports),
             page=lambda ports: f"http://{HOST}:{ports['api']}/",
             login=(USER, "airflow"),
@@ -159,6 +165,9 @@ def _configure(home: Home, secrets: Secrets, ports: dict[str, int]) -> None:
         _bundle("weekahead", _site_packages(home) / "weekahead_airflow" / "dags"),
         _bundle("dags-folder", dag_folder(home)),
     ]
+    users = {USER: "admin"} | {
+        name: ROLES[person.role].airflow for name, person in load_people(home).items()
+    }
     sections: dict[str, dict[str, Any]] = {
         "core": {
             "dags_folder": dag_folder(home),
@@ -168,8 +177,8 @@ def _configure(home: Home, secrets: Secrets, ports: dict[str, int]) -> None:
             # Tasks wait in the triggerer, so four at once are enough, also for sqlite.
             "parallelism": 4,
             "fernet_key": base64.urlsafe_b64encode(_derived(secrets, "fernet")[:32]).decode(),
-            "simple_auth_manager_users": f"{USER}:admin",
-            "simple_auth_manager_passwords_file": data / "passwords.json",
+            "simple_auth_manager_users": ",".join(f"{n}:{r}" for n, r in users.items()),
+            "simple_auth_manager_passwords_file": data / PASSWORDS,
             "execution_api_server_url": f"{url}/execution/",
             # Enables the button that tests a connection; the only user may see its secrets.
             "test_connection": "Enabled",

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 from deploy import FOLDER
+from deploy.local.people import ROLES as PEOPLE
+from deploy.local.people import changes, load_people
 from deploy.local.service import HOST, Service, ask
 from deploy.local.state import load_state
 from lakehouse.home import Home, Secrets, write_private
@@ -30,6 +32,12 @@ SERVER_CONFIG = """<clickhouse>
   <user_directories><users_xml><path>users.xml</path></users_xml></user_directories>
 </clickhouse>
 """
+# An XML name may not hold every character of a user name, but takes all that ours have.
+PERSON_CONFIG = (
+    "<{name}><password_sha256_hex>{sha256}</password_sha256_hex><networks><ip>::/0</ip></networks>"
+    "<profile>{role}</profile><quota>default</quota>"
+    "<grants><query>GRANT {role}</query></grants></{name}>"
+)
 USERS_CONFIG = "<clickhouse><profiles/><users/><quotas><default/></quotas></clickhouse>\n"
 
 
@@ -74,6 +82,7 @@ def _real_server(program: str, settings: Settings, home: Home, secrets: Secrets)
         for source in (DEPLOY / "config.d/server.xml", DEPLOY / "users.d/users.xml"):
             write_private(config / source.parent.name / source.name, source.read_text())
         write_private(config / "users.d" / ACCESS.name, ACCESS.read_text())
+        write_private(config / "users.d" / "people.xml", _people_config(home))
 
     return Service(
         name="clickhouse",
@@ -85,9 +94,19 @@ def _real_server(program: str, settings: Settings, home: Home, secrets: Secrets)
                 secrets[f"clickhouse_{role}"].encode()
             ).hexdigest()
             for role in ROLES
-        },
+        }
+        | changes(home),
         prepare=prepare,
     )
+
+
+def _people_config(home: Home) -> str:
+    """Accounts of persons for a ClickHouse server, beside those of users.xml."""
+    users = "".join(
+        PERSON_CONFIG.format(name=name, sha256=person.sha256, role=PEOPLE[person.role].clickhouse)
+        for name, person in load_people(home).items()
+    )
+    return f"<clickhouse><users>{users}</users></clickhouse>\n"
 
 
 def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Service:
@@ -104,6 +123,9 @@ def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Servic
         accounts = {
             role: {"password_hash": hash_password(secrets[f"clickhouse_{role}"]), "role": role}
             for role in ROLES
+        } | {
+            name: {"password_hash": person.scrypt, "role": PEOPLE[person.role].clickhouse}
+            for name, person in load_people(home).items()
         }
         write_private(users, json.dumps(accounts))
 
@@ -127,6 +149,7 @@ def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Servic
         ports={"http": settings.services.clickhouse_port},
         command=command,
         ready=_answers,
+        environment=changes(home),
         prepare=prepare,
     )
 

@@ -5,6 +5,7 @@ Without the stack, commands use the same database file directly, so that runs an
 
 import sys
 from http.client import HTTPException
+from pathlib import Path
 
 from deploy.local.service import HOST, Service, ask
 from lakehouse.home import Home, Secrets, write_private
@@ -38,7 +39,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
 
     def prepare(_: dict[str, int]) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(config, accounts(f"sqlite:///{data / 'accounts.db'}", secrets[PASSWORD]))
+        write_private(config, accounts(f"sqlite:///{accounts_file(home)}", secrets[PASSWORD]))
 
     def command(port: dict[str, int]) -> list[str]:
         return [
@@ -83,6 +84,11 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
         login=(ADMIN, PASSWORD),
         patience=3,
     )
+
+
+def accounts_file(home: Home) -> Path:
+    """The database of the server's accounts."""
+    return home.data("mlflow") / "accounts.db"
 
 
 def accounts(database: str, password: str) -> str:

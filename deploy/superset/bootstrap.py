@@ -9,12 +9,15 @@ WAREHOUSE_URI                   ``clickhousedb://reader@host:8123/marts``, no pa
 WAREHOUSE_PASSWORD              the reader's
 SUPERSET_ADMIN_USER, …PASSWORD  the administrator; made at the first start
 SUPERSET_LANGUAGE               of the dashboards: en or ru
+SUPERSET_PEOPLE                 JSON: [{name, roles, hash}], the accounts of persons; unset
+                                leaves all accounts alone
 ==============================  ==========================================================
 
 What people make themselves stays. The assets of the repository overwrite their earlier versions
 only when they have changed there, so that an edit made in Superset lives until it is exported.
 """
 
+import json
 import logging
 import os
 import sys
@@ -45,6 +48,8 @@ def main(*, force: bool = False) -> None:
             _import(contents, password, admin)
             _remember(mark)
         _set_public(bool(app.config["PUBLIC_ROLE_LIKE"]))
+        if people := os.environ.get("SUPERSET_PEOPLE"):
+            _set_people(json.loads(people))
 
 
 def _upgrade() -> None:
@@ -122,6 +127,51 @@ def _set_public(readable: bool) -> None:
         for database in db.session.query(Database).all():
             right = security_manager.add_permission_view_menu("database_access", database.perm)
             security_manager.add_permission_role(role, right)
+    db.session.commit()
+
+
+READS = "weekahead reader"
+# In the field for the last name, so that accounts which people made themselves are left alone.
+OURS = "(weekahead user)"
+
+
+def _set_people(people: list[dict]) -> None:
+    """Have these accounts, and end those that were ours and are none of them.
+
+    An account that ends is locked, not deleted: what the person made stays.
+    """
+    from superset import security_manager
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    role = security_manager.add_role(READS)
+    for database in db.session.query(Database).all():
+        right = security_manager.add_permission_view_menu("database_access", database.perm)
+        security_manager.add_permission_role(role, right)
+    for person in people:
+        roles = [security_manager.find_role(name) for name in person["roles"]]
+        user = security_manager.find_user(username=person["name"])
+        if user is None:
+            user = security_manager.add_user(
+                username=person["name"],
+                first_name=person["name"],
+                last_name=OURS,
+                email=f"{person['name']}@localhost",
+                role=roles,
+                hashed_password=person["hash"],
+            )
+            if not user:
+                raise SystemExit(f"The account {person['name']!r} could not be made.")
+        elif user.last_name != OURS:
+            raise SystemExit(
+                f"Superset has an account {person['name']!r} that somebody made there: choose "
+                "another name, or delete that account in Superset."
+            )
+        user.active, user.roles, user.password = True, roles, person["hash"]
+    names = {person["name"] for person in people}
+    for user in security_manager.get_all_users():
+        if user.last_name == OURS and user.username not in names:
+            user.active = False
     db.session.commit()
 
 

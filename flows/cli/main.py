@@ -25,6 +25,7 @@ from flows.cli import (
     stack,
     start,
     upkeep,
+    users,
 )
 from lakehouse import __version__
 from lakehouse.errors import WeekaheadError
@@ -62,10 +63,11 @@ def cli(context: click.Context) -> None:
         overview.show_overview()
 
 
-for module in (start, run, stack, pages, addresses, models, findings, sql, report, upkeep):
+for module in (start, run, stack, pages, addresses, models, findings, sql, report, upkeep, users):
     for command in module.COMMANDS:
         # Docstrings are raw; click keeps the lines of a paragraph that begins with a backspace.
-        command.help = (command.help or "").replace("\\b\n", "\b\n")
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = (each.help or "").replace("\\b\n", "\b\n")
         cli.add_command(command)
 
 

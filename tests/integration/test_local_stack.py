@@ -7,13 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import install_opener, urlopen
+from urllib.request import Request, install_opener, urlopen
 from uuid import uuid4
 
 import psutil
@@ -141,6 +142,51 @@ def test_commands_use_the_stack_and_leave_it_up(home: Path, first: dict[str, Any
         out = json.loads(call(home, use_case, "--json").stdout)
         assert out.get("predict", out)["new"] == 0
     assert {p.pid for p in marked(home)} >= {service["pid"] for service in first.values()}
+
+
+def as_person(url: str, name: str, password: str, body: bytes | None = None) -> tuple[int, str]:
+    """Status and answer of a service to a person's login."""
+    login = b64encode(f"{name}:{password}".encode()).decode()
+    request = Request(url, data=body, headers={"Authorization": f"Basic {login}"})
+    try:
+        with urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as refused:
+        return refused.code, refused.read().decode()
+
+
+def test_people_have_accounts_of_their_own(home: Path, first: dict[str, Any]) -> None:
+    warehouse = f"http://127.0.0.1:{first['clickhouse']['ports']['http']}/"
+    models = f"http://127.0.0.1:{first['mlflow']['ports']['http']}/api/2.0/mlflow"
+    query = b"SELECT count() > 0 FROM marts.fct_quotes"
+    made = call(home, "user", "add", "anna", "--role", "analyst").stdout
+    password = made.rpartition(": ")[2].strip()
+    assert as_person(warehouse, "anna", password, query) == (200, "1\n")
+    assert as_person(warehouse, "anna", password, b"DROP TABLE marts.fct_quotes")[0] >= 400
+    search = f"{models}/experiments/search?max_results=5"
+    assert as_person(search, "anna", password)[0] == 200
+    create = json.dumps({"username": "eve", "password": "x" * 12}).encode()
+    assert as_person(f"{models}/users/create", "anna", password, create)[0] == 403
+    assert password not in (home / "config" / "people.json").read_text()
+    for path in (home / "config" / "people.json", home / "data" / "airflow" / "passwords.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    assert "already" in call(home, "user", "add", "anna", code=2).stderr
+    assert "own account" in call(home, "user", "add", "writer", code=2).stderr
+    (listed,) = json.loads(call(home, "user", "list", "--json").stdout)
+    assert (listed["name"], listed["role"]) == ("anna", "analyst")
+
+    renewed = call(home, "user", "rotate", "anna").stdout.rpartition(": ")[2].strip()
+    assert as_person(warehouse, "anna", password, query)[0] == 403
+    assert as_person(warehouse, "anna", renewed, query)[0] == 200
+    assert as_person(search, "anna", password)[0] == 401
+    assert as_person(search, "anna", renewed)[0] == 200
+
+    call(home, "user", "remove", "anna")
+    assert as_person(warehouse, "anna", renewed, query)[0] == 403
+    assert as_person(search, "anna", renewed)[0] == 401
+    assert json.loads(call(home, "user", "list", "--json").stdout) == []
+    assert "no account 'anna'" in call(home, "user", "remove", "anna", code=2).stderr
 
 
 def test_a_remote_run_is_followed_to_its_end(home: Path, server: Server) -> None:

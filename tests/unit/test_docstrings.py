@@ -15,7 +15,7 @@ PACKAGES = ("catalog", "lakehouse", "deploy", "flows", "airflow_bridge/src")
 # Scripts that run inside Superset's own environment.
 SKIPPED = ("deploy/superset",)
 # Decorators that turn a function into a command, whose docstring is its --help.
-COMMANDS = ("click.command", "click.group", "findings.command")
+COMMANDS = ("click.command", "click.group", "findings.command", "user.command")
 NAME = re.compile(r"    (\*{0,2}\w+):")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
