@@ -10,13 +10,13 @@ SECONDS = 120
 
 
 class Api:
-    """Logged in as the administrator."""
+    """Logged in, as the administrator unless another account is given."""
 
-    def __init__(self, url: str, password: str) -> None:
+    def __init__(self, url: str, password: str, user: str = "admin") -> None:
         self.url = url
         self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
         self.headers = {"Content-Type": "application/json", "Referer": url}
-        login = {"username": "admin", "password": password, "provider": "db", "refresh": False}
+        login = {"username": user, "password": password, "provider": "db", "refresh": False}
         token = self.call("POST", "security/login", login)["access_token"]
         self.headers["Authorization"] = f"Bearer {token}"
         self.headers["X-CSRFToken"] = self.call("GET", "security/csrf_token/")["result"]

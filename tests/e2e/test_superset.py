@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Page, Response
 
-from deploy.local import superset
+from deploy.local import accounts, superset
 from lakehouse.settings import Settings
 from lakehouse.warehouse.client import connect
 from tests.e2e.superset_api import SECONDS, Api
@@ -234,6 +234,45 @@ def test_the_reader_sees_the_marts_and_changes_nothing(site: Site) -> None:
         assert error.value.code in (400, 403, 422, 500), refused
         with connect(site.settings, "reader") as client, pytest.raises(Exception, match=r"497|164"):
             client.command(refused)
+
+
+def test_a_person_reads_as_the_role_says_and_no_longer_once_removed(site: Site) -> None:
+    passwords = {
+        name: accounts.add(site.settings, name, role)
+        for name, role in (("vera", "viewer"), ("anna", "analyst"))
+    }
+    site.prepare()
+    boards = site.login().call("GET", "dashboard/?q=(page_size:100)")["result"]
+    ours = {board["slug"]: board["id"] for board in boards if board["slug"] in SLUGS}
+    for name, password in passwords.items():
+        api = Api(site.url, password, name)
+        seen = api.call("GET", "dashboard/?q=(page_size:100)")["result"]
+        assert {board["slug"] for board in seen} >= set(SLUGS)
+        (dataset,) = api.call("GET", f"dashboard/{ours['screener']}/datasets")["result"]
+        asked = {
+            "datasource": {"id": dataset["id"], "type": "table"},
+            "queries": [{"columns": ["symbol"], "metrics": [], "row_limit": 10}],
+            "result_format": "json",
+            "result_type": "full",
+        }
+        data = api.call("POST", "chart/data", asked)
+        assert data["result"][0]["rowcount"] == 5, data
+        with pytest.raises(HTTPError) as refused:
+            api.call("PUT", f"dashboard/{ours['screener']}", {"dashboard_title": "Mine"})
+        assert refused.value.code in (403, 404)
+
+    sql = {"database_id": 1, "sql": "select 1 as n", "runAsync": False}
+    assert Api(site.url, passwords["anna"], "anna").call("POST", "sqllab/execute/", sql)
+    with pytest.raises(HTTPError):
+        Api(site.url, passwords["vera"], "vera").call("POST", "sqllab/execute/", sql)
+
+    for name in passwords:
+        accounts.remove(site.settings, name)
+    site.prepare()
+    for name, password in passwords.items():
+        with pytest.raises(HTTPError) as locked:
+            Api(site.url, password, name)
+        assert locked.value.code == 401
 
 
 def test_an_export_after_the_import_changes_nothing(site: Site, tmp_path: Path) -> None:
