@@ -41,7 +41,7 @@ def found_in(path: Path, listed: list[Phrase]) -> Iterator[str]:
     """A line for each construction in a file: where, what, and what to write instead.
 
     Args:
-        path: A Markdown or Python file.
+        path: A Markdown, Python, SQL or YAML file.
         listed: What to look for.
     """
     text = path.read_text()
@@ -83,9 +83,19 @@ def _prose(text: str) -> Iterator[tuple[int, str]]:
 
 
 def files() -> list[Path]:
-    """Every Markdown and Python file under version control."""
+    """Every Markdown and Python file under version control, and those of the dbt project."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", "*.py"],  # noqa: S607
+        [
+            "git",
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "*.md",
+            "*.py",
+            "dbt/*.sql",
+            "dbt/*.yml",
+        ],  # noqa: S607
         cwd=ROOT,
         check=True,
         capture_output=True,

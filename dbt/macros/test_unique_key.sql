@@ -1,6 +1,6 @@
 {#- No two rows share the key, and no part of it is missing. Tables are sorted by their keys, so the
     rows are grouped as they are read, in little memory. `changed_dates_only` looks at the dates
-    that this build made anew; in a build from scratch those are all. -#}
+    that this build replaced; in a full build those are all. -#}
 {% test unique_key(model, columns, changed_dates_only=false) %}
 select
     {{ columns | join(', ') }},

@@ -1,5 +1,5 @@
 -- A price that opens at a half, a third or ten times the last close, and stays there, looks like a
--- split that nobody reported. A crash can look the same, so this only warns.
+-- split that no source reported. A crash can look the same, so this only warns.
 {{ config(severity='warn') }}
 
 with jumps as (

@@ -65,7 +65,9 @@ def rejects(
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free port.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port; 0 chooses a free one."
+)
 def docs(port: int) -> None:
     """Show the documentation of the dbt models in a browser, until Ctrl-C."""
     from flows.cli.context import services_up

@@ -23,7 +23,7 @@ reported as (
                 record_date
             from overrides
         )
-        -- What nobody has decided on must not bend the total return.
+        -- A dividend with an open finding must not distort the total return.
         and (source, symbol, record_date) not in (
             select
                 source,
@@ -57,7 +57,7 @@ closes as (
         assumeNotNull(close) as close
     from {{ ref('stg_quotes') }}
     where close > 0
-    {#- Read the bars of paying symbols only, and none when nobody pays. #}
+    {#- Read the bars of paying symbols only, and none if there are no dividends. #}
     and (source, symbol) in (select source, symbol from ex_dates)
     and trade_date < (
         select max(ex_date)
