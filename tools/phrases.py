@@ -3,7 +3,6 @@
 import ast
 import io
 import re
-import subprocess
 import sys
 import tokenize
 import tomllib
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+GENERATED = {"dist", "site"}
 
 
 @dataclass(frozen=True)
@@ -83,25 +83,14 @@ def _prose(text: str) -> Iterator[tuple[int, str]]:
 
 
 def files() -> list[Path]:
-    """Every Markdown and Python file under version control, and those of the dbt project."""
-    listed = subprocess.run(
-        [
-            "git",
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "*.md",
-            "*.py",
-            "dbt/*.sql",
-            "dbt/*.yml",
-        ],  # noqa: S607
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    return [ROOT / name for name in listed if (ROOT / name).is_file()]
+    """Every Markdown and Python file, and those of the dbt project; nothing that was generated."""
+    kinds = ("*.md", "*.py"), ("*.sql", "*.yml")
+    found = [path for kind in kinds[0] for path in ROOT.glob(kind)]
+    for folder in ROOT.iterdir():
+        if folder.is_dir() and not folder.name.startswith(".") and folder.name not in GENERATED:
+            wanted = kinds[0] + (kinds[1] if folder.name == "dbt" else ())
+            found += [path for kind in wanted for path in folder.rglob(kind)]
+    return sorted(path for path in found if not {"target", "logs"} & set(path.parts))
 
 
 def main() -> None:
