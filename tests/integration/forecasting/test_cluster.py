@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from catalog.objects import object_store
 from deploy.local.service import HOST, is_free
 from flows.fan_out import executor
 from lakehouse.errors import ServiceError
 from lakehouse.forecasting import walkforward
-from lakehouse.models.stored_dataset import FOLDER, _client
+from lakehouse.models.stored_dataset import FOLDER
 from lakehouse.panel.dataset import unique_dates
 from lakehouse.panel.validation import plan
 from lakehouse.settings import Settings
@@ -122,7 +123,9 @@ def test_the_same_bits_although_a_worker_dies_and_another_comes_late(
     # As the product calls it, on the worker that is left; nothing stays in the store.
     again = walkforward.run(dataset, folds, KINDS, settings, workspace=tmp_path, execute=execute)
     np.testing.assert_array_equal(here.pair("ridge").returns, again.pair("ridge").returns)
-    left = _client(lake.s3).list_objects_v2(Bucket=lake.s3.artifacts_bucket, Prefix=f"{FOLDER}/")
+    left = object_store(lake.s3).list_objects_v2(
+        Bucket=lake.s3.artifacts_bucket, Prefix=f"{FOLDER}/"
+    )
     assert left["KeyCount"] == 0
 
 
