@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lakehouse.forecasting.forecaster import Forecaster
+from lakehouse.forecasting.one_thread import one_thread
 from lakehouse.forecasting.out_of_sample import FoldResult, Part, Walk
 from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE
@@ -53,8 +53,7 @@ def run_fold(task: FoldTask) -> FoldResult:
     dataset = _load(task.place)
     window = task.fold.test_rows(dataset)
     labels = dataset.labels_before(task.fold.cutoff)
-    # One thread per fit, so that sums of floats do not depend on the number of cores.
-    with threadpool_limits(1):
+    with one_thread():
         model = _fit(dataset, task.part, task.kind, labels, task.settings)
         values = model.forecast(dataset.inputs.iloc[window])
     kept = model if task.fold.name == GATE else None
@@ -84,7 +83,7 @@ def fit(
     model = Forecaster(
         kind=kind, scale=scale, min_history=settings.min_history_days, seed=settings.seed
     )
-    with threadpool_limits(1):
+    with one_thread():
         points = _fit(dataset, "point", kind, labels, settings)
         scales = _fit(dataset, "scale", scale, labels, settings)
     return model.assemble(points, scales, dataset.inputs.iloc[:0])
