@@ -6,6 +6,7 @@ Prefect knows one login only, which is the stack's.
 import hashlib
 import json
 import secrets
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -166,7 +167,10 @@ def _in_mlflow(
 
 
 def _store(home: Home) -> "SqlAlchemyStore":
-    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+    with warnings.catch_warnings():
+        # MLflow's own, about what it imports.
+        warnings.simplefilter("ignore")
+        from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
     path = mlflow.accounts_file(home)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
