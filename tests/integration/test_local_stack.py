@@ -187,6 +187,8 @@ def test_people_have_accounts_of_their_own(home: Path, first: dict[str, Any]) ->
     assert as_person(search, "anna", renewed)[0] == 401
     assert json.loads(call(home, "user", "list", "--json").stdout) == []
     assert "no account 'anna'" in call(home, "user", "remove", "anna", code=2).stderr
+    # Each change has started the warehouse again, as another process.
+    first.update(up(home))
 
 
 def test_a_remote_run_is_followed_to_its_end(home: Path, server: Server) -> None:
