@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
@@ -12,7 +11,7 @@ from zoneinfo import ZoneInfo
 import exchange_calendars
 import numpy as np
 
-from lakehouse.sources.sample.replay import serve_handler
+from lakehouse.sources.sample.replay import ReplayHandler, serve_handler
 
 NEW_YORK = ZoneInfo("America/New_York")
 PATH = "/v8/finance/chart/"
@@ -77,9 +76,7 @@ def yahoo(symbols: tuple[str, ...], first: date) -> Iterator[str]:
     """
     charts = {symbol: _chart(symbol, first) for symbol in symbols}
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(ReplayHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             query = dict(parse_qsl(url.query))
@@ -89,15 +86,7 @@ def yahoo(symbols: tuple[str, ...], first: date) -> Iterator[str]:
                 answer["result"] = [_part(found, int(query["period1"]), int(query["period2"]))]
             else:
                 answer["error"] = {"code": "Not Found", "description": "No data found"}
-            data = json.dumps({"chart": answer}).encode()
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", "application/json;charset=utf-8")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *args: object) -> None:
-            pass
+            self.send_body(200 if found else 404, json.dumps({"chart": answer}).encode())
 
     with serve_handler(Handler) as base_url:
         yield base_url

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,7 +18,7 @@ from lakehouse.landing.ingest import ingest
 from lakehouse.landing.request import Counts, IngestRequest
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, YahooSettings
-from lakehouse.sources.sample.replay import serve_handler
+from lakehouse.sources.sample.replay import ReplayHandler, serve_handler
 
 OFFSET = -5 * 3600
 FIRST = date(2024, 1, 2)
@@ -85,7 +84,7 @@ class Yahoo:
 
 @contextmanager
 def serving(yahoo: Yahoo) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(ReplayHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             query = dict(parse_qsl(url.query))
@@ -95,15 +94,7 @@ def serving(yahoo: Yahoo) -> Iterator[None]:
             else:
                 status = 404
                 body["error"] = {"code": "Not Found", "description": "No data found"}  # type: ignore[assignment]
-            data = json.dumps({"chart": body}).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json;charset=utf-8")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *args: object) -> None:
-            pass
+            self.send_body(status, json.dumps({"chart": body}).encode())
 
     with serve_handler(Handler) as base_url:
         yahoo.base_url = base_url

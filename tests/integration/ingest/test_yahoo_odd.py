@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -24,7 +23,7 @@ from lakehouse.landing.request import Counts, IngestReport, IngestRequest
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, YahooSettings
 from lakehouse.sources.exchanges import sessions
-from lakehouse.sources.sample.replay import serve_handler
+from lakehouse.sources.sample.replay import ReplayHandler, serve_handler
 
 FIRST = date(2026, 6, 1)
 TODAY = datetime.now(UTC).date()
@@ -127,19 +126,12 @@ def _cut(answer: dict[str, Any], start: int) -> bytes:
 def yahoo() -> Iterator[Yahoo]:
     server = Yahoo()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(ReplayHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             symbol = unquote(url.path.rpartition("/")[2])
             status, body = server.reply(symbol, int(dict(parse_qsl(url.query))["period1"]))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
+            self.send_body(status, body)
 
     with serve_handler(Handler) as base_url:
         server.base_url = base_url
