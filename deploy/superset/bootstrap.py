@@ -116,7 +116,6 @@ def _set_public(readable: bool) -> None:
     """Let people without an account read the dashboards, or see to it that they cannot."""
     from superset import security_manager
     from superset.extensions import db
-    from superset.models.core import Database
 
     role = security_manager.find_role("Public")
     if not readable:
@@ -124,30 +123,35 @@ def _set_public(readable: bool) -> None:
     else:
         every = security_manager._get_all_pvms()
         security_manager.set_role("Public", security_manager._is_public_pvm, every)
-        for database in db.session.query(Database).all():
-            right = security_manager.add_permission_view_menu("database_access", database.perm)
-            security_manager.add_permission_role(role, right)
+        _let_read(role)
     db.session.commit()
 
 
-READS = "weekahead reader"
-# In the field for the last name, so that accounts which people made themselves are left alone.
-OURS = "(weekahead user)"
-
-
-def _set_people(people: list[dict]) -> None:
-    """Have these accounts, and end those that were ours and are none of them.
-
-    An account that ends is locked, not deleted: what the person made stays.
-    """
+def _let_read(role) -> None:
+    """Let a role read what is in the databases of the dashboards."""
     from superset import security_manager
     from superset.extensions import db
     from superset.models.core import Database
 
-    role = security_manager.add_role(READS)
     for database in db.session.query(Database).all():
         right = security_manager.add_permission_view_menu("database_access", database.perm)
         security_manager.add_permission_role(role, right)
+
+
+READS = "weekahead reader"
+# In the field for the last name, so that accounts created in Superset itself are left alone.
+OURS = "(weekahead user)"
+
+
+def _set_people(people: list[dict]) -> None:
+    """Create or update these accounts, and lock those of ours that are no longer among them.
+
+    They are not deleted, so that what the person made stays.
+    """
+    from superset import security_manager
+    from superset.extensions import db
+
+    _let_read(security_manager.add_role(READS))
     for person in people:
         roles = [security_manager.find_role(name) for name in person["roles"]]
         user = security_manager.find_user(username=person["name"])
@@ -161,10 +165,10 @@ def _set_people(people: list[dict]) -> None:
                 hashed_password=person["hash"],
             )
             if not user:
-                raise SystemExit(f"The account {person['name']!r} could not be made.")
+                raise SystemExit(f"The account {person['name']!r} could not be created.")
         elif user.last_name != OURS:
             raise SystemExit(
-                f"Superset has an account {person['name']!r} that somebody made there: choose "
+                f"Superset has an account {person['name']!r} that was created there: choose "
                 "another name, or delete that account in Superset."
             )
         user.active, user.roles, user.password = True, roles, person["hash"]
