@@ -52,10 +52,9 @@ def alone(settings: Settings, stage: str) -> Iterator[None]:
 
     folder = settings.home.absolute() / "run"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with exclusive(folder / f"{stage}.lock", waiting=waiting):
-        lease = Lease(settings, stage, _place(folder))
-        with lease:
-            yield
+    lock = exclusive(folder / f"{stage}.lock", waiting=waiting)
+    with lock, Lease(settings, stage, _place(folder)):
+        yield
 
 
 def _place(folder: Path) -> str:
@@ -107,7 +106,8 @@ class Lease:
                     f"{self._where['Bucket']} (setting s3.artifacts_bucket)."
                 ) from error
             log.warning(
-                "the object store knows no conditional writes: do not run %s on two homes at once",
+                "the object store does not support conditional writes: do not run %s on two homes "
+                "at once",
                 self.stage,
             )
             return self
@@ -173,7 +173,7 @@ class Lease:
                 continue
             if renewed is None:
                 log.warning(
-                    "another home took over the lease of %s: this process stood still for more "
+                    "another home took over the lease of %s: this process was suspended for more "
                     "than %.0f seconds",
                     self.stage,
                     EXPIRES_SECONDS,

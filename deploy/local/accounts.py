@@ -7,7 +7,8 @@ import hashlib
 import json
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -43,22 +44,16 @@ def add(settings: Settings, name: str, role: str) -> str:
     check_name(name, settings.superset.admin_user)
     if role not in ROLES:
         raise UsageError(f"There is no role {role!r}; choose from {', '.join(ROLES)}.")
-    home = open_home(settings.home)
-    password = secrets.token_urlsafe(18)
 
-    def change(people: dict[str, Person]) -> None:
+    def unused(people: dict[str, Person]) -> str:
         if name in people:
             raise UsageError(
-                f"{name!r} has an account already: `weekahead user rotate {name}` gives it a new "
+                f"{name!r} already has an account: `weekahead user rotate {name}` gives it a new "
                 "password."
             )
-        people[name] = _person(name, role, password)
+        return role
 
-    _change(home, change)
-    _in_airflow(home, name, password)
-    _in_mlflow(settings, home, name, password, admin=ROLES[role].mlflow_admin)
-    _apply(settings)
-    return password
+    return _give(settings, name, unused)
 
 
 def rotate(settings: Settings, name: str) -> str:
@@ -75,20 +70,7 @@ def rotate(settings: Settings, name: str) -> str:
         UsageError: There is no such account.
         ServiceError: A running service does not take the change.
     """
-    home = open_home(settings.home)
-    password = secrets.token_urlsafe(18)
-    role = ""
-
-    def change(people: dict[str, Person]) -> None:
-        nonlocal role
-        role = _known(people, name).role
-        people[name] = _person(name, role, password)
-
-    _change(home, change)
-    _in_airflow(home, name, password)
-    _in_mlflow(settings, home, name, password, admin=ROLES[role].mlflow_admin)
-    _apply(settings)
-    return password
+    return _give(settings, name, lambda people: _known(people, name).role)
 
 
 def remove(settings: Settings, name: str) -> None:
@@ -102,21 +84,39 @@ def remove(settings: Settings, name: str) -> None:
         UsageError: There is no such account.
         ServiceError: A running service does not take the change.
     """
-    home = open_home(settings.home)
-
-    def change(people: dict[str, Person]) -> None:
+    with _changing(settings) as (home, people):
         del people[_known(people, name).name]
+        _in_airflow(home, name, None)
+        _in_mlflow(settings, home, name, None, admin=False)
 
-    _change(home, change)
-    _in_airflow(home, name, None)
-    _in_mlflow(settings, home, name, None, admin=False)
-    _apply(settings)
+
+def _give(settings: Settings, name: str, role_of: Callable[[dict[str, Person]], str]) -> str:
+    """Generate a password for an account, new or not, in every service; the password."""
+    password = secrets.token_urlsafe(18)
+    with _changing(settings) as (home, people):
+        role = role_of(people)
+        people[name] = _person(name, role, password)
+        _in_airflow(home, name, password)
+        _in_mlflow(settings, home, name, password, admin=ROLES[role].mlflow_admin)
+    return password
+
+
+@contextmanager
+def _changing(settings: Settings) -> Iterator[tuple[Home, dict[str, Person]]]:
+    """Lend the accounts to one command at a time; then save them, and let services read them."""
+    home = open_home(settings.home)
+    with exclusive(home.run / "people.lock"):
+        people = load_people(home)
+        yield home, people
+        save_people(home, people)
+    # Some services read accounts only when they start.
+    if is_up(settings):
+        up(settings)
 
 
 def _known(people: dict[str, Person], name: str) -> Person:
     if name not in people:
-        names = ", ".join(people) or "nobody yet"
-        raise UsageError(f"There is no account {name!r}; accounts have: {names}.")
+        raise UsageError(f"There is no account {name!r}. Accounts: {', '.join(people) or 'none'}.")
     return people[name]
 
 
@@ -131,13 +131,6 @@ def _person(name: str, role: str, password: str) -> Person:
         sha256=hashlib.sha256(password.encode()).hexdigest(),
         werkzeug=generate_password_hash(password),
     )
-
-
-def _change(home: Home, change: Callable[[dict[str, Person]], None]) -> None:
-    with exclusive(home.run / "people.lock"):
-        people = load_people(home)
-        change(people)
-        save_people(home, people)
 
 
 def _in_airflow(home: Home, name: str, password: str | None) -> None:
@@ -178,9 +171,3 @@ def _store(home: Home) -> "SqlAlchemyStore":
     store.init_db(f"sqlite:///{path}")  # type: ignore[no-untyped-call]
     path.chmod(0o600)
     return store
-
-
-def _apply(settings: Settings) -> None:
-    """Let the services that are up start again where they read accounts only then."""
-    if is_up(settings):
-        up(settings)

@@ -17,8 +17,8 @@ def user() -> None:
     analyst  may also make dashboards, use SQL Lab and trigger DAGs
     admin    may do everything
 
-    Prefect knows one login only, that of the stack. A stack that is up takes a change at once,
-    which restarts the warehouse; otherwise the next `weekahead up` does.
+    Prefect has a single login, that of the stack. If the stack is up, a change takes effect at
+    once and restarts the warehouse; otherwise it takes effect with the next `weekahead up`.
     """
 
 
@@ -26,7 +26,7 @@ def user() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True)
 def add(name: str, role: str) -> None:
-    r"""Make an account; its password is shown once.
+    r"""Create an account; its password is shown once.
 
     \b
       weekahead user add anna --role analyst
@@ -35,14 +35,14 @@ def add(name: str, role: str) -> None:
     from lakehouse.settings import load_settings
 
     password = accounts.add(load_settings(), name, role)
-    show.line(f"{name} is {role} in {WHERE}.")
+    show.line(f"{name} has the role {role} in {WHERE}.")
     show.line(f"password (shown only now): {password}")
 
 
 @user.command("rotate")
 @click.argument("name")
 def rotate(name: str) -> None:
-    """Give an account a new password; the old one ends."""
+    """Give an account a new password; the old one stops working."""
     from deploy.local import accounts
     from lakehouse.settings import load_settings
 
@@ -52,12 +52,12 @@ def rotate(name: str) -> None:
 @user.command("remove")
 @click.argument("name")
 def remove(name: str) -> None:
-    """Take an account away; what the person made in Superset stays."""
+    """Remove an account; what the person made in Superset stays."""
     from deploy.local import accounts
     from lakehouse.settings import load_settings
 
     accounts.remove(load_settings(), name)
-    show.line(f"{name} has no account any more.")
+    show.line(f"The account {name} was removed.")
 
 
 @user.command("list")
