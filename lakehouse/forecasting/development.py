@@ -30,6 +30,8 @@ REPORTED = (
     "rmse",
     "pinball",
     "rank_ic",
+    "rank_ic_low",
+    "rank_ic_high",
     "rank_icir",
     "hit_rate",
     "hit_low",

@@ -134,13 +134,22 @@ class Sample:
         return found
 
     def ranks(self, rows: Rows) -> dict[str, object]:
-        """Mean daily Spearman rank correlation (rank IC), and its ratio to its deviation (ICIR)."""
+        """Mean daily Spearman rank correlation (rank IC), and its ratio to its deviation (ICIR).
+
+        An interval of the rank IC that contains 0 means that no skill was found.
+        """
         daily = rank_correlations(self.forecast[rows], self.actual[rows], self.dates[rows])
         if len(daily) < 2:
             return {}
         spread = float(np.std(daily, ddof=1))
         mean = float(np.mean(daily))
-        return {"rank_ic": mean, "rank_icir": mean / spread if spread else np.nan}
+        low, high = mean_interval(daily, self.horizon)
+        return {
+            "rank_ic": mean,
+            "rank_ic_low": low,
+            "rank_ic_high": high,
+            "rank_icir": mean / spread if spread else np.nan,
+        }
 
     def significance(self, rows: Rows) -> dict[str, object]:
         """Diebold-Mariano against both baselines; p is one-sided, small if better."""
@@ -216,6 +225,31 @@ def diebold_mariano(gain: Floats, horizon: int) -> tuple[float, float]:
     correction = (count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count
     statistic *= float(np.sqrt(correction))
     return statistic, float(stats.t.sf(statistic, df=count - 1))
+
+
+def mean_interval(values: Floats, horizon: int) -> tuple[float, float]:
+    """95 % interval of a mean over dates whose labels overlap.
+
+    Args:
+        values: One value per date in order of the dates, shape (T,), at least two.
+        horizon: Trading days ahead of the labels; values are correlated up to ``horizon - 1``.
+
+    Returns:
+        The lower and the upper end, in the unit of the values.
+
+    Source: Newey & West (1987). Their weights fall to zero at four times the horizon, so that they
+    take little from the correlations up to the horizon.
+    """
+    count = len(values)
+    centred = values - values.mean()
+    lags = min(4 * horizon, count - 1)
+    covariances = [float(centred[lag:] @ centred[: count - lag]) / count for lag in range(lags + 1)]
+    weights = 2 * (1 - np.arange(lags + 1) / (lags + 1))
+    weights[0] = 1.0
+    error = float(np.sqrt(max(weights @ covariances, 0.0) / (count - 1)))
+    margin = float(stats.t.ppf(0.975, df=count - 1)) * error
+    mean = float(values.mean())
+    return mean - margin, mean + margin
 
 
 def rank_correlations(forecast: Floats, actual: Floats, dates: Dates) -> Floats:

@@ -50,6 +50,17 @@ def test_diebold_mariano_holds_its_size_on_overlapping_gains() -> None:
     assert 0.02 < np.mean(rejected) < 0.10
 
 
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_interval_of_a_mean_holds_its_level_on_overlapping_values(horizon: int) -> None:
+    random = np.random.default_rng(6)
+    inside = []
+    for _ in range(400):
+        shocks = random.normal(size=499 + horizon)
+        low, high = metrics.mean_interval(np.convolve(shocks, np.ones(horizon), "valid"), horizon)
+        inside.append(low < 0 < high)
+    assert 0.91 < np.mean(inside) < 0.98
+
+
 def test_equal_forecasts_are_not_significant() -> None:
     assert metrics.diebold_mariano(np.zeros(100), 5) == (0.0, 1.0)
 
@@ -90,6 +101,7 @@ def test_skill_that_is_there_is_found(signal: Dataset, settings, tmp_path) -> No
     assert ridge.mae_vs_drift < 0.9
     assert ridge.p_vs_drift < 0.001
     assert ridge.rank_ic > 0.3
+    assert 0 < ridge.rank_ic_low < ridge.rank_ic < ridge.rank_ic_high
     assert ridge.hit_low > ridge.always_up
 
 
@@ -102,7 +114,8 @@ def test_every_group_is_complete_and_has_every_metric(noise, settings, tmp_path)
     for group, rows in ridge.groupby("group"):
         assert rows.n.sum() == whole, group
         calibrated = rows[rows.n_intervals.notna()]
-        without_ranks = {"rank_ic", "rank_icir"} if group == "symbol" else set()
+        ranks = {"rank_ic", "rank_ic_low", "rank_ic_high", "rank_icir"}
+        without_ranks = ranks if group == "symbol" else set()
         missing = set(calibrated.columns[calibrated.isna().any()])
         assert missing == without_ranks, group
         assert (rows.hit_low <= rows.hit_rate).all() and (rows.hit_rate <= rows.hit_high).all()
