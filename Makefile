@@ -59,7 +59,7 @@ release: .venv/.synced ## Build the distributions into dist/, check each in a ba
 	@nice -n 5 $(RUN) python -m tools.release
 
 bench: .venv/.synced ## Measure stages, speed and memory (tests/benchmarks)
-	@$(RUN) pytest -n 0 tests/benchmarks -s
+	@$(UV) run --frozen --group bench pytest -n 0 tests/benchmarks -s
 
 clean: ## Remove the environment and caches; .weekahead/ (your data) stays
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache dbt/target dbt/logs site dist

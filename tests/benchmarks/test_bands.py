@@ -1,18 +1,16 @@
 """Bands beside GARCH on the sample, and on 20 US stocks of which only closes are known.
 
-GARCH comes from ``arch`` and the 20 stocks (1990 to 2022) from ``skfolio``, in an environment of
-their own, which uv makes: they are measured against, not depended on. A few minutes.
+GARCH comes from ``arch`` and the 20 stocks (1990 to 2022) from ``skfolio``, which are in the
+dependency group ``bench``. A few minutes.
 """
 
-import json
-import os
-import subprocess
-import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from arch import arch_model
 
 from lakehouse.forecasting.band_metrics import evaluate_bands
 from lakehouse.forecasting.development import Development, develop
@@ -21,39 +19,10 @@ from lakehouse.models.warehouse_data import read_dataset
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.client import connect
-from tests.unit.forecasting.conftest import make_dataset
+from tests.benchmarks.stocks import stocks
 
 KINDS = ("last_price", "drift")
-# For each window: the parameters from returns before its cutoff, then one pass over all returns.
-GARCH = """
-import json, sys
-import numpy as np, pandas as pd
-from arch import arch_model
-
-returns = pd.read_parquet(sys.argv[1])
-found = []
-for window in json.loads(sys.argv[3]):
-    for symbol, part in returns.groupby("symbol"):
-        series = part.set_index("date")["ret"].dropna() * 100
-        known = series[series.index < window["cutoff"]]
-        asked = series[(series.index >= window["start"]) & (series.index <= window["end"])]
-        if asked.empty or len(known) < 250:
-            continue
-        for name, o in (("garch", 0), ("gjr", 1)):
-            how = dict(mean="Constant", vol="GARCH", p=1, o=o, q=1, dist="t")
-            params = arch_model(known, **how).fit(disp="off").params
-            model = arch_model(series, **how).fix(params)
-            ahead = model.forecast(horizon=5, start=asked.index[0], reindex=False).variance
-            scale = np.sqrt(ahead.loc[asked.index].to_numpy().cumsum(axis=1)) / 100
-            frame = pd.DataFrame(scale, columns=[f"scale_{h}" for h in range(1, 6)])
-            found.append(frame.assign(symbol=symbol, date=asked.index, model=name))
-pd.concat(found).to_parquet(sys.argv[2])
-"""
-STOCKS = """
-import sys
-from skfolio.datasets import load_sp500_dataset
-load_sp500_dataset().to_parquet(sys.argv[1])
-"""
+LEAST_RETURNS = 250
 
 
 @pytest.mark.timeout(1800)
@@ -61,7 +30,7 @@ def test_bands_on_the_sample_beat_the_deviation_and_gjr(pipeline: Settings, tmp_
     with connect(pipeline) as warehouse:
         dataset = read_dataset(warehouse)
     development = develop(dataset, ForecastSettings(), workspace=tmp_path, kinds=KINDS)
-    scales = dict(development.walk.scales) | garch(development, tmp_path)
+    scales = dict(development.walk.scales) | garch(development)
     walk = Walk(
         dataset,
         development.walk.points,
@@ -85,10 +54,7 @@ def test_bands_on_the_sample_beat_the_deviation_and_gjr(pipeline: Settings, tmp_
 
 @pytest.mark.timeout(1800)
 def test_bands_from_closes_alone_beat_the_deviation(tmp_path: Path) -> None:
-    run(STOCKS, tmp_path / "stocks.parquet")
-    closes = pd.read_parquet(tmp_path / "stocks.parquet")
-    dataset = make_dataset(closes)
-    development = develop(dataset, ForecastSettings(), workspace=tmp_path, kinds=KINDS)
+    development = develop(stocks(), ForecastSettings(), workspace=tmp_path, kinds=KINDS)
     relative = shown(development.band_table)
     assert relative.loc[development.band_challenger][5] <= 0.970
 
@@ -101,50 +67,29 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return overall.pivot(index="scale", columns="horizon", values="pinball_vs_deviation")
 
 
-def garch(development: Development, folder: Path) -> dict[str, list[FoldResult]]:
-    """What GARCH and GJR say of every window, as if they were scale models."""
-    dataset = development.dataset
-    frame = dataset.frame
-    frame[["symbol", "trade_date", "ret_1"]].rename(
-        columns={"trade_date": "date", "ret_1": "ret"}
-    ).to_parquet(folder / "returns.parquet")
-    windows = [
-        {
-            "cutoff": str(fold.cutoff),
-            "start": str(fold.test_start),
-            "end": str(fold.test_end),
-        }
-        for fold in development.folds
-    ]
-    run(GARCH, folder / "returns.parquet", folder / "scales.parquet", json.dumps(windows))
-    said = pd.read_parquet(folder / "scales.parquet")
-    found = {}
-    for name, part in said.groupby("model"):
-        sizes = frame[["symbol", "trade_date"]].merge(
-            part.rename(columns={"date": "trade_date"}), on=["symbol", "trade_date"], how="left"
-        )
-        values = sizes[[f"scale_{h}" for h in range(1, 6)]].to_numpy()
-        results = []
-        for like in development.walk.scales["deviation"]:
-            window = slice(like.start, like.start + len(like.values))
+def garch(development: Development) -> dict[str, list[FoldResult]]:
+    """What GARCH(1,1) and GJR with t innovations say of every window, as if scale models.
+
+    The parameters of a window are of the returns before its cutoff, by symbol; the variance is then
+    followed through all returns.
+    """
+    frame = development.dataset.frame
+    found = defaultdict(list)
+    for like in development.walk.scales["deviation"]:
+        window = frame.iloc[like.start : like.start + len(like.values)]
+        for name, asymmetry in (("garch", 0), ("gjr", 1)):
             # A symbol with less than a year of bars has no parameters of its own.
-            own = np.where(np.isfinite(values[window]), values[window], like.values)
-            results.append(FoldResult("scale", str(name), like.fold, like.start, own, like.model))
-        found[str(name)] = results
+            sizes = like.values.copy()
+            for symbol, rows in window.groupby("symbol").indices.items():
+                own = frame[frame.symbol == symbol].set_index("trade_date").ret_1.dropna() * 100
+                known = own[own.index < pd.Timestamp(like.fold.cutoff)]
+                asked = window.trade_date.iloc[rows]
+                if len(known) < LEAST_RETURNS:
+                    continue
+                how = {"mean": "Constant", "vol": "GARCH", "p": 1, "o": asymmetry, "q": 1}
+                params = arch_model(known, **how, dist="t").fit(disp="off").params
+                model = arch_model(own, **how, dist="t").fix(params)
+                ahead = model.forecast(horizon=5, start=asked.iloc[0], reindex=False).variance
+                sizes[rows] = np.sqrt(ahead.loc[asked].to_numpy().cumsum(axis=1)) / 100
+            found[name].append(FoldResult("scale", name, like.fold, like.start, sizes, like.model))
     return found
-
-
-def run(script: str, *arguments: object) -> None:
-    """Run a script in the other environment; made at the first use."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "weekahead"
-    python = cache / "bands-1" / "bin" / "python"
-    if not python.exists():
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        # `uv run`, and so `make bench`, names itself there; it need not be on the path.
-        uv = os.environ.get("UV", "uv")
-        packages = ["arch==8.0.0", "skfolio==1.12.2", "pyarrow"]
-        subprocess.run(
-            [uv, "venv", "--quiet", "--python", version, python.parent.parent], check=True
-        )
-        subprocess.run([uv, "pip", "install", "-q", "-p", python, *packages], check=True)
-    subprocess.run([python, "-c", script, *map(str, arguments)], check=True)
