@@ -5,6 +5,7 @@ are in log returns; smaller is better.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,16 +24,26 @@ from lakehouse.forecasting.scales.scale import OWN
 from lakehouse.panel.dataset import Dataset, Dates, Floats, Mask, symbols_of
 
 BOUNDS = QUANTILES[:4]
-# A break is a week with four times the variance of the quarter around it; then its length.
-BREAK_LOG_RATIO = float(np.log(4))
+# A break is a month with three times the variance of the year around it; then its length.
+BREAK_LOG_RATIO = float(np.log(3))
 BREAK_SESSIONS = 60
 Rows = NDArray[np.intp]
 
 
+class Band(Protocol):
+    """Forecasts with bounds, all on the same rows."""
+
+    @property
+    def returns(self) -> Floats:
+        """Forecast log returns, shape (n, horizons)."""
+
+    def edges_at(self, h: int) -> Floats:
+        """Bounds for one horizon index from 0, in log returns, shape (n, 4)."""
+
+
 def edges_of(result: OutOfSample) -> Floats:
     """Bounds in log returns, shape (n, horizons, 4); NaN in the first window."""
-    edges: Floats = result.returns[:, :, None] + result.scales[:, :, None] * result.bounds
-    return edges
+    return np.stack([result.edges_at(h) for h in range(result.returns.shape[1])], axis=1)
 
 
 def band_loss(actual: Floats, edges: Floats, dates: Dates) -> Floats:
@@ -52,12 +63,15 @@ def band_loss(actual: Floats, edges: Floats, dates: Dates) -> Floats:
     return per_date(losses.ravel(), np.repeat(dates, horizons))
 
 
-def evaluate_bands(dataset: Dataset, bands: Mapping[str, OutOfSample]) -> pd.DataFrame:
+def evaluate_bands(
+    dataset: Dataset, bands: Mapping[str, OutOfSample], others: Mapping[str, Band] | None = None
+) -> pd.DataFrame:
     """Score all scale models over the windows that have calibrated bounds.
 
     Args:
         dataset: All rows.
         bands: Forecasts by scale model, all around the same point; includes the reference.
+        others: Further bands to compare with, on the same rows.
 
     Returns:
         One row per scale, horizon, group (``overall``, ``fold``, ``volatility``, ``age``,
@@ -71,7 +85,9 @@ def evaluate_bands(dataset: Dataset, bands: Mapping[str, OutOfSample]) -> pd.Dat
     rows: list[dict[str, object]] = []
     for h in range(reference.returns.shape[1]):
         actual = dataset.targets[reference.rows, h]
-        scored = {kind: scores_of(actual, band, h) for kind, band in bands.items()}
+        scored = {
+            kind: scores_of(actual, band, h) for kind, band in {**bands, **(others or {})}.items()
+        }
         yardstick = scored[REFERENCE]["pinball"]
         known = np.isfinite(yardstick)
         for kind, columns in scored.items():
@@ -93,7 +109,7 @@ def evaluate_bands(dataset: Dataset, bands: Mapping[str, OutOfSample]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def scores_of(actual: Floats, band: OutOfSample, h: int) -> dict[str, Floats]:
+def scores_of(actual: Floats, band: Band, h: int) -> dict[str, Floats]:
     """Scores of each forecast for one horizon.
 
     ``pinball`` is the mean over the four bounds. ``crps`` is twice the pinball loss integrated over
@@ -108,7 +124,7 @@ def scores_of(actual: Floats, band: OutOfSample, h: int) -> dict[str, Floats]:
     Returns:
         Arrays of shape (n,) by name, in log returns except for ``coverage``; NaN where unknown.
     """
-    edges = band.returns[:, h, None] + band.scales[:, h, None] * band.bounds_at(h)
+    edges = band.edges_at(h)
     lower_95, lower_80, upper_80, upper_95 = edges.T
     found = {
         "pinball": pinball(actual, edges, BOUNDS),
@@ -154,18 +170,16 @@ def crps(actual: Floats, quantiles: Floats) -> Floats:
 def after_break(dataset: Dataset) -> Mask:
     """Rows in the first 60 sessions after a break in volatility, known as of each row's date.
 
-    A break is the first bar in 60 sessions whose last week had four times the variance of its last
-    quarter.
+    A break is the first bar in 60 sessions whose last month had three times the variance of its
+    last year. A wild week is not enough: one jump makes it, and calm may follow.
     """
-    week, quarter = (dataset.frame[OWN[i]].to_numpy(dtype="float64") for i in (1, 3))
-    broken = week - quarter > BREAK_LOG_RATIO
+    month, year = (dataset.frame[OWN[i]].to_numpy(dtype="float64") for i in (2, 4))
+    broken = month - year > BREAK_LOG_RATIO
     marked = np.zeros(len(broken), dtype=bool)
     for rows in symbols_of(dataset.frame).groupby(symbols_of(dataset.frame)).indices.values():
-        until = -1
-        for place in np.flatnonzero(broken[rows]).tolist():
-            if place >= until:
-                until = place + BREAK_SESSIONS
-                marked[rows[place:until]] = True
+        places = np.flatnonzero(broken[rows])
+        for first in places[np.diff(places, prepend=-BREAK_SESSIONS - 1) > BREAK_SESSIONS].tolist():
+            marked[rows[first : first + BREAK_SESSIONS]] = True
     return marked
 
 

@@ -16,6 +16,7 @@ from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.gate import loss
 from lakehouse.forecasting.intervals import scores
 from lakehouse.forecasting.out_of_sample import OutOfSample, Walk
+from lakehouse.forecasting.references import references
 from lakehouse.forecasting.scales import REFERENCE, SCALES
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.panel.dataset import Dataset, Floats, Mask, unique_dates
@@ -104,9 +105,9 @@ class Development:
 
     @cached_property
     def band_table(self) -> pd.DataFrame:
-        """All scores of the scale models, around the drift."""
+        """All scores of the scale models, around the drift, and of the references."""
         bands = {scale: self.walk.pair("drift", scale) for scale in self.walk.scales}
-        return evaluate_bands(self.dataset, bands)
+        return evaluate_bands(self.dataset, bands, references(self.walk))
 
     def gate_losses(self) -> dict[str, Floats]:
         """Loss per date in the gate's window, by point model."""

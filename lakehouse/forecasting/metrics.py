@@ -78,7 +78,7 @@ class Sample:
         self.baselines = {
             name: np.abs(self.actual - results[name].returns[:, h]) for name in BASELINES
         }
-        self.edges = self.forecast[:, None] + result.scales[:, h, None] * result.bounds_at(h)
+        self.edges = result.edges_at(h)
         self.calibrated: Mask = self.known & np.isfinite(self.edges).all(axis=1)
         quantiles = np.column_stack([self.edges, self.forecast])
         self.pinball = pinball(self.actual, quantiles, QUANTILES)

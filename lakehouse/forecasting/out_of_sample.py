@@ -72,10 +72,10 @@ class OutOfSample:
         found: Floats = self.table[self.folds, self.ages]
         return found
 
-    def bounds_at(self, h: int) -> Floats:
-        """Bounds of each row for one horizon index from 0, in units of the scale, shape (n, 4)."""
-        found: Floats = self.table[self.folds, self.ages, h]
-        return found
+    def edges_at(self, h: int) -> Floats:
+        """Bounds of each row for one horizon index from 0, in log returns, shape (n, 4)."""
+        units: Floats = self.table[self.folds, self.ages, h]
+        return self.returns[:, h, None] + self.scales[:, h, None] * units
 
 
 @dataclass(frozen=True)

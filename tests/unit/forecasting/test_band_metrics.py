@@ -86,12 +86,22 @@ def test_a_break_is_seen_as_of_its_day_and_lasts_60_sessions(build, closes) -> N
     quiet = closes.copy()
     days = len(quiet)
     steps = np.where(np.arange(days) % 2, 0.001, -0.001)
-    steps[200:] *= 20
+    steps[300:] *= 20
     for symbol in quiet:
         quiet[symbol] = 100 * np.exp(np.cumsum(steps))
     dataset = build(quiet)
     marked = after_break(dataset)
     first = dataset.frame["symbol"] == quiet.columns[0]
     places = np.flatnonzero(marked[first])
-    assert 200 <= places[0] <= 204
+    assert 300 <= places[0] <= 302
+    # It stays three times as variable for longer: one break, not two.
     assert len(places) == 60
+
+
+def test_one_jump_is_no_break(build, closes) -> None:
+    calm = closes.copy()
+    steps = np.where(np.arange(len(calm)) % 2, 0.001, -0.001)
+    steps[300] = 0.006
+    for symbol in calm:
+        calm[symbol] = 100 * np.exp(np.cumsum(steps))
+    assert not after_break(build(calm)).any()
