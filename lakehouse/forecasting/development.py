@@ -17,6 +17,7 @@ from lakehouse.forecasting.gate import loss
 from lakehouse.forecasting.intervals import scores
 from lakehouse.forecasting.out_of_sample import OutOfSample, Walk
 from lakehouse.forecasting.references import references
+from lakehouse.forecasting.reliability import reliability, walk_chances
 from lakehouse.forecasting.scales import REFERENCE, SCALES
 from lakehouse.forecasting.walkforward import Execute
 from lakehouse.panel.dataset import Dataset, Floats, Mask, unique_dates
@@ -132,13 +133,31 @@ class Development:
 
         Returns:
             Metrics by name and horizon, such as ``mae_vs_drift_h5`` and ``band_crps_h1``; those
-            that
-            are not finite are omitted.
+            that are not finite are omitted. ``brier_up_h5`` and ``brier_move_h5`` score the
+            probabilities, beside ``brier_base_up_h5`` and ``brier_base_move_h5``.
         """
         pair = {kind: self.walk.pair(kind, scale)}
         table = metrics.evaluate(self.dataset, self.results, judged=pair, overall=True)
         found = _flat(table, REPORTED) | {"selection": self.selection[kind]}
-        return found | {f"band_{name}": value for name, value in self.band_figures(scale).items()}
+        found |= {f"band_{name}": value for name, value in self.band_figures(scale).items()}
+        for row in self.reliability(kind, scale).to_dict("records"):
+            for name in ("brier", "brier_base"):
+                found[f"{name}_{row['event']}_h{row['horizon']}"] = float(row[name])
+        return found
+
+    def reliability(self, kind: str, scale: str) -> pd.DataFrame:
+        """How often what a pair said was likely happened.
+
+        Args:
+            kind: A point model of the walk.
+            scale: A scale model of the walk.
+
+        Returns:
+            The table that ``reliability.reliability`` gives.
+        """
+        pair, move = self.walk.pair(kind, scale), float(np.log1p(self.walk.settings.move))
+        said = walk_chances(self.dataset, pair, self.folds, move)
+        return reliability(self.dataset.targets[pair.rows], said, move)
 
     def band_figures(self, scale: str) -> dict[str, float]:
         """A scale model's scores by horizon, and its coverage by volatility, flat."""

@@ -13,7 +13,9 @@ from lakehouse.forecasting.intervals import (
     LEVELS,
     NORMAL,
     bounds_by_age,
+    chances,
     distribution,
+    ranks,
 )
 from lakehouse.forecasting.parts import FALLBACK, Points, Scales
 from lakehouse.forecasting.scales import REFERENCE
@@ -109,9 +111,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
 
     def ranks(self, scores: Floats) -> Floats:
         """Ranks of scores among past ones, 0 to 1; both of shape (n, horizons), NaN stay NaN."""
-        return np.column_stack(
-            [np.interp(scores[:, h], self.scores_[h], GRID, 0.0, 1.0) for h in range(self.horizons)]
-        )
+        return ranks(scores, self.scores_)
 
     def forecast(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
         """Expected log returns and the scale of their errors, both of shape (n, horizons)."""
@@ -164,18 +164,11 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
     def chances(self, X: pd.DataFrame, move: float) -> Floats:
         """Probabilities of a rise and of a large move, for symbols of any age.
 
-        Both come from the same scores as the bounds.
-
         Args:
             X: Rows of ``marts.fct_features``, n rows.
             move: Size of a large move, as a positive log return.
 
         Returns:
-            The probabilities of a return above zero and of one beyond ± ``move``, shape (n,
-            horizons, 2).
+            As ``intervals.chances`` gives them, shape (n, horizons, 2).
         """
-        returns, scales = self.forecast(X)
-        below_zero, below_low, below_high = (
-            self.ranks((at - returns) / scales) for at in (0.0, -move, move)
-        )
-        return np.stack([1 - below_zero, below_low + 1 - below_high], axis=2)
+        return chances(*self.forecast(X), self.scores_, move)

@@ -127,6 +127,40 @@ def distribution(values: Floats) -> Floats:
     return found
 
 
+def ranks(values: Floats, quantiles: Floats) -> Floats:
+    """Ranks of scores among past ones.
+
+    Args:
+        values: Scores, shape (n, horizons).
+        quantiles: Past scores, as ``distribution`` gives them, shape (horizons, 399).
+
+    Returns:
+        From 0 to 1, shape (n, horizons); NaN stay NaN.
+    """
+    return np.column_stack(
+        [np.interp(values[:, h], own, GRID, 0.0, 1.0) for h, own in enumerate(quantiles)]
+    )
+
+
+def chances(returns: Floats, scales: Floats, quantiles: Floats, move: float) -> Floats:
+    """Probabilities of a rise and of a large move, from the same scores as the bounds.
+
+    Args:
+        returns: Expected log returns, shape (n, horizons).
+        scales: Sizes of their errors, same shape.
+        quantiles: Past scores, as ``distribution`` gives them, shape (horizons, 399).
+        move: Size of a large move, as a positive log return.
+
+    Returns:
+        The probabilities of a return above zero and of one beyond ± ``move``, shape (n, horizons,
+        2).
+    """
+    below_zero, below_low, below_high = (
+        ranks((at - returns) / scales, quantiles) for at in (0.0, -move, move)
+    )
+    return np.stack([1 - below_zero, below_low + 1 - below_high], axis=2)
+
+
 def _upper(ordered: Floats, tail: float) -> float:
     # The ⌈(n+1)(1-tail)⌉-th smallest score: the finite-sample quantile of split conformal.
     position = int(np.ceil((len(ordered) + 1) * (1 - tail)))

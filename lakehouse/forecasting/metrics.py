@@ -246,7 +246,8 @@ def mean_interval(values: Floats, horizon: int) -> tuple[float, float]:
     covariances = [float(centred[lag:] @ centred[: count - lag]) / count for lag in range(lags + 1)]
     weights = 2 * (1 - np.arange(lags + 1) / (lags + 1))
     weights[0] = 1.0
-    error = float(np.sqrt(max(weights @ covariances, 0.0) / (count - 1)))
+    variance = float(weights @ np.array(covariances))
+    error = float(np.sqrt(max(variance, 0.0) / (count - 1)))
     margin = float(stats.t.ppf(0.975, df=count - 1)) * error
     mean = float(values.mean())
     return mean - margin, mean + margin

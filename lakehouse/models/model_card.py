@@ -54,6 +54,15 @@ def model_card(
             "| --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
+            f"**Rank IC** five days ahead: {_of(figures, 'rank_ic_h5', '+.3f')}, 95 % interval "
+            f"{_of(figures, 'rank_ic_low_h5', '+.3f')} to "
+            f"{_of(figures, 'rank_ic_high_h5', '+.3f')}; none, if that contains 0.",
+            "",
+            "**Probabilities** five days ahead, Brier score beside the best constant's: a rise "
+            f"{_of(figures, 'brier_up_h5', '.4f')} ({_of(figures, 'brier_base_up_h5', '.4f')}), "
+            f"a large move {_of(figures, 'brier_move_h5', '.4f')} "
+            f"({_of(figures, 'brier_base_move_h5', '.4f')}).",
+            "",
             f"**Data**: {len(development.dataset.frame):,} rows of "
             f"{', '.join(development.dataset.sources)}, {dates.min()} to {dates.max()}; snapshots "
             + ", ".join(f"{name} {found}" for name, found in snapshots.items() if found)

@@ -1,5 +1,6 @@
-"""Charts of a training run: validation scheme, errors against baselines, coverage."""
+"""Charts of a training run: validation scheme, errors, coverage, reliability."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 
 from lakehouse.panel.dataset import AGES
 
+# Fewer forecasts in a bin are noise.
+LEAST_IN_BIN = 20
 TRAIN, GAP, TEST, GATE = "#7aa6c2", "#d9d9d9", "#e07b39", "#8c4a9e"
 
 
@@ -39,9 +42,43 @@ def draw(scheme: pd.DataFrame, table: pd.DataFrame, bands: pd.DataFrame, folder:
             table, "age", AGES, "history of the symbol: new has no volatility yet"
         ),
     }
+    save(charts, folder)
+
+
+def save(charts: Mapping[str, Figure], folder: Path) -> None:
+    """Write figures as PNG, and close them.
+
+    Args:
+        charts: Figures by name.
+        folder: An existing directory.
+    """
     for name, figure in charts.items():
         figure.savefig(folder / f"{name}.png", dpi=110)
         plt.close(figure)
+
+
+def reliability_chart(table: pd.DataFrame) -> Figure:
+    """What was said beside what happened, one and five days ahead; right is on the diagonal."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained", sharey=True)
+    titles = {"up": "a rise", "move": "a large move"}
+    for place, (event, title) in zip(axes, titles.items(), strict=True):
+        place.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":")
+        for horizon, rows in table[table["event"] == event].groupby("horizon"):
+            if horizon not in (1, table["horizon"].max()):
+                continue
+            brier, base = rows[["brier", "brier_base"]].iloc[0]
+            label = f"horizon {horizon}: Brier {brier:.4f}, base rate {base:.4f}"
+            rows = rows[rows["n"] >= LEAST_IN_BIN]
+            line = place.plot(rows["said"], rows["happened"], label=label)
+            # Area: how many forecasts stand behind a point.
+            share = rows["n"] / rows["n"].sum()
+            color = line[0].get_color()
+            place.scatter(rows["said"], rows["happened"], 10 + 400 * share, color=color)
+        place.set_xlabel(f"probability given to {title}")
+        place.legend(loc="upper left", fontsize=8)
+    axes[0].set_ylabel("share that happened")
+    figure.suptitle("Reliability of the probabilities, out of sample")
+    return figure
 
 
 def scheme_chart(scheme: pd.DataFrame) -> Figure:

@@ -172,7 +172,7 @@ def log_model(
     model: Forecaster,
     run_id: str,
 ) -> str:
-    """Store a model with its signature, its twin for later gates, and a sample of its features.
+    """Store a model with its twin for later gates, a sample of its features, and its reliability.
 
     Args:
         client: MLflow.
@@ -186,6 +186,8 @@ def log_model(
     import mlflow
     import pandas as pd
     from mlflow.models import infer_signature
+
+    from lakehouse.models import training_charts as charts
 
     inputs = development.dataset.inputs
     sample = inputs.tail(SIGNATURE_ROWS)
@@ -204,6 +206,9 @@ def log_model(
         twin = development.walk.pair(model.kind, model.scale).gate_model
         registry.dump(twin, folder / registry.TWIN_FILE)
         _reference(development.dataset).to_parquet(folder / registry.REFERENCE_FILE, index=False)
+        said = development.reliability(model.kind, model.scale)
+        said.to_csv(folder / "reliability.csv", index=False)
+        charts.save({"reliability": charts.reliability_chart(said)}, folder)
         client.log_artifacts(run_id, str(folder))
     return str(info.model_uri)
 
