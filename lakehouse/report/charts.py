@@ -18,6 +18,8 @@ BLACK, BLUE, SKY, ORANGE, GREEN, PURPLE, VERMILION = (
     "#CC79A7",
     "#D55E00",
 )
+# Fewer forecasts in a bin are noise.
+LEAST_IN_BIN = 20
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "margin": {"l": 55, "r": 20, "t": 40, "b": 40},
@@ -213,3 +215,67 @@ def coverage_chart(rows: Rows, title: str) -> "Figure":
         xaxis_dtick=1,
         yaxis={"title": "share inside", "tickformat": ".0%"},
     )
+
+
+def reliability_chart(rows: Rows, title: str) -> "Figure":
+    """Probabilities that were given beside the share that happened; right is on the diagonal.
+
+    Args:
+        rows: Bins with ``event``, ``n``, ``said`` and ``happened``.
+        title: Title of the chart.
+
+    Returns:
+        A plotly figure; bins with fewer than 20 forecasts are left out.
+    """
+    from plotly import graph_objects as go
+
+    figure = go.Figure()
+    for event, colour in zip(events(rows), (BLUE, GREEN), strict=False):
+        own = [row for row in rows if row["event"] == event and row["n"] >= LEAST_IN_BIN]
+        figure.add_scatter(
+            x=[row["said"] for row in own],
+            y=[row["happened"] for row in own],
+            text=[f"{row['n']} forecasts" for row in own],
+            mode="lines+markers",
+            name=event,
+            line={"color": colour},
+        )
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        showlegend=False,
+        line={"color": BLACK, "dash": "dot", "width": 1},
+        hoverinfo="skip",
+    )
+    return figure.update_layout(
+        **LAYOUT,
+        title=title,
+        xaxis={"title": "probability given", "tickformat": ".0%"},
+        yaxis={"title": "share that happened", "tickformat": ".0%"},
+    )
+
+
+def events(rows: Rows) -> list[str]:
+    """What probabilities were given for, in the order of the rows."""
+    return list(dict.fromkeys(row["event"] for row in rows))
+
+
+def brier_scores(rows: Rows) -> Rows:
+    """The Brier score of each event, beside that of the best constant probability.
+
+    Args:
+        rows: Bins with ``event``, ``n``, ``happened`` and ``squares``.
+
+    Returns:
+        One row per event: ``event``, ``n``, ``share``, ``brier`` and ``base``.
+    """
+    found = []
+    for event in events(rows):
+        own = [row for row in rows if row["event"] == event]
+        n = sum(row["n"] for row in own)
+        share = sum(row["n"] * row["happened"] for row in own) / n
+        brier = sum(row["squares"] for row in own) / n
+        base = share * (1 - share)
+        found.append({"event": event, "n": n, "share": share, "brier": brier, "base": base})
+    return found

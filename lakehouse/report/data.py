@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import NotEnoughData, ServiceError
+from lakehouse.panel.dataset import HORIZONS
 from lakehouse.report.money import Section, read_earned
 from lakehouse.settings import Settings
 
@@ -68,6 +69,20 @@ SELECT source, is_simulated, horizon, count() AS forecasts, uniqExact(as_of_date
 FROM marts.fct_forecast_accuracy
 GROUP BY source, is_simulated, horizon ORDER BY source, is_simulated, horizon
 """
+# Bins of five percentage points; the Brier score is the sum of squares over that of n.
+CHANCES = """
+SELECT source, is_simulated, one.1 AS event, least(floor(20 * one.2), 19) AS bin, count() AS n,
+    avg(one.2) AS said, avg(one.3) AS happened, sum(pow(one.2 - one.3, 2)) AS squares
+FROM (
+    SELECT source, is_simulated, arrayJoin([
+        ('a rise', assumeNotNull(chance_up), toFloat64(is_up)),
+        ('a large move', assumeNotNull(chance_move), toFloat64(assumeNotNull(is_move)))
+    ]) AS one
+    FROM marts.fct_forecast_accuracy
+    WHERE horizon = {horizon:UInt8} AND chance_up IS NOT NULL AND is_move IS NOT NULL
+)
+GROUP BY source, is_simulated, event, bin ORDER BY source, is_simulated, event DESC, bin
+"""
 GATE = """
 SELECT decided_at, challenger_kind, serving_version, reason
 FROM marts.fct_gate_decisions WHERE NOT is_dry_run ORDER BY decided_at DESC LIMIT 10
@@ -99,6 +114,7 @@ class ReportData:
     example: str = ""
     earned: list[Section] = field(default_factory=list)
     scales: Rows = field(default_factory=list)
+    chances: Rows = field(default_factory=list)
 
 
 def read(settings: Settings) -> ReportData:
@@ -131,6 +147,7 @@ def read(settings: Settings) -> ReportData:
             history=_rows(client, HISTORY, limit=SYMBOLS),
             forecasts=forecasts,
             realised=_rows(client, REALISED),
+            chances=_rows(client, CHANCES, horizon=HORIZONS),
             gate=_rows(client, GATE),
             health=_rows(client, HEALTH),
             snapshots=current_snapshots(open_catalog(settings.catalog, settings.s3)),

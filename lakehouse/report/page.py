@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.panel.dataset import HORIZONS
 from lakehouse.prices import price
 from lakehouse.report import charts
-from lakehouse.report.data import SYMBOLS, ReportData, read
+from lakehouse.report.data import SYMBOLS, ReportData, Rows, read
 from lakehouse.report.money import LEAST_DAYS
 from lakehouse.report.packing import pack
 from lakehouse.settings import Settings
@@ -45,18 +46,15 @@ def render(data: ReportData) -> str:
     )
     environment.filters["price"] = price
     several = len({row["source"] for row in data.symbols}) > 1
-    realised = [
-        (
-            f"{name} ({source})",
-            [
-                row
-                for row in data.realised
-                if (row["source"], row["is_simulated"]) == (source, late)
-            ],
-        )
-        for source in sorted({row["source"] for row in data.realised})
-        for name, late in (("Made at the time", False), ("Simulated for the past", True))
-    ]
+    realised = []
+    for source in sorted({row["source"] for row in data.realised}):
+        for kind, late in (("Made at the time", False), ("Simulated for the past", True)):
+            rows, bins = (
+                [row for row in found if (row["source"], row["is_simulated"]) == (source, late)]
+                for found in (data.realised, data.chances)
+            )
+            if rows:
+                realised.append(_realised(f"{kind} ({source})", rows, bins))
     found: dict[str, Any] = {
         "data": data,
         "made_at": datetime.now(UTC),
@@ -75,15 +73,22 @@ def render(data: ReportData) -> str:
             charts.of(data.forecasts, row["source"], row["symbol"]) for row in data.symbols
         ],
         "error_chart": _json(charts.error_chart(data)) if data.candidates else None,
-        "realised": [
-            (name, rows, _json(charts.coverage_chart(rows, f"{name}: coverage")))
-            for name, rows in realised
-            if rows
-        ],
+        "realised": realised,
     }
     drawn = environment.get_template("draw.js.j2").render(found)
     packed = pack(f"{get_plotlyjs()};\n{drawn}")
     return environment.get_template("page.html.j2").render(found, packed=packed)
+
+
+def _realised(name: str, rows: Rows, bins: Rows) -> dict[str, Any]:
+    title = f"Probabilities, {HORIZONS} days ahead"
+    return {
+        "name": name,
+        "rows": rows,
+        "coverage": _json(charts.coverage_chart(rows, f"{name}: coverage")),
+        "briers": charts.brier_scores(bins),
+        "reliability": _json(charts.reliability_chart(bins, title)) if bins else None,
+    }
 
 
 def _json(figure: "Figure") -> str:

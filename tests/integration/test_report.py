@@ -63,7 +63,7 @@ def test_it_opens_without_a_network_and_shows_every_symbol(report: Path, tmp_pat
     assert requests == []
     assert report.stat().st_size < 2_000_000
     assert shown["symbols"] == SYMBOLS
-    assert shown["charts"] >= 3
+    assert shown["charts"] >= 5
     assert shown["traces"] >= 4
     assert shown["candles"] == RECENT_BARS
     for expected in (
@@ -72,6 +72,9 @@ def test_it_opens_without_a_network_and_shows_every_symbol(report: Path, tmp_pat
         "What would it have earned?",
         "How far, rather than where to",
         "Simulated for the past (sample): what happened",
+        "rank IC (95 % interval)",
+        "Are the probabilities right?",
+        "a large move",
         "price, USD",
         "raw.quotes",
     ):

@@ -211,6 +211,13 @@ def test_runs_hold_what_it_takes_to_judge_them(home: Settings, training: Trainin
     (dataset,) = run.inputs.dataset_inputs
     assert str(training.snapshots["raw.quotes"]) in dataset.dataset.source
     assert len(training.candidates) == 6
+    version = registry.require_champion(client, home)
+    of_version = {found.path for found in client.list_artifacts(version.run_id)}
+    assert {"reliability.csv", "reliability.png"} <= of_version
+    metrics = client.get_run(version.run_id).data.metrics
+    assert metrics["rank_ic_low_h5"] < metrics["rank_ic_h5"] < metrics["rank_ic_high_h5"]
+    assert metrics["brier_move_h5"] < metrics["brier_base_move_h5"]
+    assert "Rank IC" in version.description
 
 
 def test_artifacts_are_in_the_object_store_with_a_signature(
