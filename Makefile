@@ -33,7 +33,7 @@ test: .venv/.synced ## Install what is needed and run all tests (real services; 
 	@$(RUN) pytest
 
 test-compose: .venv/.synced ## Build the images and test the whole stack in containers (needs Docker, 15 GB of disk)
-	@$(RUN) pytest -n 0 tests/compose/test_containers.py -s --timeout=1800 --session-timeout=3600
+	@$(RUN) pytest -n 0 tests/compose/test_containers.py tests/compose/test_pool.py -s --timeout=1800 --session-timeout=5400
 
 test-operations: .venv/.synced ## Backup, restore, passwords, moving in and Hive, in containers (needs Docker)
 	@$(RUN) pytest -n 0 tests/compose/test_operations.py tests/compose/test_hive.py --timeout=1800

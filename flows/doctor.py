@@ -166,8 +166,12 @@ def _passwords(settings: Settings, home: Home) -> Iterator[Finding]:
 def _stack(settings: Settings) -> Iterator[Finding]:
     stack = Stack(settings)
     if not stack.state.up:
-        what = "The local stack is down: schedules do not run, there are no pages."
-        yield Finding("stack", "note", what, "weekahead up")
+        if settings.elsewhere:
+            listed = ", ".join(f"{name} {url}" for name, url in settings.elsewhere.items())
+            yield Finding("stack", "note", f"Elsewhere: {listed}")
+        if settings.elsewhere.keys() < {"lake", "warehouse", "models"}:
+            what = "The local stack is down: schedules do not run, there are no pages."
+            yield Finding("stack", "note", what, "weekahead up")
         if left := stack.manager.programs():
             what = f"Running for a command, or left by one that was killed: {', '.join(left)}"
             yield Finding("stack", "note", what, "weekahead down, unless a command is running")

@@ -59,10 +59,12 @@ class Door:
         name: Service and port as in ``weekahead status``, or the program.
         address: A port of the loopback interface, or the path of a Unix socket; an abstract one
             starts with ``@``.
+        host: Where the port is.
     """
 
     name: str
     address: int | str
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def _ask(
 ) -> Answer | None:
     received = b""
     # A socket that is closed, or stays open and silent, gives nothing.
-    with suppress(OSError), socket.create_connection(("127.0.0.1", int(door.address))) as plain:
+    with suppress(OSError), socket.create_connection((door.host, int(door.address))) as plain:
         plain.settimeout(SECONDS)
         stream = context.wrap_socket(plain) if context else plain
         stream.sendall(request)

@@ -103,6 +103,7 @@ def stated_versions() -> dict[str, str]:
         "CHANGELOG.md": r"^## \[(\d.+?)\]",
         "docker-compose.yml": r"image: weekahead/platform:(.+)",
         "deploy/compose/no-registry.yml": r"image: weekahead/platform:(.+)",
+        "deploy/work-pools/docker.json": r'"weekahead/platform:(.+)"',
         "uv.lock": r'name = "weekahead"\nversion = "(.+)"',
     }
     found = {f"{each.folder}/pyproject.toml": each.project["version"] for each in DISTRIBUTIONS}

@@ -93,8 +93,7 @@ class Users:
     """The accounts of the server; verifies passwords and caches successes.
 
     A verified password is cached as an HMAC under a key of this process, so that only a client's
-    first
-    request pays for scrypt.
+    first request pays for scrypt.
     """
 
     def __init__(self, users: dict[str, User]) -> None:

@@ -3,9 +3,8 @@
 A list of forbidden statements is never complete: the engine acts like a local tool and opens any
 path or address that SQL names. So the kernel enforces it: the process may read Python and the
 system's libraries, write its own directories, and connect to given ports. Rules apply to the
-calling
-thread and everything it starts, so they must be set before the engine and any thread start. Source:
-kernel documentation, "Landlock: unprivileged access control" (userspace API).
+calling thread and everything it starts, so they must be set before the engine and any thread start.
+Source: kernel documentation, "Landlock: unprivileged access control" (userspace API).
 """
 
 from __future__ import annotations

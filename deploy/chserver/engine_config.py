@@ -113,9 +113,8 @@ class EngineLimits:
         """Settings that divide the memory among connections and spill larger operations to disk.
 
         If memory runs out, a reader's query is cancelled while others wait. All connections share
-        one
-        engine user, and thus its limit. Source: ClickHouse documentation, "Memory overcommit"; a
-        denominator of zero exempts a query.
+        one engine user, and thus its limit. Source: ClickHouse documentation, "Memory overcommit";
+        a denominator of zero exempts a query.
         """
         # Allows two large statements at once, each with a sort, a join and blocks to write.
         spill = self.max_memory // 12

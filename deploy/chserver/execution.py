@@ -74,8 +74,7 @@ class Response:
         """End the response.
 
         Call it only after everything that the request held has been released, because the client
-        may send
-        its next request at once.
+        may send its next request at once.
         """
         if rest := self._encoder.flush():
             self._http.write(rest)
@@ -85,9 +84,8 @@ class Response:
         """Report ``error``: as a status before the result, as a tagged block within it.
 
         The block has the form of ClickHouse 25.11 and later (documentation of the HTTP interface,
-        "HTTP
-        response codes caveats"). As there, the response then ends without its last chunk, so that a
-        client that does not know the tag also notices.
+        "HTTP response codes caveats"). As there, the response then ends without its last chunk, so
+        that a client that does not know the tag also notices.
         """
         message = f"{error} (version {self._version} (chDB))\n".encode("utf-8", "replace")
         if self._open:

@@ -84,8 +84,7 @@ def _arrow_stream(block: bytes, first: bool) -> bytes:
     """Drop the schema message of later blocks and the end marker of all.
 
     A message is ``0xFFFFFFFF``, the length of its metadata and the metadata; a schema has no body.
-    A
-    length of zero marks the end (Arrow columnar format, "IPC streaming format"), but is optional.
+    A length of zero marks the end (Arrow columnar format, "IPC streaming format"), but is optional.
     """
     end = b"\xff\xff\xff\xff\0\0\0\0"
     body = block.removesuffix(end)

@@ -1,12 +1,11 @@
 """Checks the statements of writer and reader against allowlists (allowed.py).
 
 The engine enforces grants, row policies and limits (access.xml), and the kernel confines the
-process
-(cage.py). In between, chDB acts like a local tool: any connection may change its role, functions
-read files, strings are parsed as SQL. So a statement runs only if every function, table function,
-setting, format and statement that it names is listed. The rules examine it as the engine's own
-parser prints it, where a call is always a name before a bracket, keywords are in upper case, and
-comments, odd quoting and heredocs are gone.
+process (cage.py). In between, chDB acts like a local tool: any connection may change its role,
+functions read files, strings are parsed as SQL. So a statement runs only if every function, table
+function, setting, format and statement that it names is listed. The rules examine it as the
+engine's own parser prints it, where a call is always a name before a bracket, keywords are in upper
+case, and comments, odd quoting and heredocs are gone.
 """
 
 from __future__ import annotations

@@ -32,8 +32,7 @@ def kill_statement(
     """Stop the queries that match the statement's condition, and send their list.
 
     An admin may stop all queries, others only their own. The statement is not on the list, and
-    takes
-    no slot that queries need. ``SYNC`` waits up to half a minute for the queries to end.
+    takes no slot that queries need. ``SYNC`` waits up to half a minute for the queries to end.
 
     Args:
         registry: The running queries.

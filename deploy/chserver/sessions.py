@@ -184,8 +184,7 @@ class Sessions:
         """Return the types of a query's columns.
 
         Uses a separate connection, because the query's own is busy; its temporary tables are
-        unknown
-        there.
+        unknown there.
 
         Args:
             user: The account.

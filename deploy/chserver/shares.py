@@ -36,9 +36,8 @@ class Shares:
     """A fixed number of slots.
 
     A user without a slot always gets one at once. Further slots are given while any are free; one
-    user
-    gets at most three quarters of them, and so do all readers together. A statement that continues
-    after it was stopped occupies no slot, but counts against a separate limit.
+    user gets at most three quarters of them, and so do all readers together. A statement that
+    continues after it was stopped occupies no slot, but counts against a separate limit.
     """
 
     def __init__(self, places: int, patience: float) -> None:

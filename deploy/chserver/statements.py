@@ -93,8 +93,7 @@ def find_insert_data(sql: bytes) -> Insert | None:
     """Find where the data of an INSERT begins; ``None`` if ``sql`` has none (yet).
 
     ``INSERT ... SELECT`` has none. The one exception, ``SELECT ... FROM input(...) FORMAT x``, is
-    not
-    supported by chDB.
+    not supported by chDB.
     """
     stream = tokens(sql)
     if not _skip_target(stream):

@@ -259,8 +259,7 @@ class HttpConnection:
         """Close the socket without destroying a response that is still in transit.
 
         Closing while the client is sending would reset the connection, and the client would see
-        that
-        instead of the error it was sent.
+        that instead of the error it was sent.
         """
         with contextlib.suppress(OSError):
             if self.bytes_out and self._h11.their_state is not h11.CLOSED:

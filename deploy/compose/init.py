@@ -1,8 +1,7 @@
 """Prepares lake and warehouse once their services run; idempotent.
 
 Afterwards the read-only account can read the table bucket, the lake's tables exist, the warehouse
-has
-its databases and the lake attached, and Prefect knows the deployments.
+has its databases and the lake attached, and Prefect knows the deployments.
 """
 
 from urllib.parse import urlsplit

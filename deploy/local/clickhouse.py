@@ -45,8 +45,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
     """Describe the ClickHouse server of this home.
 
     An installed ``clickhouse`` program is preferred. Each engine has its own data directory,
-    because
-    they may not be able to read each other's.
+    because they may not be able to read each other's.
 
     Args:
         settings: Port and memory.

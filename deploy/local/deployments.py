@@ -1,8 +1,7 @@
 """Registers the deployments of deploy/prefect.yaml with the Prefect server.
 
 Prefect is never imported here: its own command line does the work, like ``prefect deploy --all`` in
-a
-checkout.
+a checkout.
 """
 
 import logging

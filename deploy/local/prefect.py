@@ -1,8 +1,8 @@
 """Prefect: a server for the duration of a command, or the local stack's server and worker.
 
 Prefect can start a temporary server itself, but only after loading the whole server into the
-client,
-which takes twice as long. Ours starts in parallel with the other services and is shared like them.
+client, which takes twice as long. Ours starts in parallel with the other services and is shared
+like them.
 """
 
 import os

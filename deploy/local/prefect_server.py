@@ -2,9 +2,8 @@
 
 Prefect checks passwords, but accepts any host name and origin. Here, a request with a foreign
 ``Host`` (DNS rebinding) or ``Origin`` is refused before Prefect sees it, and pages may only load
-from,
-and report to, this server: otherwise they report each visit to an analytics service, whatever the
-settings say.
+from, and report to, this server: otherwise they report each visit to an analytics service, whatever
+the settings say.
 """
 
 import argparse

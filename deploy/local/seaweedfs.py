@@ -184,8 +184,7 @@ def remove_sockets(ports: dict[str, int]) -> None:
     """Remove the sockets that a SeaweedFS with these ports left in ``/tmp``; it must have ended.
 
     Their location is built into SeaweedFS, and even a clean shutdown leaves some behind. While in
-    use,
-    they are private like all of our files, and require the certificate.
+    use, they are private like all of our files, and require the certificate.
 
     Raises:
         ServiceError: A socket belongs to another account, or ``/tmp`` is not writable.
@@ -257,8 +256,7 @@ def answers(ports: dict[str, int], secrets: Secrets, certified: Path) -> bool:
     """Whether the catalog issues tokens and has the table bucket, and objects can be read.
 
     The S3 port answers some seconds before the volume server has reported its volumes to the
-    master;
-    until then, all reads and writes of objects fail with an internal error.
+    master; until then, all reads and writes of objects fail with an internal error.
 
     Args:
         ports: Ports by name.

@@ -2,10 +2,8 @@
 
 Commands and ``weekahead up`` share everything here, except when the services stop: with the last
 command that uses them, or with ``weekahead down``. Every command holds a shared lock, the lease,
-while
-it uses the services. Starting and stopping require a second, exclusive lock. The kernel releases
-both
-when a process dies for any reason.
+while it uses the services. Starting and stopping require a second, exclusive lock. The kernel
+releases both when a process dies for any reason.
 """
 
 import logging

@@ -62,6 +62,9 @@ def status(machine: bool) -> int:
     if not local.is_up(settings):
         if not machine:
             show.line("The local stack is down; `weekahead up` starts it.")
+            if settings.elsewhere:
+                listed = ", ".join(f"{name} {url}" for name, url in settings.elsewhere.items())
+                show.line(f"Elsewhere: {listed}; `weekahead doctor` asks them.")
         return 1
     return 0 if all(service.state == "ready" for service in found) else 1
 

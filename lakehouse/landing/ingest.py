@@ -25,9 +25,8 @@ def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
     """Fetch quotes and reference data, and merge them into the lake.
 
     A failing symbol does not lose the work on others: it is retried once at the end of the run,
-    then
-    listed in the report's ``failed`` and read again next time. If nothing could be read at all, the
-    first failure is raised.
+    then listed in the report's ``failed`` and read again next time. If nothing could be read at
+    all, the first failure is raised.
 
     Args:
         settings: Addresses of the running services, sources and limits.

@@ -311,8 +311,7 @@ def _jumps(ordered: pl.DataFrame, expected: Expectation) -> pl.DataFrame:
     """Bars whose close moved by more than the limit since the previous one, adjusted for splits.
 
     The bars are sorted by symbol and date. A split that the prices do not show is as suspicious as
-    a
-    jump without a split.
+    a jump without a split.
     """
     splits = to_frame(expected.splits).select(
         "symbol", "ex_date", _ratio=(pl.col("ratio_after") / pl.col("ratio_before")).log()

@@ -121,6 +121,16 @@ class Settings(BaseSettings):
         return checkout if found else PROJECT_ROOT / "lakehouse" / "_dbt"
 
     @property
+    def elsewhere(self) -> dict[str, str]:
+        """Addresses of lake, warehouse and models where they are set: these are not started here."""
+        addresses = {
+            "lake": self.s3.endpoint,
+            "warehouse": self.clickhouse.url,
+            "models": self.mlflow.tracking_uri,
+        }
+        return {name: address for name, address in addresses.items() if address}
+
+    @property
     def mlflow_uri(self) -> str:
         """MLflow's address: its server, else its database, which is a file under the home."""
         if self.mlflow.tracking_uri:

@@ -16,8 +16,7 @@ def typed_table(columns: Mapping[str, Values], schema: pa.Schema, *, rows: int) 
     """Build a table of a schema whose last column is ``malformed``.
 
     A value of the wrong type becomes null, and the original row goes into ``malformed`` as JSON,
-    with
-    the names of its wrong columns under ``"_malformed"``.
+    with the names of its wrong columns under ``"_malformed"``.
 
     Args:
         columns: Values by column name, each of length ``rows``; missing columns become null.

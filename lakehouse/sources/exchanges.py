@@ -218,8 +218,7 @@ def _calendar(name: str, start: date, end: date) -> "ExchangeCalendar | None":
     """The calendar for as much of the range as possible; None if it cannot be built at all.
 
     The package knows some exchanges only from or up to a year, and cannot build others across a
-    change
-    of their trading week.
+    change of their trading week.
     """
     import exchange_calendars
 

@@ -107,8 +107,7 @@ def transform(
     """Build the models and run their tests.
 
     All models of a build see the lake at the same snapshots, even while an ingest runs. If a
-    model's
-    code has changed since the last build, the incremental models are rebuilt from scratch.
+    model's code has changed since the last build, the incremental models are rebuilt from scratch.
 
     Args:
         settings: Addresses of the running services.

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from bokeh_sampledata import stocks
 
-from tests.compose.sample import SYMBOLS, bars
-from tests.compose.stack import Stack, await_that
+from tests.compose.sample import SYMBOLS, assert_whole
+from tests.compose.stack import PAGES, Stack, await_that
 from tests.e2e.superset_api import Api
+from tests.stranger import EVIL, PUBLIC, Door, as_stranger, knock
 
 CHART = "All symbols by expected change, five days ahead"
+ADDRESSES = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
 HORIZONS = 5
 HURT_SECONDS = 20
 FIRST_END = date(2012, 9, 28)
@@ -43,17 +45,6 @@ def ledger(stack: Stack) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     found = {tuple(row.values())[:4]: tuple(row.values())[4:] for row in rows}
     assert len(found) == len(rows), "a forecast is in the ledger twice"
     return found
-
-
-def assert_whole(stack: Stack, end: date) -> None:
-    """Lake and marts hold what an undisturbed run would have left."""
-    (lake,) = stack.sql(
-        "select count(*) as bars, count(distinct (source, symbol, trade_date)) as keys "
-        "from raw.quotes"
-    )
-    assert lake == {"bars": bars(end), "keys": bars(end)}
-    (marts,) = stack.sql("select count() as bars from marts.fct_quotes", engine="clickhouse")
-    assert int(marts["bars"]) == bars(end)
 
 
 @contextmanager
@@ -95,6 +86,42 @@ def first_run(stack: Stack) -> dict[str, Any]:
 
 def test_everything_is_healthy(stack: Stack) -> None:
     assert set(stack.health().values()) == {"healthy"}
+
+
+def doors(stack: Stack) -> list[Door]:
+    """Every port that a container does not keep to itself; the host reaches them all."""
+    found = []
+    for service in stack.health():
+        name = stack.container(service)
+        networks = stack.docker("inspect", "--format", ADDRESSES, name).split()
+        lines = stack.docker("exec", name, "cat", "/proc/net/tcp", "/proc/net/tcp6").splitlines()
+        sockets = {
+            tuple(words[1].split(":")) for words in map(str.split, lines) if words[3] == "0A"
+        }
+        ports = {int(port, 16) for address, port in sockets if not address.strip("0")}
+        found += [Door(service, port, address) for address in networks for port in ports]
+    return found
+
+
+def test_strangers_and_web_pages_get_nothing_from_any_port(stack: Stack) -> None:
+    found = doors(stack)
+    assert {door.name for door in found} >= {"seaweedfs", "clickhouse", "postgres", *PAGES}
+    public: dict[str, set[str]] = {}
+    for name, requests in PUBLIC.items():
+        public.setdefault(name.partition(".")[0], set()).update(requests)
+    answers = as_stranger(lambda: knock(found))
+    # Airflow's page, which asks for a login, is the answer to every path.
+    (page,) = {each.body for each in answers if (each.door, each.request) == ("airflow", "GET /")}
+    assert [
+        each
+        for each in answers
+        if each.request not in public[each.door] and (each.door, each.body) != ("airflow", page)
+    ] == []
+    evil = as_stranger(lambda: knock(found, host=EVIL, origin=f"http://{EVIL}"))
+    assert {(each.door, each.request) for each in evil} <= {
+        *(("seaweedfs", "GET /status"), ("seaweedfs", "GET /healthz"), ("mlflow", "GET /health")),
+        *(("seaweedfs", "GET /v1/config"), ("mlflow", "GET /version")),
+    }
 
 
 def test_the_main_job_runs_in_a_container(stack: Stack, first_run: dict[str, Any]) -> None:

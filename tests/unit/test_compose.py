@@ -397,3 +397,16 @@ def test_secrets_are_not_printed_by_accident(tmp_path: Path) -> None:
     secrets = _secrets_module(tmp_path).load()
     assert not [value for value in secrets.values() if value in f"{secrets} {secrets!r}"]
     assert "weed_jwt" in repr(secrets)
+
+
+def test_the_embedded_warehouse_answers_to_its_name_and_reaches_the_lake() -> None:
+    """Its server refuses names that it does not know, and the kernel ports that are not listed."""
+    files = {path.name: yaml.load(path.read_text(), Loader=ComposeLoader) for path in OVERRIDES}
+    command = files["no-registry.yml"]["services"]["clickhouse"]["command"]
+    addresses = BASE["x-client"]
+    warehouse = make_url(addresses["WEEKAHEAD_CLICKHOUSE__URL"])
+    assert f"--allow-host={warehouse.host}" in command
+    lakes = [addresses["WEEKAHEAD_CATALOG__URI"], addresses["WEEKAHEAD_S3__ENDPOINT"]]
+    lakes.append(files["minio.yml"]["x-client"]["environment"]["WEEKAHEAD_S3__ENDPOINT"])
+    ports = {f"--connect-port={make_url(address).port}" for address in lakes}
+    assert ports == {option for option in command if option.startswith("--connect-port=")}

@@ -38,10 +38,8 @@ class PrefectConnection:
         """Read an Airflow connection.
 
         The host may be a full address (``https://prefect.example.com/api``, a workspace of Prefect
-        Cloud)
-        or a bare name with ``port`` and ``schema``. With a login, login and password are used for
-        HTTP
-        basic auth; a password alone is an API key. Extras: ``ui_url``, ``verify``.
+        Cloud) or a bare name with ``port`` and ``schema``. With a login, login and password are
+        used for HTTP basic auth; a password alone is an API key. Extras: ``ui_url``, ``verify``.
         """
         host = connection.host or "127.0.0.1"
         if "://" not in host:

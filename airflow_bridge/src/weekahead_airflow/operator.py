@@ -30,8 +30,7 @@ class PrefectRunLink(BaseOperatorLink):
         Args:
             operator: The operator of the task.
             ti_key: The task instance when called in a worker, as Airflow does whenever the task
-                stops
-                or pauses; otherwise a key.
+                stops or pauses; otherwise a key.
 
         Returns:
             The address; empty if it is not known.
@@ -48,22 +47,16 @@ class PrefectDeploymentOperator(BaseOperator):
     """Runs a Prefect deployment and waits for its flow run.
 
     Only COMPLETED is success. Any other final state fails the task with Prefect's message and a
-    link
-    to the run. A run that was cancelled or deleted in Prefect is not retried.
+    link to the run. A run that was cancelled or deleted in Prefect is not retried.
 
     The run's idempotency key consists of the DAG run, the task, the map index and how often the
-    task
-    was cleared. So with the try policy ``rejoin`` a retry finds the run of the previous try: if it
-    is
-    still running it is followed, if it has completed it counts, and only if it failed, crashed or
-    was
-    cancelled a new run is started. With ``restart`` each try starts its own run. Clearing a task
-    always
-    starts a new run.
+    task was cleared. So with the try policy ``rejoin`` a retry finds the run of the previous try:
+    if it is still running it is followed, if it has completed it counts, and only if it failed,
+    crashed or was cancelled a new run is started. With ``restart`` each try starts its own run.
+    Clearing a task always starts a new run.
 
     ``execution_timeout`` limits the wait, also while deferred; when it is exceeded, the Prefect run
-    is
-    cancelled.
+    is cancelled.
 
     Args:
         deployment: The deployment as ``flow/deployment``. Templated.

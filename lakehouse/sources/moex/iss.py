@@ -97,8 +97,7 @@ class IssClient:
         """Fetch all pages of a block.
 
         The pages must add up to the cursor's total, or the whole response counts as broken: a
-        history
-        with a hole is worse than one that is fetched again later.
+        history with a hole is worse than one that is fetched again later.
 
         Args:
             path: Path on the host.

@@ -260,8 +260,8 @@ def test_statements_that_ignore_their_limit_leave_places_to_others(start_server:
 def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
     server = start_server("--max-memory", str(700 * 1024**2))
     server.ok("CREATE DATABASE staging")
-    # The reader's list and the writer's need more than there is. One reader only: of two, the engine
-    # may stop the one that has little, and it stops one for each request.
+    # Together, the reader's list and the writer's need more than there is. With several readers the
+    # engine may stop one that holds little, and it stops only one for each allocation.
     hold = "SELECT length(groupArray(toString(number))), sleep(3) FROM numbers(9000000)"
     held = "SELECT toInt64(sum(memory_usage)) FROM system.processes"
     with flood(server, "reader", hold, 1):
