@@ -9,12 +9,12 @@ from lakehouse.panel.dataset import Floats
 
 
 class HarMarket(Har):
-    """The ridge of ``Har`` with the market's variance, the EWMA and past returns added."""
+    """The regression of ``Har`` with the market's variance, the EWMA and past returns added."""
 
     kind = "har_market"
 
     def inputs(self, X: pd.DataFrame) -> Floats:
-        """Inputs of the ridge, shape (n, 15)."""
+        """Inputs of the regression, shape (n, 15)."""
         own = self.log_variances(X)
         return np.concatenate(
             [own, self.market(X), ewma(own)[:, None], self.past_returns(X)], axis=1

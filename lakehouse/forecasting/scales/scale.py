@@ -12,7 +12,7 @@ WINDOWS = (1, 5, 21, 63, 252)
 OWN = tuple(f"log_variance_{window}" for window in WINDOWS)
 MARKET = tuple(f"market_log_variance_{window}" for window in (1, 5, 21))
 RETURNS = {"ret_1": 1, "ret_5": 5, "ret_21": 21}
-# Returns are clipped at this many deviations; larger ones carry no more information.
+# Moves are clipped at this many times what was expected; larger ones carry no more information.
 CLIP = 5.0
 # Floor of a day's variance relative to the month around it: a close that did not move does not
 # mean that there was no volatility.
@@ -89,6 +89,25 @@ class ScaleModel(BaseEstimator):  # type: ignore[misc]
         filled: Floats = np.maximum(logs, self.log_floor_)
         return filled
 
+    def moves(self, X: pd.DataFrame, variances: Floats) -> Floats:
+        """What the scale models that learn aim for: roots of the mean daily variance ahead.
+
+        Bands scale with the mean of the roots. The mean of the logs would have to leave out days
+        that did not move, of which coarse prices have many.
+
+        Args:
+            X: Rows of ``marts.fct_features``, n rows.
+            variances: Sums of the daily variances ahead, shape (n, horizons); NaN where unknown.
+
+        Returns:
+            Sizes of a day in log returns, shape (n, horizons), positive: like the inputs, not below
+            a share of the past month's; NaN where unknown.
+        """
+        days = np.arange(1, variances.shape[1] + 1)
+        least = np.exp(self.log_variances(X)[:, [WINDOWS.index(21)]] + LEAST_LOG_SHARE)
+        roots: Floats = np.sqrt(np.maximum(variances / days, least))
+        return roots
+
     def market(self, X: pd.DataFrame) -> Floats:
         """Logs of the market's variance over 1, 5 and 21 days, shape (n, 3), without gaps."""
         market = X[list(MARKET)].to_numpy(dtype="float64")
@@ -106,14 +125,6 @@ class ScaleModel(BaseEstimator):  # type: ignore[misc]
         ]
         returns = np.clip(np.nan_to_num(np.column_stack(columns)), -CLIP, CLIP)
         return np.concatenate([returns, np.minimum(returns, 0.0)], axis=1)
-
-
-def log_targets(variances: Floats) -> Floats:
-    """Logs of the mean daily variance ahead, shape (n, horizons); NaN where unknown or zero."""
-    days = np.arange(1, variances.shape[1] + 1)
-    usable = np.isfinite(variances) & (variances > 0)
-    logs: Floats = np.log(np.where(usable, variances, np.nan) / days)
-    return logs
 
 
 def sizes(log_daily: Floats) -> Floats:

@@ -32,7 +32,8 @@ def regimes(build) -> Dataset:
 
 
 def test_the_registry_holds_a_scale_model_per_file() -> None:
-    assert set(SCALES) == {"deviation", "ewma", "har", "har_market", "boosting", "mean"}
+    learned = {"har", "har_market", "boosting", "mean", "corrected"}
+    assert set(SCALES) == {"deviation", "ewma"} | learned
     assert next(iter(SCALES)) == REFERENCE
 
 
@@ -77,6 +78,20 @@ def test_a_scale_that_learns_knows_more_than_the_last_month(regimes, settings, s
         log_ratio = np.log(regimes.variances[unseen, 4]) / 2 - np.log(sizes)
         errors[kind] = np.std(log_ratio)
     assert errors[scale] < 0.99 * errors["deviation"]
+
+
+@pytest.mark.parametrize("scale", ["har", "har_market", "boosting", "mean", "corrected"])
+def test_days_without_a_move_count(regimes, settings, scale) -> None:
+    """They are small moves: left out, a market with coarse prices would have bands too wide."""
+    still = np.random.default_rng(7).random(len(regimes.frame)) < 1 / 3
+    variances = regimes.variances.copy()
+    variances[still] = 0.0
+    levels = []
+    for ahead in (regimes.variances, variances):
+        dataset = Dataset(regimes.frame, regimes.targets, regimes.target_dates, ahead)
+        model = walkforward.fit(dataset, "last_price", dataset.targets, settings, scale=scale)
+        levels.append(model.forecast(dataset.inputs)[1][:, 0].mean())
+    assert levels[1] / levels[0] == pytest.approx(2 / 3, abs=0.08)
 
 
 def test_ewma_from_windows_is_near_the_exact_one() -> None:
