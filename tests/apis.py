@@ -33,10 +33,12 @@ def call_airflow(url: str, login: tuple[str, str], method: str, path: str, body:
     return answer.json() if answer.content else None
 
 
-def as_person(url: str, name: str, password: str, body: bytes | None = None) -> tuple[int, str]:
+def as_person(
+    url: str, name: str, password: str, body: bytes | None = None, **headers: str
+) -> tuple[int, str]:
     """Status and answer of a service to a person's login."""
     login = b64encode(f"{name}:{password}".encode()).decode()
-    request = Request(url, data=body, headers={"Authorization": f"Basic {login}"})
+    request = Request(url, data=body, headers={"Authorization": f"Basic {login}", **headers})
     try:
         with urlopen(request, timeout=SECONDS) as answer:
             return answer.status, answer.read().decode()
