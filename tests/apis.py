@@ -1,6 +1,9 @@
-"""Clients of Prefect's and Airflow's REST APIs for tests."""
+"""Clients of the services' REST APIs for tests."""
 
+from base64 import b64encode
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import httpx
 
@@ -28,3 +31,16 @@ def call_airflow(url: str, login: tuple[str, str], method: str, path: str, body:
     )
     assert answer.is_success, answer.text
     return answer.json() if answer.content else None
+
+
+def as_person(
+    url: str, name: str, password: str, body: bytes | None = None, **headers: str
+) -> tuple[int, str]:
+    """Status and answer of a service to a person's login."""
+    login = b64encode(f"{name}:{password}".encode()).decode()
+    request = Request(url, data=body, headers={"Authorization": f"Basic {login}", **headers})
+    try:
+        with urlopen(request, timeout=SECONDS) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as refused:
+        return refused.code, refused.read().decode()

@@ -5,6 +5,8 @@ Usage (in the container ``secrets``, the only one with access to all of them):
     docker compose run --rm secrets show             how people log in
     docker compose run --rm secrets rotate NAME...   new values; then `up -d --force-recreate`
     docker compose run --rm -T secrets set NAME <file   a value that was made or changed elsewhere
+    docker compose run --rm secrets user add NAME ROLE  an account for a person, in every service;
+                                                     likewise user list, rotate NAME, remove NAME
 
 The volume ``secrets`` stores all values in one file of mode 0600. Each service has its own volume
 with the files that it reads; they are rewritten from that file each time.
@@ -24,8 +26,19 @@ from urllib.parse import quote
 from deploy.chserver.auth import hash_password
 from deploy.local import certificates
 from deploy.local.mlflow import accounts
+from deploy.local.people import ROLES as PEOPLE
+from deploy.local.people import (
+    check_name,
+    give,
+    in_superset,
+    in_warehouse,
+    known,
+    load_people,
+    save_people,
+)
 from deploy.local.seaweedfs import s3_identities
-from lakehouse.home import LAKE_SECRETS, Secrets, write_private
+from lakehouse.errors import UsageError
+from lakehouse.home import LAKE_SECRETS, Home, Secrets, read_json, write_private
 
 ROOT = Path("/var/lib/secrets")
 ROLES = ("admin", "writer", "reader")
@@ -51,6 +64,8 @@ CERTIFICATE = "weed_certificate"
 CERTIFIED = ("seaweedfs", "localhost", "127.0.0.1")
 # deploy/compose/seaweedfs.sh copies them there.
 CERTIFICATES_IN_USE = Path("/tmp/weed")  # noqa: S108 - a container has it to itself
+# Names of persons who have no account any more; MLflow does not mark whose accounts are ours.
+REMOVED = "removed.json"
 # Credentials of external services: never generated here, only imported with `set`.
 FOREIGN = {
     "catalog_credential": "WEEKAHEAD_CATALOG__CREDENTIAL",
@@ -120,7 +135,7 @@ def _clickhouse(value: Secrets) -> None:
     users = {
         role: {"password_hash": hash_password(value[f"clickhouse_{role}"]), "role": role}
         for role in ROLES
-    }
+    } | in_warehouse(load_people(_home()))
     write_private(ROOT / "clickhouse" / "users.json", json.dumps(users))
     hashes = {
         f"CLICKHOUSE_{role.upper()}_PASSWORD_SHA256": sha256(
@@ -148,6 +163,12 @@ def _prefect(value: Secrets) -> None:
 def _mlflow(value: Secrets) -> None:
     database = _database(value, "mlflow", "postgresql+psycopg2", database="mlflow_accounts")
     write_private(ROOT / "mlflow" / "accounts.ini", accounts(database, value["mlflow_admin"]))
+    people = [
+        {"name": name, "admin": PEOPLE[person.role].mlflow_admin, "hash": person.werkzeug}
+        for name, person in load_people(_home()).items()
+    ]
+    persons = {"people": people, "removed": read_json(_home().config / REMOVED, default=[])}
+    write_private(ROOT / "mlflow" / "people.json", json.dumps(persons))
     _environment(
         "mlflow",
         MLFLOW_BACKEND_STORE_URI=_database(value, "mlflow", "postgresql+psycopg2"),
@@ -186,6 +207,7 @@ def _superset(value: Secrets) -> None:
         SUPERSET_SECRET_KEY=value["superset_key"],
         SUPERSET_DATABASE_URI=_database(value, "superset", "postgresql+psycopg2"),
         SUPERSET_ADMIN_PASSWORD=value["superset_admin"],
+        SUPERSET_PEOPLE=in_superset(load_people(_home())),
         WAREHOUSE_PASSWORD=value["clickhouse_reader"],
     )
 
@@ -209,6 +231,11 @@ def _airflow(value: Secrets) -> None:
     )
     # Not in the environment, because only the first start reads it.
     write_private(ROOT / "airflow" / "admin", value["airflow_admin"])
+    people = [
+        {"name": name, "role": PEOPLE[person.role].airflow.capitalize(), "hash": person.werkzeug}
+        for name, person in load_people(_home()).items()
+    ]
+    write_private(ROOT / "airflow" / "people.json", json.dumps(people))
 
 
 def show(value: Secrets) -> None:
@@ -227,6 +254,43 @@ def rotate(names: list[str]) -> None:
     if CERTIFICATE in names:
         certificates.make(ROOT / "seaweedfs", CERTIFIED)
     hand_out(load(names))
+
+
+def user(words: list[str]) -> None:
+    """Add, list, rotate or remove an account of a person; exits with a message if it cannot."""
+    home = _home()
+    people = load_people(home)
+    before = set(people)
+    password = ""
+    match words:
+        case ["list"]:
+            for person in people.values():
+                print(f"{person.name:<33}{person.role:<9}{person.since}")
+            return
+        case ["add", name, role]:
+            check_name(name, "admin")
+            password = give(people, name, role)
+        case ["rotate", name]:
+            password = give(people, name)
+        case ["remove", name]:
+            del people[known(people, name).name]
+        case _:
+            raise UsageError(
+                "usage: secrets user [list | add NAME ROLE | rotate NAME | remove NAME]"
+            )
+    removed = {*read_json(home.config / REMOVED, default=[]), *before} - people.keys()
+    write_private(home.config / REMOVED, json.dumps(sorted(removed)))
+    save_people(home, people)
+    hand_out(load())
+    if password:
+        print(f"password (shown only now): {password}")
+
+
+def _home() -> Home:
+    """Where the accounts of persons are kept, as in a home."""
+    home = Home(ROOT / "all")
+    home.config.mkdir(mode=0o700, exist_ok=True)
+    return home
 
 
 def _prefect_login(value: Secrets) -> str:
@@ -266,8 +330,14 @@ def main(arguments: list[str]) -> None:
         case ["set", name]:
             hand_out(keep(name, sys.stdin.read().strip()))
             print("Done. Now: docker compose up -d --force-recreate --wait")
+        case ["user", *words]:
+            try:
+                user(words)
+            except UsageError as error:
+                sys.exit(str(error))
+            print("Done. Now: docker compose up -d --force-recreate --wait")
         case _:
-            sys.exit("usage: secrets [show | rotate NAME... | set NAME]")
+            sys.exit("usage: secrets [show | rotate NAME... | set NAME | user ...]")
 
 
 if __name__ == "__main__":

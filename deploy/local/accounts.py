@@ -3,21 +3,24 @@
 Prefect knows one login only, which is the stack's.
 """
 
-import hashlib
 import json
-import secrets
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from deploy.chserver.auth import hash_password
 from deploy.local import airflow, mlflow
 from deploy.local.lifecycle import up
-from deploy.local.people import ROLES, Person, check_name, load_people, save_people
+from deploy.local.people import (
+    ROLES,
+    Person,
+    check_name,
+    give,
+    known,
+    load_people,
+    save_people,
+)
 from deploy.local.status import is_up
-from lakehouse.errors import UsageError
 from lakehouse.home import Home, open_home, read_json, write_private
 from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
@@ -42,18 +45,7 @@ def add(settings: Settings, name: str, role: str) -> str:
         ServiceError: A running service does not take the change.
     """
     check_name(name, settings.superset.admin_user)
-    if role not in ROLES:
-        raise UsageError(f"There is no role {role!r}; choose from {', '.join(ROLES)}.")
-
-    def unused(people: dict[str, Person]) -> str:
-        if name in people:
-            raise UsageError(
-                f"{name!r} already has an account: `weekahead user rotate {name}` gives it a new "
-                "password."
-            )
-        return role
-
-    return _give(settings, name, unused)
+    return _give(settings, name, role)
 
 
 def rotate(settings: Settings, name: str) -> str:
@@ -70,7 +62,7 @@ def rotate(settings: Settings, name: str) -> str:
         UsageError: There is no such account.
         ServiceError: A running service does not take the change.
     """
-    return _give(settings, name, lambda people: _known(people, name).role)
+    return _give(settings, name)
 
 
 def remove(settings: Settings, name: str) -> None:
@@ -85,19 +77,18 @@ def remove(settings: Settings, name: str) -> None:
         ServiceError: A running service does not take the change.
     """
     with _changing(settings) as (home, people):
-        del people[_known(people, name).name]
+        del people[known(people, name).name]
         _in_airflow(home, name, None)
         _in_mlflow(settings, home, name, None, admin=False)
 
 
-def _give(settings: Settings, name: str, role_of: Callable[[dict[str, Person]], str]) -> str:
+def _give(settings: Settings, name: str, role: str | None = None) -> str:
     """Generate a password for an account, new or not, in every service; the password."""
-    password = secrets.token_urlsafe(18)
     with _changing(settings) as (home, people):
-        role = role_of(people)
-        people[name] = _person(name, role, password)
+        password = give(people, name, role)
         _in_airflow(home, name, password)
-        _in_mlflow(settings, home, name, password, admin=ROLES[role].mlflow_admin)
+        admin = ROLES[people[name].role].mlflow_admin
+        _in_mlflow(settings, home, name, password, admin=admin)
     return password
 
 
@@ -112,25 +103,6 @@ def _changing(settings: Settings) -> Iterator[tuple[Home, dict[str, Person]]]:
     # Some services read accounts only when they start.
     if is_up(settings):
         up(settings)
-
-
-def _known(people: dict[str, Person], name: str) -> Person:
-    if name not in people:
-        raise UsageError(f"There is no account {name!r}. Accounts: {', '.join(people) or 'none'}.")
-    return people[name]
-
-
-def _person(name: str, role: str, password: str) -> Person:
-    from werkzeug.security import generate_password_hash
-
-    return Person(
-        name=name,
-        role=role,
-        since=datetime.now(UTC).date().isoformat(),
-        scrypt=hash_password(password),
-        sha256=hashlib.sha256(password.encode()).hexdigest(),
-        werkzeug=generate_password_hash(password),
-    )
 
 
 def _in_airflow(home: Home, name: str, password: str | None) -> None:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from deploy import FOLDER
 from deploy.local.people import ROLES as PEOPLE
-from deploy.local.people import changes, load_people
+from deploy.local.people import changes, in_warehouse, load_people
 from deploy.local.service import HOST, Service, ask
 from deploy.local.state import load_state
 from lakehouse.home import Home, Secrets, write_private
@@ -122,10 +122,7 @@ def _embedded_server(settings: Settings, home: Home, secrets: Secrets) -> Servic
         accounts = {
             role: {"password_hash": hash_password(secrets[f"clickhouse_{role}"]), "role": role}
             for role in ROLES
-        } | {
-            name: {"password_hash": person.scrypt, "role": PEOPLE[person.role].clickhouse}
-            for name, person in load_people(home).items()
-        }
+        } | in_warehouse(load_people(home))
         write_private(users, json.dumps(accounts))
 
     def command(port: dict[str, int]) -> list[str]:

@@ -7,9 +7,12 @@ clear text, and keeps them in a private file of its own.
 import hashlib
 import json
 import re
+import secrets
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
+from deploy.chserver.auth import hash_password
 from lakehouse.errors import UsageError
 from lakehouse.home import Home, read_json, write_private
 
@@ -109,6 +112,78 @@ def check_name(name: str, taken: str) -> None:
         )
     if name in RESERVED or name == taken:
         raise UsageError(f"{name!r} is the name of a service's own account; choose another one.")
+
+
+def give(people: dict[str, Person], name: str, role: str | None = None) -> str:
+    """Generate a password, for a new account or for one that is there.
+
+    Args:
+        people: Persons by name; changed in place.
+        name: User name.
+        role: Key of ROLES for a new account; None for a new password only.
+
+    Returns:
+        The password, of which the accounts hold hashes only.
+
+    Raises:
+        UsageError: There is no such role or account, or there is one already.
+    """
+    from werkzeug.security import generate_password_hash
+
+    if role is None:
+        role = known(people, name).role
+    elif role not in ROLES:
+        raise UsageError(f"There is no role {role!r}; choose from {', '.join(ROLES)}.")
+    elif name in people:
+        raise UsageError(
+            f"{name!r} already has an account: `user rotate {name}` gives it a new password."
+        )
+    password = secrets.token_urlsafe(18)
+    people[name] = Person(
+        name=name,
+        role=role,
+        since=datetime.now(UTC).date().isoformat(),
+        scrypt=hash_password(password),
+        sha256=hashlib.sha256(password.encode()).hexdigest(),
+        werkzeug=generate_password_hash(password),
+    )
+    return password
+
+
+def known(people: dict[str, Person], name: str) -> Person:
+    """The person of this name.
+
+    Args:
+        people: Persons by name.
+        name: User name.
+
+    Returns:
+        The account.
+
+    Raises:
+        UsageError: There is no such account.
+    """
+    if name not in people:
+        raise UsageError(f"There is no account {name!r}. Accounts: {', '.join(people) or 'none'}.")
+    return people[name]
+
+
+def in_warehouse(people: dict[str, Person]) -> dict[str, dict[str, str]]:
+    """Accounts for the embedded ClickHouse server: hash and role by name."""
+    return {
+        name: {"password_hash": person.scrypt, "role": ROLES[person.role].clickhouse}
+        for name, person in people.items()
+    }
+
+
+def in_superset(people: dict[str, Person]) -> str:
+    """Accounts for Superset's bootstrap: a JSON list of names, roles and hashes."""
+    return json.dumps(
+        [
+            {"name": name, "roles": ROLES[person.role].superset, "hash": person.werkzeug}
+            for name, person in people.items()
+        ]
+    )
 
 
 def changes(home: Home) -> dict[str, str]:

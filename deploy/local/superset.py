@@ -5,7 +5,6 @@ home, and only its processes are started here. ``weekahead up --with superset`` 
 ``prepare`` and ``services``, in this order.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from urllib.parse import quote
 
 from deploy import FOLDER
 from deploy.local import environments
-from deploy.local.people import ROLES, load_people
+from deploy.local.people import in_superset, load_people
 from deploy.local.service import HOST, Service, ask, tail
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, Secrets
@@ -69,7 +68,9 @@ def prepare(settings: Settings, home: Home, secrets: Secrets) -> None:
     _run(
         [_interpreter(home), str(DEPLOY / "bootstrap.py")],
         log=home.logs / "superset-prepare.log",
-        variables=_state(settings, home, secrets) | _warehouse(settings) | _people(home),
+        variables=_state(settings, home, secrets)
+        | _warehouse(settings)
+        | {"SUPERSET_PEOPLE": in_superset(load_people(home))},
     )
 
 
@@ -155,15 +156,6 @@ def _state(settings: Settings, home: Home, secrets: Secrets) -> dict[str, str]:
         "SCARF_ANALYTICS": "false",
         "DO_NOT_TRACK": "1",
     }
-
-
-def _people(home: Home) -> dict[str, str]:
-    """Accounts of persons: roles and hashes by name."""
-    people = [
-        {"name": name, "roles": ROLES[person.role].superset, "hash": person.werkzeug}
-        for name, person in load_people(home).items()
-    ]
-    return {"SUPERSET_PEOPLE": json.dumps(people)}
 
 
 def _warehouse(settings: Settings) -> dict[str, str]:

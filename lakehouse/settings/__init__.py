@@ -122,7 +122,7 @@ class Settings(BaseSettings):
 
     @property
     def elsewhere(self) -> dict[str, str]:
-        """Addresses of lake, warehouse and models where they are set: these are not started here."""
+        """Addresses of lake, warehouse and models that are set: those are not started here."""
         addresses = {
             "lake": self.s3.endpoint,
             "warehouse": self.clickhouse.url,

@@ -5,15 +5,18 @@ to lose. What an undisturbed run would leave is counted in the sample itself.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
+import httpx
 import pytest
 from bokeh_sampledata import stocks
 
+from tests.apis import as_person
 from tests.compose.sample import SYMBOLS, assert_whole
 from tests.compose.stack import PAGES, Stack, await_that
 from tests.e2e.superset_api import Api
@@ -22,6 +25,7 @@ from tests.stranger import EVIL, PUBLIC, Door, as_stranger, knock
 CHART = "All symbols by expected change, five days ahead"
 ADDRESSES = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
 HORIZONS = 5
+DASHBOARDS = 6
 HURT_SECONDS = 20
 FIRST_END = date(2012, 9, 28)
 # Fault, service, the step that it hits, and how far the run reads. The lake gets all kinds.
@@ -223,3 +227,42 @@ def test_superset_shows_what_the_marts_hold(stack: Stack, first_run: dict[str, A
     )
     shown = {row["symbol"]: row["Last close"] for row in answer["data"]}
     assert shown == {row["symbol"]: row["last_close"] for row in marts}
+
+
+def accepts(stack: Stack, name: str, password: str) -> dict[str, bool]:
+    """Which services let a person in."""
+    login = {"username": name, "password": password}
+    superset = {**login, "provider": "db", "refresh": False}
+    (address,) = stack.docker("inspect", "-f", ADDRESSES, stack.container("clickhouse")).split()
+    search = f"{stack.url('mlflow')}/api/2.0/mlflow/experiments/search?max_results=1"
+    warehouse = f"http://{address}:8123/?query=SELECT%201"
+    answers = {
+        "clickhouse": as_person(warehouse, name, password, Host="clickhouse")[0],
+        "mlflow": as_person(search, name, password)[0],
+        "superset": httpx.post(
+            f"{stack.url('superset')}/api/v1/security/login", json=superset
+        ).status_code,
+        "airflow": httpx.post(f"{stack.url('airflow')}/auth/token", json=login).status_code,
+    }
+    return {service: status in (200, 201) for service, status in answers.items()}
+
+
+def test_a_person_has_an_account_in_every_service_until_it_is_removed(stack: Stack) -> None:
+    def user(*words: str) -> str:
+        """The last word that is printed is the password, if there is one."""
+        shown = stack.compose("run", "--rm", "-T", "secrets", "user", *words)
+        stack.compose("up", "--detach", "--force-recreate", "--no-build", "--wait")
+        found = re.search(r"shown only now\): (\S+)", shown)
+        return found[1] if found else ""
+
+    password = user("add", "anna", "analyst")
+    services = ("clickhouse", "mlflow", "superset", "airflow")
+    assert accepts(stack, "anna", password) == dict.fromkeys(services, True)
+    api = Api(stack.url("superset"), password, user="anna")
+    assert api.call("GET", "dashboard/?q=(page_size:10)")["count"] == DASHBOARDS
+    refused = stack.attempt(
+        *("docker", "compose", "run", "--rm", "-T", "secrets", "user", "add", "anna", "viewer")
+    )
+    assert refused.returncode == 1 and "already has an account" in refused.stderr
+    user("remove", "anna")
+    assert accepts(stack, "anna", password) == dict.fromkeys(services, False)

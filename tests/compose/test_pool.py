@@ -59,7 +59,8 @@ def stack(
             try:
                 yield stack
             finally:
-                worker.terminate()
+                # Told to end, it waits for ever once a run's container has been killed.
+                worker.kill()
                 worker.wait(60)
                 print((folder / "worker.log").read_text()[-4000:])
 

@@ -7,14 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, install_opener, urlopen
+from urllib.request import install_opener, urlopen
 from uuid import uuid4
 
 import psutil
@@ -25,6 +24,7 @@ from deploy.local import running
 from deploy.local.reaper import Server
 from flows.alerts import STALE
 from lakehouse.home import load_secrets, open_home
+from tests.apis import as_person
 from tests.homes import call, copied, eventually, marked, outside, settings_of, start
 from tests.stranger import EVIL, SIGNS_OF_LIFE, files_with, intrude
 
@@ -142,17 +142,6 @@ def test_commands_use_the_stack_and_leave_it_up(home: Path, first: dict[str, Any
         out = json.loads(call(home, use_case, "--json").stdout)
         assert out.get("predict", out)["new"] == 0
     assert {p.pid for p in marked(home)} >= {service["pid"] for service in first.values()}
-
-
-def as_person(url: str, name: str, password: str, body: bytes | None = None) -> tuple[int, str]:
-    """Status and answer of a service to a person's login."""
-    login = b64encode(f"{name}:{password}".encode()).decode()
-    request = Request(url, data=body, headers={"Authorization": f"Basic {login}"})
-    try:
-        with urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except HTTPError as refused:
-        return refused.code, refused.read().decode()
 
 
 def test_people_have_accounts_of_their_own(home: Path, first: dict[str, Any]) -> None:

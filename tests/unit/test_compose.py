@@ -165,6 +165,7 @@ def test_no_secret_stands_in_the_open(name: str) -> None:
 def test_each_service_sees_its_own_secrets_only() -> None:
     allowed = {
         "postgres": {"postgres", "databases"},
+        "mlflow": {"mlflow", "mlflow-init"},
         "pipeline": {"pipeline", "init", "worker"},
         "superset": {"superset", "superset-init"},
         "airflow": {name for name in SERVICES if name.startswith("airflow")},
