@@ -59,7 +59,7 @@ def stack(
             try:
                 yield stack
             finally:
-                # Told to end, it waits for ever once a run's container has been killed.
+                # Told to end, it waits forever once a run's container has been killed.
                 worker.kill()
                 worker.wait(60)
                 print((folder / "worker.log").read_text()[-4000:])
