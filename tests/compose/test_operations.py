@@ -129,6 +129,8 @@ def test_ctrl_c_leaves_the_stack_running_and_no_half_backup(
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # A shell cannot trap what was ignored when it started, as under nohup.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     while "archiving" not in (line := process.stdout.readline()):
