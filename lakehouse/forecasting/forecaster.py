@@ -33,8 +33,7 @@ class Forecaster(BaseEstimator):  # type: ignore[misc]
     """Direct forecasts of the log return over 1 to ``horizons`` trading days, with intervals.
 
     Rows with fewer than ``min_history`` bars, or without a volatility, are forecast by the drift
-    and
-    a plain volatility, so that a young symbol never fails.
+    and a plain volatility, so that a young symbol never fails.
     """
 
     def __init__(

@@ -8,9 +8,8 @@ scores.
 
 Symbols with a short history are calibrated separately, by scores of the same age (Mondrian
 conformal prediction: Vovk et al. 2003), because their volatility is a guess or a poor estimate.
-Such
-scores are few and overlap. Until there are enough, the scores of all horizons (in units of √h) are
-pooled; their bounds are symmetric, because the direction of one listing says nothing about the
+Such scores are few and overlap. Until there are enough, the scores of all horizons (in units of √h)
+are pooled; their bounds are symmetric, because the direction of one listing says nothing about the
 next; and they are never narrower than those of grown symbols.
 """
 

@@ -116,8 +116,7 @@ class Sample:
         """Hit rate of the signs with its 95 % Wilson interval, and that of always predicting up.
 
         The interval counts one observation per ``horizon`` dates, because labels overlap and
-        symbols
-        move together within a day.
+        symbols move together within a day.
         """
         moved = rows[self.actual[rows] != 0]
         if not moved.size:

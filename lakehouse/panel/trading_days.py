@@ -18,8 +18,7 @@ def next_trading_days(
 
     Known open days come from the exchange's calendar and from days with bars. Beyond the last known
     one, every weekday counts that the calendar does not mark as closed, so an unknown holiday
-    delays
-    the real target by a day.
+    delays the real target by a day.
 
     Args:
         as_of: The date of the forecast.

@@ -75,12 +75,9 @@ class Candidate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Expected size of the return over the horizon in log returns, shape (n,).
 
         The 21-day volatility · √horizon, shrunk towards a reference: volatility reverts to its
-        mean, so
-        tomorrow's moves grow with less than the first power of today's. The power is estimated on
-        the
-        training rows; the reference is the same for every model, so that scores of models trained
-        at
-        different times can be pooled.
+        mean, so tomorrow's moves grow with less than the first power of today's. The power is
+        estimated on the training rows; the reference is the same for every model, so that scores of
+        models trained at different times can be pooled.
         """
         daily = X[VOLATILITY].to_numpy(dtype="float64")
         daily = np.where(np.isfinite(daily), daily, self.young_volatility_)

@@ -20,9 +20,8 @@ class Combination(Candidate):
 
     The weight is the slope of realised on predicted deviations from drift over the later quarter of
     the training dates, shrunk by the positive-part James-Stein factor 1 - 1/t² with a standard
-    error
-    clustered by blocks of dates. Without validated skill it is zero, and the combination equals the
-    drift bit for bit.
+    error clustered by blocks of dates. Without validated skill it is zero, and the combination
+    equals the drift bit for bit.
     """
 
     kind = "combination"

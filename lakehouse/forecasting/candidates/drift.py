@@ -13,8 +13,7 @@ class Drift(Candidate):
     """The random-effects mean of each symbol (DerSimonian & Laird 1986), never below zero.
 
     A symbol's mean return is almost all noise, so it is shrunk towards the mean of all symbols of
-    its
-    source (a market with its own currency) by the share of its variance that noise explains.
+    its source (a market with its own currency) by the share of its variance that noise explains.
     Overlapping labels count as n/horizon independent ones. The pooled mean averages dates, because
     symbols move together within a day. A negative estimate is set to zero, because no one holds a
     share for an expected loss (Campbell & Thompson 2008).

@@ -71,8 +71,7 @@ class ScaleModel(BaseEstimator):  # type: ignore[misc]
         """Logs of the daily variance over ``WINDOWS``, shape (n, 5), without gaps.
 
         An incomplete window takes the value of the next shorter one; a window without a move takes
-        that
-        of the 21-day deviation.
+        that of the 21-day deviation.
         """
         logs = X[list(OWN)].to_numpy(dtype="float64", copy=True)
         month = WINDOWS.index(21)
