@@ -23,6 +23,9 @@ ENGINE, TRAINING, STORE = 0.55, 0.30, 0.15
 # Minimum that each part needs to work; on a machine that is too small, parts exceed their share.
 LEAST_ENGINE, LEAST_TRAINING, LEAST_STORE = GIB // 2, GIB // 4, GIB // 4
 CGROUPS = Path("/sys/fs/cgroup")
+AT_ONCE = 2
+# What two large models at once need for each bar of the lake, with sorts on the disk.
+BYTES_PER_BAR = 400
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,21 @@ def shares(settings: Settings) -> Shares:
         training=max(int(TRAINING * rest), LEAST_TRAINING),
         store=max(int(STORE * rest), LEAST_STORE),
     )
+
+
+def models_at_once(settings: Settings, bars: int) -> int:
+    """How many dbt models to build at the same time: one where two large ones might not fit.
+
+    Args:
+        settings: ``clickhouse.threads``, which decides if set, and the budget.
+        bars: Bars in the lake.
+
+    Returns:
+        The number of models.
+    """
+    if settings.clickhouse.threads:
+        return settings.clickhouse.threads
+    return 1 if bars * BYTES_PER_BAR > shares(settings).engine else AT_ONCE
 
 
 def machine_memory(cgroups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:

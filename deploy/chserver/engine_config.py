@@ -123,6 +123,8 @@ class EngineLimits:
             "memory_overcommit_ratio_denominator": 1 if role == "reader" else 0,
             "memory_usage_overcommit_max_wait_microseconds": 15_000_000,
             "max_bytes_before_external_sort": spill,
+            # What is merged from disk is read in blocks of this size, one of each part at a time.
+            "prefer_external_sort_block_bytes": min(self.max_memory // 512, 16 * _MIB),
             "max_bytes_before_external_group_by": spill,
             "max_bytes_before_external_join": spill,
             "max_bytes_before_external_distinct": spill,

@@ -18,7 +18,13 @@ class ClickHouseSettings(Section):
     writer_password: SecretStr = Field(SecretStr(""), description="Its password.")
     reader_user: str = Field("reader", description="Account of dashboards and ad-hoc SQL.")
     reader_password: SecretStr = Field(SecretStr(""), description="Its password.")
-    threads: int = Field(2, ge=1, le=64, description="dbt models built at the same time.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="dbt models built at the same time; default: 2, or 1 where the lake's bars are "
+        "many for the engine's memory.",
+    )
     max_memory_gb: float | None = Field(
         None,
         ge=0.25,

@@ -28,6 +28,7 @@ def run_dbt(
     select: str | None,
     exclude: str | None,
     full_refresh: bool,
+    threads: int,
     invoke: Invoke | None,
 ) -> "dbtRunnerResult":
     """Run ``dbt build`` in this process.
@@ -40,6 +41,7 @@ def run_dbt(
         select: dbt's node selection; None builds all nodes.
         exclude: Nodes to leave out, in dbt's syntax; None leaves out none.
         full_refresh: Rebuild the incremental models from scratch.
+        threads: How many models are built at the same time.
         invoke: Calls dbt with arguments; by default dbt's own runner.
 
     Returns:
@@ -48,6 +50,7 @@ def run_dbt(
     from dbt.cli.main import dbtRunner
 
     arguments = ["build", "--exclude-resource-type", "unit_test", *common_arguments(settings)]
+    arguments += ["--threads", str(threads)]
     if select:
         arguments += ["--select", select]
     if exclude:
@@ -68,7 +71,7 @@ def run_dbt(
 
 
 def common_arguments(settings: Settings) -> list[str]:
-    """Arguments of every dbt call: paths, threads, and no console output."""
+    """Arguments of every dbt call: paths, and no console output."""
     state = dbt_state(settings.home)
     return [
         "--project-dir", str(settings.dbt_dir),
@@ -77,7 +80,6 @@ def common_arguments(settings: Settings) -> list[str]:
         "--log-path", str(log_path(settings.home).parent),
         "--log-level", "none",
         "--log-level-file", "info",
-        "--threads", str(settings.clickhouse.threads),
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from catalog.snapshots import current_snapshots
 from catalog.tables import QUOTES
 from lakehouse.errors import TransformError
 from lakehouse.lease import alone
+from lakehouse.memory import models_at_once
 from lakehouse.settings import Settings
 from lakehouse.warehouse.attachment import LAYERS
 from lakehouse.warehouse.builds import Build, Snapshots, last_build, record_build, wanted_build
@@ -208,8 +209,9 @@ def _build(
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
         exclude = None if full_refresh else _unchanged(select, before, wanted)
+        threads = models_at_once(settings, _bars(catalog, snapshots))
         result = run_dbt(
-            settings, role, snapshots, databases, select, exclude, full_refresh, invoke
+            settings, role, snapshots, databases, select, exclude, full_refresh, threads, invoke
         )
         nodes, warnings = _summary(client, result, log_path(settings.home))
         seconds = time.monotonic() - started
@@ -217,6 +219,13 @@ def _build(
             record_build(client, done, seconds, layers["intermediate"])
         rows = _rows(client, layers["marts"])
     return TransformReport(nodes, rows, full_refresh, snapshots, round(seconds, 3), warnings)
+
+
+def _bars(catalog: "Catalog", snapshots: Snapshots) -> int:
+    """Bars in the lake, by the snapshot's own count."""
+    quotes = snapshots.get(QUOTES.name)
+    snapshot = load_table(catalog, QUOTES).snapshot_by_id(quotes) if quotes else None
+    return int((snapshot.summary["total-records"] if snapshot and snapshot.summary else 0) or 0)
 
 
 def _unchanged(select: str | None, before: Build | None, wanted: Build) -> str | None:

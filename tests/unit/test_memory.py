@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lakehouse.memory import ENOUGH, GIB, machine_memory, shares
+from lakehouse.memory import ENOUGH, GIB, machine_memory, models_at_once, shares
 from lakehouse.settings import Settings
 
 
@@ -39,6 +39,15 @@ def test_the_engine_can_be_given_another_share() -> None:
 def test_by_default_a_large_machine_is_not_used_up() -> None:
     total = shares(of()).total
     assert total == min(int(0.75 * machine_memory()), ENOUGH)
+
+
+def test_large_models_are_built_one_at_a_time_where_two_might_not_fit() -> None:
+    small, exchange = 2_000_000, 12_500_000
+    eight = {"memory_gb": 5.6}
+    assert models_at_once(of(services=eight), small) == 2
+    assert models_at_once(of(services=eight), exchange) == 1
+    assert models_at_once(of(services={"memory_gb": 24}), exchange) == 2
+    assert models_at_once(of(services=eight, clickhouse={"threads": 3}), exchange) == 3
 
 
 @pytest.mark.parametrize(
