@@ -94,7 +94,9 @@ def scheme_chart(scheme: pd.DataFrame) -> Figure:
         color = GATE if row.fold == "gate" else TEST
         axes.barh(position, end - start, left=start, color=color)
         axes.text(end, position, f" {row.test_rows} rows", va="center", fontsize=8)
-    axes.set_yticks(range(len(scheme)), [f"fold {name}" for name in scheme["fold"]])
+    axes.set_yticks(
+        range(len(scheme)), [f"fold {name}" if name != "gate" else name for name in scheme["fold"]]
+    )
     axes.invert_yaxis()
     axes.xaxis_date()
     axes.margins(x=0.12)
@@ -104,7 +106,7 @@ def scheme_chart(scheme: pd.DataFrame) -> Figure:
 
 def error_chart(table: pd.DataFrame) -> Figure:
     """Relative MAE by horizon; below 1 beats the last price."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     overall = table[table["group"] == "overall"]
     for candidate, rows in overall.groupby("candidate", sort=False):
         axes.plot(rows["horizon"], rows["mae_vs_last_price"], marker="o", label=str(candidate))
@@ -113,13 +115,13 @@ def error_chart(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("horizon, trading days")
     axes.set_ylabel("MAE relative to the last price")
     axes.set_title("Out-of-sample error; 1 is the last price")
-    axes.legend()
+    figure.legend(loc="outside right upper")
     return figure
 
 
 def band_chart(table: pd.DataFrame) -> Figure:
     """Relative pinball loss by horizon; below 1 beats the 21-day deviation."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     overall = table[table["group"] == "overall"]
     for scale, rows in overall.groupby("scale", sort=False):
         axes.plot(rows["horizon"], rows["pinball_vs_deviation"], marker="o", label=str(scale))
@@ -127,7 +129,7 @@ def band_chart(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("horizon, trading days")
     axes.set_ylabel("pinball loss relative to the 21-day deviation")
     axes.set_title("Out-of-sample loss of the bands; 1 is the 21-day deviation")
-    axes.legend()
+    figure.legend(loc="outside right upper")
     return figure
 
 
@@ -143,7 +145,7 @@ def coverage_chart(table: pd.DataFrame, group: str, members: tuple[str, ...], la
     Returns:
         The figure, which the caller closes.
     """
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     rows = table[(table["group"] == group) & table["coverage_80"].notna()]
     order = [name for name in members if name in set(rows["member"])]
     for candidate, part in rows.groupby("candidate", sort=False):
@@ -156,5 +158,5 @@ def coverage_chart(table: pd.DataFrame, group: str, members: tuple[str, ...], la
     axes.set_xlabel(label)
     axes.set_ylabel("share of outcomes inside")
     axes.set_title("Coverage of the 80 % (circles) and 95 % (squares) intervals, out of sample")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside right upper")
     return figure
