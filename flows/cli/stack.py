@@ -63,8 +63,8 @@ def status(machine: bool) -> int:
         if not machine:
             show.line("The local stack is down; `weekahead up` starts it.")
             if settings.elsewhere:
-                listed = ", ".join(f"{name} {url}" for name, url in settings.elsewhere.items())
-                show.line(f"Elsewhere: {listed}; `weekahead doctor` asks them.")
+                listed = ", ".join(settings.elsewhere)
+                show.line(f"Elsewhere: {listed}; `weekahead doctor` checks them.")
         return 1
     return 0 if all(service.state == "ready" for service in found) else 1
 

@@ -24,6 +24,8 @@ LEVELS = (0.80, 0.95)
 COLUMNS = ("lower_95", "lower_80", "upper_80", "upper_95")
 # With fewer scores than this, the bounds of a normal distribution are used.
 LEAST_SCORES = 100
+# Fewer forecasts in a bin of probabilities are noise in a chart.
+LEAST_IN_BIN = 20
 NORMAL = np.array([-1.96, -1.2816, 1.2816, 1.96])
 # Levels at which the distribution of scores is stored, for other miss rates and for chances.
 GRID = np.arange(1, 400) / 400

@@ -77,10 +77,11 @@ def historical_simulation(walk: Walk) -> Simulated:
         # Like the scale models, it is judged from the second window on.
         if number:
             past = pd.DataFrame(dataset.labels_before(window.fold.cutoff) / unit)
+            of_symbol = past.groupby(names.to_numpy())
             asked = names.iloc[window.start : window.start + len(window.values)]
-            enough = past.groupby(names.to_numpy()).count().reindex(asked) >= LEAST_SCORES
+            enough = of_symbol.count().reindex(asked) >= LEAST_SCORES
             for place, level in enumerate(BOUNDS):
-                own = past.groupby(names.to_numpy()).quantile(level).reindex(asked)
+                own = of_symbol.quantile(level).reindex(asked)
                 quantiles = np.where(enough, own, past.quantile(level))
                 edges[..., place] = window.values * quantiles
         windows.append(edges)

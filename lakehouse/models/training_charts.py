@@ -12,10 +12,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lakehouse.forecasting.intervals import LEAST_IN_BIN
 from lakehouse.panel.dataset import AGES
 
-# Fewer forecasts in a bin are noise.
-LEAST_IN_BIN = 20
 TRAIN, GAP, TEST, GATE = "#7aa6c2", "#d9d9d9", "#e07b39", "#8c4a9e"
 
 

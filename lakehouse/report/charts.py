@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.forecasting.intervals import LEAST_IN_BIN
 from lakehouse.panel.dataset import HORIZONS
 from lakehouse.report.data import ReportData, Rows
 
@@ -18,8 +19,6 @@ BLACK, BLUE, SKY, ORANGE, GREEN, PURPLE, VERMILION = (
     "#CC79A7",
     "#D55E00",
 )
-# Fewer forecasts in a bin are noise.
-LEAST_IN_BIN = 20
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "margin": {"l": 55, "r": 20, "t": 40, "b": 40},

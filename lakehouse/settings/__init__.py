@@ -121,14 +121,14 @@ class Settings(BaseSettings):
         return checkout if found else PROJECT_ROOT / "lakehouse" / "_dbt"
 
     @property
-    def elsewhere(self) -> dict[str, str]:
-        """Addresses of lake, warehouse and models that are set: those are not started here."""
+    def elsewhere(self) -> list[str]:
+        """Those of lake, warehouse and models that are not started here, each with its address."""
         addresses = {
             "lake": self.s3.endpoint,
             "warehouse": self.clickhouse.url,
             "models": self.mlflow.tracking_uri,
         }
-        return {name: address for name, address in addresses.items() if address}
+        return [f"{name} {address}" for name, address in addresses.items() if address]
 
     @property
     def mlflow_uri(self) -> str:
