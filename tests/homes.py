@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from deploy.local.lifecycle import PARTS
-from deploy.local.manager import Manager
+from deploy.local.manager import Manager, with_mark
 from lakehouse.home import load_secrets, open_home
 from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
@@ -154,7 +154,7 @@ def alive(pid: int) -> bool:
 def marked(home: Path) -> list[psutil.Process]:
     """Every live process of this home's services."""
     opened = open_home(home)
-    return list(Manager(opened, load_secrets(opened)).marked())
+    return list(with_mark(Manager(opened, load_secrets(opened)).mark))
 
 
 def eventually(happens: Callable[[], Any], within: float) -> float:

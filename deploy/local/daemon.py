@@ -2,7 +2,8 @@
 
 Run as a script. The last command that uses the services stops them, but a killed command cannot. So
 this process watches the locks: if no command holds the lease and the stack is not up, it stops
-everything.
+everything. When it is killed itself, the kernel terminates the services (see ``launch.py``), and its
+parent what they started and whatever does not end.
 """
 
 import fcntl
@@ -14,6 +15,8 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+
+import psutil
 
 INTERVAL_SECONDS = 5.0
 
@@ -31,8 +34,25 @@ def main(run: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit("Another process manager of this home is running.")
-        threading.Thread(target=_end_when_idle, args=(run,), daemon=True).start()
-        supervise(["-c", str(run / "supervisor.conf")])
+        manager = os.fork()
+        if not manager:
+            threading.Thread(target=_end_when_idle, args=(run,), daemon=True).start()
+            supervise(["-c", str(run / "supervisor.conf")])
+        # This process keeps the lock, so that no manager starts before everything has ended.
+        _, status = os.waitpid(manager, 0)
+        if os.WIFSIGNALED(status):
+            _end_the_rest()
+
+
+def _end_the_rest() -> None:
+    # Imported now, because hours of waiting shall not cost the memory of all services' modules.
+    from deploy.local.manager import MARK, sweep, with_mark
+
+    mark = os.environ[MARK]
+    ending = [process for process in with_mark(mark) if process.pid != os.getpid()]
+    # The kernel has asked most of them; some take a second request for an order to hurry.
+    psutil.wait_procs(ending, timeout=INTERVAL_SECONDS)
+    sweep(mark)
 
 
 def _end_when_idle(run: Path) -> None:

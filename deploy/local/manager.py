@@ -142,8 +142,7 @@ class Manager:
             if self.answers():
                 return
             time.sleep(0.05)
-        child.kill()
-        child.wait()
+        sweep(self.mark)
         log = tail(self._home.logs / "supervisor.log")
         raise ServiceError(f"The process manager does not start.\n{log}")
 
@@ -237,44 +236,16 @@ class Manager:
             with suppress(psutil.NoSuchProcess):
                 if not _ends(process, SHUTDOWN_SECONDS):
                     process.kill()
-        found = self.sweep() or bool(process)
+        found = sweep(self.mark) or bool(process)
         for path in (*self._specs.glob("*.json"), self._config, self._socket):
             path.unlink(missing_ok=True)
         return found
-
-    def sweep(self) -> bool:
-        """Terminate every process with this home's mark, except this one and its parents.
-
-        Returns:
-            Whether there were any.
-        """
-        own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        left = [process for process in self.marked() if process.pid not in own]
-        for process in left:
-            with suppress(psutil.NoSuchProcess):
-                # A suspended process must be resumed to handle the signal.
-                process.resume()
-                process.terminate()
-        _, stubborn = psutil.wait_procs(left, timeout=STOP_SECONDS)
-        for process in stubborn:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(stubborn, timeout=STOP_SECONDS)
-        return bool(left)
 
     def _process(self) -> psutil.Process | None:
         """The manager's process, if it answers."""
         with suppress(*UNREACHABLE, psutil.Error), self._call() as rpc:
             return psutil.Process(rpc.getPID())
         return None
-
-    def marked(self) -> Iterator[psutil.Process]:
-        """Every live process of this home's services."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                marked = process.environ().get(MARK) == self.mark
-                if marked and process.status() != psutil.STATUS_ZOMBIE:
-                    yield process
 
     def _description(self, service: Service, ports: dict[str, int]) -> dict[str, Any]:
         return {
@@ -339,6 +310,39 @@ class Manager:
         transport = _SocketTransport(self._socket, [("Authorization", f"Basic {login}")])
         with ServerProxy("http://manager", transport=transport) as proxy:
             yield proxy.supervisor
+
+
+def with_mark(mark: str) -> Iterator[psutil.Process]:
+    """Every live process with a home's mark in its environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            ours = process.environ().get(MARK) == mark
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+def sweep(mark: str) -> bool:
+    """Terminate every process with a home's mark, except this one and its parents.
+
+    Args:
+        mark: The home's mark, see ``Manager.mark``.
+
+    Returns:
+        Whether there were any.
+    """
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    left = [process for process in with_mark(mark) if process.pid not in own]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            # A suspended process must be resumed to handle the signal.
+            process.resume()
+            process.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=STOP_SECONDS)
+    for process in stubborn:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=STOP_SECONDS)
+    return bool(left)
 
 
 class _SocketTransport(Transport):

@@ -29,6 +29,12 @@ from tests.homes import call, copied, eventually, marked, outside, settings_of, 
 from tests.stranger import EVIL, SIGNS_OF_LIFE, files_with, intrude
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(600)
+"""
 BASE = {"seaweedfs", "clickhouse", "prefect", "mlflow", "worker", "reaper"}
 
 
@@ -426,8 +432,15 @@ def test_doctor_finds_nothing_wrong_and_names_what_is(home: Path, first: dict[st
 def test_after_the_manager_is_killed_nothing_is_left_and_up_recovers(
     home: Path, first: dict[str, dict[str, Any]]
 ) -> None:
-    manager = int((home / "run" / "supervisor.pid").read_text())
-    psutil.Process(manager).kill()
+    manager = psutil.Process(int((home / "run" / "supervisor.pid").read_text()))
+    # What a service has started is no child of the manager, and may not end when asked to.
+    stubborn = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], env=manager.environ(), stdout=subprocess.PIPE
+    )
+    assert stubborn.stdout and stubborn.stdout.readline()
+    manager.kill()
+    eventually(lambda: stubborn.poll() is not None, 60)
+    assert stubborn.returncode == -signal.SIGKILL
     eventually(lambda: not marked(home), 60)
     again = up(home)
     assert {service["state"] for service in again.values()} == {"ready"}
