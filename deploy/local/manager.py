@@ -33,9 +33,13 @@ MARK = "WEEKAHEAD_STACK_MARK"
 DAEMON, LAUNCH = (Path(__file__).with_name(name) for name in ("daemon.py", "launch.py"))
 USER = "weekahead"
 LOG_LIMIT_BYTES = 20 * 2**20
-STOP_SECONDS = 20.0
+PATIENCE_SECONDS = 20
+# SeaweedFS ends its catalog of files first, and then may wait for a connection to itself that it
+# has opened in advance and never used: minutes, with nothing left to do.
+STOP_SECONDS = {"seaweedfs": 3}
 START_SECONDS = 30.0
 ANSWER_SECONDS = 30.0
+POLL_SECONDS = 0.1
 SHUTDOWN_SECONDS = 120.0
 UNREACHABLE = (OSError, HTTPException, ProtocolError, Fault)
 MANAGER = """[unix_http_server]
@@ -233,9 +237,14 @@ class Manager:
         if process:
             with suppress(*UNREACHABLE), self._call() as rpc:
                 rpc.shutdown()
+            deadline = time.monotonic() + SHUTDOWN_SECONDS
+            while not _ends(process, POLL_SECONDS) and time.monotonic() < deadline:
+                # Any request wakes it up. By itself it looks after its processes once a second,
+                # and stops the next one only then.
+                with suppress(*UNREACHABLE), self._call() as rpc:
+                    rpc.getState()
             with suppress(psutil.NoSuchProcess):
-                if not _ends(process, SHUTDOWN_SECONDS):
-                    process.kill()
+                process.kill()
         found = sweep(self.mark) or bool(process)
         for path in (*self._specs.glob("*.json"), self._config, self._socket):
             path.unlink(missing_ok=True)
@@ -300,7 +309,7 @@ class Manager:
                 launch=_quoted(LAUNCH),
                 spec=_quoted(self._spec(name)),
                 priority=_priority(name),
-                stop=int(STOP_SECONDS),
+                stop=STOP_SECONDS.get(name, PATIENCE_SECONDS),
             )
         write_private(self._config, text)
 
@@ -337,11 +346,11 @@ def sweep(mark: str) -> bool:
             # A suspended process must be resumed to handle the signal.
             process.resume()
             process.terminate()
-    _, stubborn = psutil.wait_procs(left, timeout=STOP_SECONDS)
+    _, stubborn = psutil.wait_procs(left, timeout=PATIENCE_SECONDS)
     for process in stubborn:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=STOP_SECONDS)
+    psutil.wait_procs(stubborn, timeout=PATIENCE_SECONDS)
     return bool(left)
 
 

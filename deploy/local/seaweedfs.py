@@ -81,6 +81,7 @@ def service(settings: Settings, home: Home, secrets: Secrets) -> Service:
             f"-config_dir={home.config}",
             "mini",
             f"-dir={data}",
+            "-volume.preStopSeconds=0",
             f"-ip={HOST}",
             f"-ip.bind={HOST}",
             "-master.telemetry=false",
