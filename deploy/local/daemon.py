@@ -2,8 +2,8 @@
 
 Run as a script. The last command that uses the services stops them, but a killed command cannot. So
 this process watches the locks: if no command holds the lease and the stack is not up, it stops
-everything. When it is killed itself, the kernel terminates the services (see ``launch.py``), and its
-parent what they started and whatever does not end.
+everything. When it is killed itself, the kernel terminates the services (see ``launch.py``), and
+its parent whatever these started or does not end.
 """
 
 import fcntl
