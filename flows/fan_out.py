@@ -74,7 +74,11 @@ class Cluster:
                 "WEEKAHEAD_FORECAST__DASK_ADDRESS."
             ) from error
         with client:
-            futures = client.map(function, list(items), pure=False)
+            # One by one, because within one batch Dask chooses the order.
+            futures = [
+                client.submit(function, item, pure=False, priority=-number)
+                for number, item in enumerate(items)
+            ]
             results: list[Any] = client.gather(futures)  # type: ignore[no-untyped-call]
             return results
 

@@ -140,15 +140,17 @@ def run(
     with share(dataset, workspace) as place:
         tasks = [
             FoldTask(place, part, kind, fold, settings)
+            # The longest fits, which know most, go first: one that starts last would be waited for
+            # by all others.
+            for fold in sorted(folds, key=lambda fold: fold.cutoff, reverse=True)
             for part, kind in candidates
-            for fold in folds
         ]
         try:
             results = (execute or in_threads)(run_fold, tasks)
         finally:
             _load.cache_clear()
     by_candidate: dict[tuple[Part, str], list[FoldResult]] = {}
-    for result in results:
+    for result in sorted(results, key=lambda result: result.fold.cutoff):
         by_candidate.setdefault((result.part, result.kind), []).append(result)
     return Walk(
         dataset,

@@ -34,7 +34,7 @@ SYMBOLS, DAYS = (5000, 2500) if FULL else (200, 750)
 # A year beside ten, of the same symbols.
 SHORT_DAYS = 250
 INCREMENTS = 3
-FORECAST_DAYS = 40
+FORECAST_DAYS = 200 if FULL else 40
 FULL_BUILD_SECONDS = 300
 INCREMENT_SECONDS = 20
 # What a daily build may cost after ten years, relative to after one.
@@ -154,7 +154,7 @@ def forecasts(days_before: int) -> pa.Table:
 @contextmanager
 def filled_stack(home: Path, days: int) -> Iterator[Settings]:
     """A stack of its own with the bench's bars and forecasts in the lake."""
-    settings = Settings(home=home, _env_file=None, clickhouse={"max_memory_gb": 6.0})  # type: ignore[call-arg, arg-type]
+    settings = Settings(home=home, _env_file=None)  # type: ignore[call-arg]
     with running(settings) as filled:
         catalog = open_catalog(filled.catalog, filled.s3)
         ensure_tables(catalog)
