@@ -32,6 +32,8 @@ POLL_SECONDS = 1.0
 LAST_LINES_SECONDS = 4.0
 CANCEL_SECONDS = 60.0
 LOG_PAGE = 200
+# Prefect logs it for each of the hundred tasks of a build.
+TASK_COMPLETED = "Finished in state Completed()"
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def _show_logs(client: SyncPrefectClient, run_id: UUID, read: int) -> int:
         limit=LOG_PAGE,
     )
     for line in logs:
-        log.info(line.message)
+        if line.message != TASK_COMPLETED:
+            log.info(line.message)
     return len(logs)
 
 

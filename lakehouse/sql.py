@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 TABLE_ROW_LIMIT = 1000
+FILE = "READ ON FILE"
 
 
 @contextmanager
@@ -68,7 +69,9 @@ def _clickhouse(settings: Settings, statement: str) -> Iterator[pa.RecordBatchRe
     try:
         yield arrow_stream(client, statement)
     except ClickHouseError as error:
-        raise UsageError(f"ClickHouse: {error}") from error
+        # The embedded engine takes a table without a database for a file.
+        hint = "\nA table needs its database, as in marts.fct_quotes." if FILE in str(error) else ""
+        raise UsageError(f"ClickHouse: {error}{hint}") from error
     finally:
         client.close()
 
