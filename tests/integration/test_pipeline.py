@@ -199,6 +199,10 @@ def test_sql_answers_in_every_format(home: Path, up: Settings) -> None:
     assert "no_such" in call(home, "sql", "select no_such from raw.quotes", code=2).stderr
     assert call(home, "sql", "drop table raw.quotes", code=2).stdout == ""
     assert "12154" in call(home, "sql", count).stdout
+    unqualified = call(
+        home, "sql", "--engine", "clickhouse", "select count() from fct_quotes", code=2
+    )
+    assert "as in marts.fct_quotes" in unqualified.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.homes import eventually
+
 FOREVER = "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"
 
 
@@ -22,7 +24,7 @@ def in_background(server: Any, sql: str, user: str, **params: str) -> Iterator[l
         target=lambda: answers.append(server.query(sql, user, timeout=60, **params))
     )
     thread.start()
-    time.sleep(0.5)
+    eventually(lambda: running(server), within=30)
     yield answers
     thread.join(30)
     assert not thread.is_alive()
