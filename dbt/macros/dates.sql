@@ -21,12 +21,17 @@ toDate32(toInt32({{ number }}) + toInt32({{ beginning() }}))
 
 {#- The trading dates of each source, numbered from 1 on. -#}
 {% macro numbered_sessions() -%}
-select distinct
+select
         source,
         trade_date,
-        dense_rank() over (partition by source order by trade_date) as session
-    from {{ ref('fct_quotes') }}
-    where is_traded
+        row_number() over (partition by source order by trade_date) as session
+    from (
+        select distinct
+            source,
+            trade_date
+        from {{ ref('fct_quotes') }}
+        where is_traded
+    ) as traded
 {%- endmacro %}
 
 {#- Symbols of indices that strategies are compared with, and that are not held by them. -#}

@@ -5,11 +5,9 @@ has just been started; each dashboard is opened by a browser with an empty cache
 and once more as people go on to do. A chart's time is that of its request: Superset and ClickHouse.
 """
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Request
@@ -63,9 +61,9 @@ def opened(settings: Settings, kept: Path) -> Opened:
 
             def note(request: Request, slug: str = slug) -> None:
                 if "/api/v1/chart/data" in request.url:
-                    form = json.loads(parse_qs(urlsplit(request.url).query)["form_data"][0])
-                    seconds = request.timing["responseEnd"] / 1000
-                    found.charts.append((seconds, slug, names[form["slice_id"]]))
+                    form = (request.post_data_json or {}).get("form_data", {})
+                    name = names.get(form.get("slice_id"), "values of a filter")
+                    found.charts.append((request.timing["responseEnd"] / 1000, slug, name))
 
             page.on("requestfinished", note)
             found.dashboards[slug] = (load(page, site, slug, kept), load(page, site, slug, kept))
