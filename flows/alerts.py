@@ -11,11 +11,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 from prefect.utilities.urls import url_for
 from pydantic import Field
+from pyiceberg.catalog import Catalog
 
-from catalog.connect import open_catalog
 from lakehouse.home import open_home
 from lakehouse.landing.freshness import is_stale
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import load_settings
 
 STALE = "weekahead.quotes.stale"
 TIMEOUT_SECONDS = 10
@@ -59,17 +59,17 @@ def alert(
             log.error("The webhook refused the alert with status %s", answer.status_code)
 
 
-def report_stale(settings: Settings, source: str) -> None:
+def report_stale(lake: Catalog, source: str) -> None:
     """Emit an event if newer quotes of a source should exist by now.
 
     Args:
-        settings: Addresses of the running services.
+        lake: The catalog.
         source: Quote source.
 
     Raises:
         CatalogUnavailable: The catalog does not answer.
     """
-    if is_stale(open_catalog(settings.catalog, settings.s3, read_only=True), source):
+    if is_stale(lake, source):
         emit_event(
             STALE,
             resource={

@@ -13,11 +13,11 @@ from prefect.events import emit_event
 from pydantic import Field
 
 from catalog.maintenance import MaintenanceReport
-from deploy.local import running
 from flows import artifacts, assets, dbt
 from flows.alerts import report_stale
 from flows.fan_out import executor
 from flows.missed import newest_only
+from flows.opened import opened
 from flows.parameters import (
     BoardParameter,
     Day,
@@ -33,7 +33,8 @@ from lakehouse.landing.request import IngestReport, IngestRequest
 from lakehouse.models.inference import PredictionReport
 from lakehouse.models.scoring import ScoreReport
 from lakehouse.models.training import TrainingReport
-from lakehouse.settings import Settings, load_settings
+from lakehouse.platform import Platform
+from lakehouse.settings import load_settings
 from lakehouse.usecases import USE_CASES
 from lakehouse.warehouse.transform import TransformReport
 
@@ -41,9 +42,9 @@ HOUR = 3600.0
 
 
 @contextmanager
-def _settings() -> Iterator[Settings]:
-    with writing(), running(load_settings()) as settings:
-        yield settings
+def _platform() -> Iterator[Platform]:
+    with writing(), opened(load_settings()) as platform:
+        yield platform
 
 
 def _leave(use_case: str, report: Any) -> None:
@@ -66,9 +67,9 @@ def _may_help(_: Any, __: TaskRun, state: State[Any]) -> bool:
     timeout_seconds=12 * HOUR,
 )
 def _land(request: IngestRequest) -> IngestReport:
-    with _settings() as settings:
-        report: IngestReport = USE_CASES["ingest"].run(settings, request)
-        report_stale(settings, request.source)
+    with _platform() as platform:
+        report: IngestReport = USE_CASES["ingest"].run(platform, request)
+        report_stale(platform.lake, request.source)
         return report
 
 
@@ -112,9 +113,9 @@ def ingest(
     timeout_seconds=2 * HOUR,
 )
 def _build(full_refresh: bool, force: bool) -> TransformReport | None:
-    with _settings() as settings:
+    with _platform() as platform:
         report: TransformReport | None = USE_CASES["transform"].run(
-            settings, full_refresh=full_refresh, force=force, invoke=dbt.invoker()
+            platform, full_refresh=full_refresh, force=force, invoke=dbt.invoker()
         )
         return report
 
@@ -149,9 +150,9 @@ def transform(
     timeout_seconds=6 * HOUR,
 )
 def _train(force: bool, dry_run: bool) -> TrainingReport:
-    with _settings() as settings:
+    with _platform() as platform:
         report: TrainingReport = USE_CASES["train"].run(
-            settings, force=force, dry_run=dry_run, execute=executor(settings)
+            platform, force=force, dry_run=dry_run, execute=executor(platform.settings)
         )
         return report
 
@@ -208,13 +209,13 @@ def _leave_gate(report: TrainingReport) -> None:
 def _predict(
     as_of: date | tuple[date, date] | None, symbols: tuple[str, ...] | None, publish: bool
 ) -> PredictionReport:
-    with _settings() as settings:
+    with _platform() as platform:
         report: PredictionReport = USE_CASES["predict"].run(
-            settings,
+            platform,
             as_of=as_of,
             symbols=symbols,
             publish=publish,
-            execute=executor(settings),
+            execute=executor(platform.settings),
         )
         return report
 
@@ -260,8 +261,8 @@ def predict(
     timeout_seconds=2 * HOUR,
 )
 def _score(strict: bool) -> ScoreReport:
-    with _settings() as settings:
-        report: ScoreReport = USE_CASES["score"].run(settings, strict=strict)
+    with _platform() as platform:
+        report: ScoreReport = USE_CASES["score"].run(platform, strict=strict)
         return report
 
 
@@ -293,8 +294,8 @@ def score(
 
 @task(name="maintain the lake", retries=1, retry_delay_seconds=60, timeout_seconds=2 * HOUR)
 def _maintain() -> list[MaintenanceReport]:
-    with _settings() as settings:
-        reports: list[MaintenanceReport] = USE_CASES["maintain"].run(settings)
+    with _platform() as platform:
+        reports: list[MaintenanceReport] = USE_CASES["maintain"].run(platform)
         return reports
 
 

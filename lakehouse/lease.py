@@ -21,9 +21,9 @@ from typing import Any
 from uuid import uuid4
 
 from catalog.objects import object_store
+from catalog.settings import S3Settings
 from lakehouse.errors import ServiceError
 from lakehouse.locks import exclusive
-from lakehouse.settings import Settings
 
 FOLDER = "leases"
 RENEW_SECONDS = 10.0
@@ -36,11 +36,12 @@ log = logging.getLogger("weekahead")
 
 
 @contextmanager
-def alone(settings: Settings, stage: str) -> Iterator[None]:
+def alone(home: Path, s3: S3Settings, stage: str) -> Iterator[None]:
     """Run a stage while no other command runs it: of this home, or of another one on the lake.
 
     Args:
-        settings: The home, and the object store that the homes of a lake share.
+        home: The home.
+        s3: The object store that the homes of a lake share.
         stage: Which work excludes itself, such as ``train``.
 
     Raises:
@@ -50,10 +51,10 @@ def alone(settings: Settings, stage: str) -> Iterator[None]:
     def waiting() -> None:
         log.info("%s: waiting for another weekahead command that does the same", stage)
 
-    folder = settings.home.absolute() / "run"
+    folder = home.absolute() / "run"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = exclusive(folder / f"{stage}.lock", waiting=waiting)
-    with lock, Lease(settings, stage, _place(folder)):
+    with lock, Lease(s3, stage, _place(folder)):
         yield
 
 
@@ -67,13 +68,13 @@ class Lease:
     """A lease of one stage on a lake; ``with`` waits for it, renews it and gives it back.
 
     Attributes:
-        settings: Address and keys of the object store.
+        s3: Address and keys of the object store.
         stage: What is leased.
         holder: Who asks. What the same holder has left behind, killed, is taken over at once, so
             a holder must exclude itself.
     """
 
-    settings: Settings
+    s3: S3Settings
     stage: str
     holder: str
     _ended: Event = field(default_factory=Event)
@@ -82,9 +83,9 @@ class Lease:
 
     def __post_init__(self) -> None:
         """Open no connection yet."""
-        self._store = object_store(self.settings.s3)
+        self._store = object_store(self.s3)
         self._where = {
-            "Bucket": self.settings.s3.artifacts_bucket,
+            "Bucket": self.s3.artifacts_bucket,
             "Key": f"{FOLDER}/{self.stage}.json",
         }
 

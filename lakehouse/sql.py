@@ -63,7 +63,7 @@ def _duckdb(settings: Settings, statement: str) -> Iterator[pa.RecordBatchReader
 def _clickhouse(settings: Settings, statement: str) -> Iterator[pa.RecordBatchReader]:
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    from lakehouse.warehouse.client import connect
+    from lakehouse.connections.clickhouse_client import connect
 
     client = connect(settings, role="reader")
     try:

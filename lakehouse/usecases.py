@@ -10,9 +10,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import results
-from lakehouse.lease import alone
+from lakehouse.platform import Platform
 from lakehouse.results import Result
-from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from catalog.maintenance import MaintenanceReport
@@ -27,11 +26,11 @@ log = logging.getLogger("weekahead")
 Execute = Callable[..., list[Any]]
 
 
-def ingest(settings: Settings, request: "IngestRequest") -> "IngestReport":
+def ingest(platform: Platform, request: "IngestRequest") -> "IngestReport":
     """Load quotes and corporate actions from a source into the lake.
 
     Args:
-        settings: Addresses of the running services, sources and limits.
+        platform: The lake; its settings give sources and limits.
         request: What to fetch.
 
     Returns:
@@ -44,11 +43,11 @@ def ingest(settings: Settings, request: "IngestRequest") -> "IngestReport":
     """
     from lakehouse.landing.ingest import ingest as land
 
-    return land(settings, request)
+    return land(platform, request)
 
 
 def transform(
-    settings: Settings,
+    platform: Platform,
     *,
     full_refresh: bool = False,
     force: bool = False,
@@ -59,7 +58,7 @@ def transform(
     If only the ledger has changed, only the models that depend on it are built.
 
     Args:
-        settings: Addresses of the running services.
+        platform: Lake, warehouse and models.
         full_refresh: Rebuild the incremental models from scratch.
         force: Build although nothing has changed.
         invoke: Calls dbt; by default its own runner, in this process.
@@ -74,14 +73,14 @@ def transform(
     """
     from lakehouse.warehouse.transform import refresh
 
-    report = refresh(settings, full_refresh=full_refresh, force=force, invoke=invoke)
+    report = refresh(platform, full_refresh=full_refresh, force=force, invoke=invoke)
     if report is None:
         log.info("transform: nothing changed in the lake since the last build")
     return report
 
 
 def train(
-    settings: Settings,
+    platform: Platform,
     *,
     force: bool = False,
     dry_run: bool = False,
@@ -90,7 +89,7 @@ def train(
     """Validate the candidates, register the best, and let the gate decide which serves.
 
     Args:
-        settings: Addresses of the running services, and how to train.
+        platform: Lake, warehouse and models, and how to train.
         force: Train although nothing has changed.
         dry_run: Decide, but promote nothing.
         execute: Maps a function over tasks; by default on threads of this process.
@@ -104,13 +103,13 @@ def train(
     """
     from lakehouse.models.training import train as fit
 
-    _renew_marts(settings)
-    with alone(settings, "train"):
-        return fit(settings, force=force, dry_run=dry_run, execute=execute)
+    _renew_marts(platform)
+    with platform.alone("train"):
+        return fit(platform, force=force, dry_run=dry_run, execute=execute)
 
 
 def predict(
-    settings: Settings,
+    platform: Platform,
     *,
     as_of: date | tuple[date, date] | None = None,
     symbols: tuple[str, ...] | None = None,
@@ -120,7 +119,7 @@ def predict(
     """Forecast every symbol from its latest bar, and store the forecasts in the ledger.
 
     Args:
-        settings: Addresses of the running services.
+        platform: Lake, warehouse and models.
         as_of: Forecast as of this date, or of each date in this inclusive range, instead.
         symbols: Forecast only these; None forecasts all.
         publish: Bring the forecasts into the marts at once; otherwise scoring does.
@@ -137,24 +136,24 @@ def predict(
     from lakehouse.models.backfill import backfill
     from lakehouse.models.inference import predict as forecast
 
-    _renew_marts(settings)
+    _renew_marts(platform)
     if as_of:
         first, last = as_of if isinstance(as_of, tuple) else (as_of, as_of)
         # A back-fill trains too.
-        with alone(settings, "train"):
-            report = backfill(settings, first, last, symbols=symbols, execute=execute)
+        with platform.alone("train"):
+            report = backfill(platform, first, last, symbols=symbols, execute=execute)
     else:
-        report = forecast(settings, symbols=symbols)
+        report = forecast(platform, symbols=symbols)
     if publish:
-        transform(settings)
+        transform(platform)
     return report
 
 
-def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
+def score(platform: Platform, *, strict: bool = False) -> "ScoreReport":
     """Compare past forecasts with outcomes, and measure the champion's feature drift.
 
     Args:
-        settings: Addresses of the running services, and limits.
+        platform: Lake, warehouse and models, and limits.
         strict: Make the exit code 1 if there are warnings.
 
     Returns:
@@ -166,31 +165,30 @@ def score(settings: Settings, *, strict: bool = False) -> "ScoreReport":
     """
     from lakehouse.models.scoring import score as compare
 
-    _renew_marts(settings)
-    with alone(settings, "score"):
-        return compare(settings, strict=strict)
+    _renew_marts(platform)
+    with platform.alone("score"):
+        return compare(platform, strict=strict)
 
 
-def maintain(settings: Settings) -> "list[MaintenanceReport]":
+def maintain(platform: Platform) -> "list[MaintenanceReport]":
     """Compact tables, expire snapshots and delete orphans; the settings maintenance.* say when."""
-    from catalog.connect import ensure_tables, open_catalog
+    from catalog.connect import ensure_tables
     from catalog.maintenance import maintain as clean
     from catalog.tables import TABLES
     from lakehouse.models.retention import release_snapshots
 
-    catalog = open_catalog(settings.catalog, settings.s3)
-    ensure_tables(catalog)
-    limits = settings.maintenance
+    ensure_tables(platform.lake)
+    limits = platform.settings.maintenance
     # A version that is being registered must not lose its snapshots before it is promoted.
-    with alone(settings, "train"):
-        release_snapshots(settings)
+    with platform.alone("train"):
+        release_snapshots(platform)
     reports = []
     for definition in TABLES:
         log.info("maintain %s", definition.name)
         reports.append(
             clean(
-                catalog,
-                settings.s3,
+                platform.lake,
+                platform.settings.s3,
                 definition,
                 keep=timedelta(days=limits.keep_days),
                 orphan_age=timedelta(hours=limits.orphan_age_hours),
@@ -205,7 +203,7 @@ class UseCase:
     """A row of the table.
 
     Attributes:
-        run: Takes the settings with running services, and the use case's own parameters.
+        run: Takes the platform, and the use case's own parameters.
         describe: Turns the report into a result for people.
     """
 
@@ -223,10 +221,10 @@ USE_CASES = {
 }
 
 
-def _renew_marts(settings: Settings) -> None:
+def _renew_marts(platform: Platform) -> None:
     """Rebuild the marts if another version of this program built them."""
     from lakehouse.warehouse.transform import is_of_another_version
 
-    if is_of_another_version(settings):
+    if is_of_another_version(platform):
         log.info("the marts were built by another version: rebuilding them")
-        transform(settings)
+        transform(platform)

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from catalog.connect import ensure_tables, open_catalog
 from deploy.local.deployments import register
 from deploy.local.seaweedfs import allow_reader
+from lakehouse.connections.clickhouse_client import attach_lake
 from lakehouse.home import open_home
 from lakehouse.settings import load_settings
-from lakehouse.warehouse.client import attach_lake
 
 
 def main() -> None:

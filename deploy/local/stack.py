@@ -20,11 +20,11 @@ from deploy.local.addresses import fill
 from deploy.local.manager import Manager, Program
 from deploy.local.service import Service, choose_ports, is_free, tail
 from deploy.local.state import Ports, State, load_state
+from lakehouse.connections.clickhouse_client import attach_lake
 from lakehouse.errors import ServiceError, SettingsError
 from lakehouse.home import load_secrets, open_home, remove_socket_folder
 from lakehouse.locks import only_holder
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import attach_lake
 
 log = logging.getLogger("weekahead")
 

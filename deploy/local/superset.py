@@ -17,10 +17,10 @@ from deploy import FOLDER
 from deploy.local import environments
 from deploy.local.people import in_superset, load_people
 from deploy.local.service import HOST, Service, ask, tail
+from lakehouse.connections.clickhouse_client import account, server_address
 from lakehouse.errors import ServiceError
 from lakehouse.home import Home, Secrets
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import account, server_address
 
 NAME = "superset"
 DEPLOY = FOLDER / "superset"
@@ -180,7 +180,7 @@ def warehouse_uri(settings: Settings, user: str) -> str:
     Raises:
         SettingsError: The address of ClickHouse is missing or malformed.
     """
-    address = server_address(settings)
+    address = server_address(settings.clickhouse)
     options = WAREHOUSE_OPTIONS + ("&secure=true" if address.secure else "")
     host = f"[{address.host}]" if ":" in address.host else address.host
     place = f"{quote(user, safe='')}@{host}:{address.port}"

@@ -1,17 +1,19 @@
-"""The settings and services that a command needs."""
+"""The services that a command needs."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from deploy.local import DATA, running
+from deploy.local import DATA
 from flows.cli import show
-from lakehouse.settings import Settings, load_settings
+from flows.opened import opened
+from lakehouse.platform import Platform
+from lakehouse.settings import load_settings
 
 
 @contextmanager
-def services_up(*needs: str, quiet: bool = False) -> Iterator[Settings]:
+def services_up(*needs: str, quiet: bool = False) -> Iterator[Platform]:
     """Load the settings and start the services that are not running yet.
 
     Args:
@@ -19,12 +21,12 @@ def services_up(*needs: str, quiet: bool = False) -> Iterator[Settings]:
         quiet: Show no progress.
 
     Yields:
-        Settings with the addresses of the running services.
+        The platform.
     """
     if quiet:
         logging.getLogger("weekahead").setLevel(logging.WARNING)
-    with running(load_settings(), needs=frozenset(needs) or DATA) as filled:
-        yield filled
+    with opened(load_settings(), frozenset(needs) or DATA) as platform:
+        yield platform
 
 
 def perform(
@@ -45,6 +47,6 @@ def perform(
     from lakehouse.usecases import USE_CASES
 
     row = USE_CASES[use_case]
-    with services_up(*needs) as settings:
-        report = row.run(settings, *parameters, **options)
+    with services_up(*needs) as platform:
+        report = row.run(platform, *parameters, **options)
     return show.result(row.describe(report), machine=machine)

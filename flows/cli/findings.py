@@ -179,14 +179,13 @@ def import_(file: Path) -> None:
 
 @contextmanager
 def _lake() -> "Iterator[Catalog]":
-    from catalog.connect import ensure_tables, open_catalog
+    from catalog.connect import ensure_tables
     from deploy.local import LAKE
     from flows.cli.context import services_up
 
-    with services_up(LAKE, quiet=True) as settings:
-        catalog = open_catalog(settings.catalog, settings.s3)
-        ensure_tables(catalog)
-        yield catalog
+    with services_up(LAKE, quiet=True) as platform:
+        ensure_tables(platform.lake)
+        yield platform.lake
 
 
 def _upper(symbol: str | None) -> str | None:

@@ -34,8 +34,8 @@ def reproduce(version: str, machine: bool) -> int:
     from flows.cli.context import services_up
     from lakehouse.models.reproduce import reproduce as again
 
-    with services_up() as settings:
-        report = again(settings, version)
+    with services_up() as platform:
+        report = again(platform, version)
     if machine:
         show.as_json(report.to_dict())
         return report.exit_code
@@ -60,8 +60,8 @@ def rollback(version: str | None, machine: bool) -> None:
     from flows.cli.context import services_up
     from lakehouse.models.registry import rollback as back
 
-    with services_up(LAKE, MODELS) as settings:
-        report = back(settings, version)
+    with services_up(LAKE, MODELS) as platform:
+        report = back(platform.models, version)
     if machine:
         show.as_json(report.to_dict())
     else:

@@ -23,8 +23,8 @@ def report(output: Path) -> None:
     from flows.cli.context import services_up
     from lakehouse.report import write_report
 
-    with services_up(quiet=True) as settings:
-        show.line(str(write_report(settings, output)))
+    with services_up(quiet=True) as platform:
+        show.line(str(write_report(platform, output)))
 
 
 COMMANDS = (report,)

@@ -70,7 +70,7 @@ def _lake(settings: Settings) -> Iterator[HarlequinAdapter]:
 
 @contextmanager
 def _marts(settings: Settings) -> Iterator[HarlequinAdapter]:
-    from lakehouse.warehouse.client import connect
+    from lakehouse.connections.clickhouse_client import connect
 
     with connect(settings, role="reader") as client:
         yield MartsAdapter(MartsConnection(client))

@@ -76,8 +76,8 @@ def sql(
         # It takes a second to import.
         from flows.cli.shell import open_shell
 
-        with services_up(need) as settings:
-            open_shell(settings, engine)
+        with services_up(need) as platform:
+            open_shell(platform.settings, engine)
         return
     if statement is None:
         statement = click.get_text_stream("stdin").read()
@@ -87,7 +87,10 @@ def sql(
         raise click.UsageError("Parquet is written to a file: say which with --output FILE.")
     if style == "table" and output is not None:
         raise click.UsageError("A table is for the screen: add --format csv, json or parquet.")
-    with services_up(need, quiet=True) as settings, query(settings, statement, engine) as reader:
+    with (
+        services_up(need, quiet=True) as platform,
+        query(platform.settings, statement, engine) as reader,
+    ):
         _write(reader, style, output)
 
 

@@ -34,22 +34,21 @@ def rejects(
 
     After a rule or a limit has changed, --replay lands what passes now.
     """
-    from catalog.connect import ensure_tables, open_catalog
+    from catalog.connect import ensure_tables
     from deploy.local import LAKE
     from flows.cli.context import services_up
     from lakehouse.landing.rejects import list_rejects
     from lakehouse.landing.rejects_replay import replay_rejects
     from lakehouse.results import describe_ingest
 
-    with services_up(LAKE) as settings:
-        chosen = source or settings.ingest.source
-        catalog = open_catalog(settings.catalog, settings.s3)
-        ensure_tables(catalog)
+    with services_up(LAKE) as platform:
+        chosen = source or platform.settings.ingest.source
+        ensure_tables(platform.lake)
         if replay:
-            report = replay_rejects(settings, chosen, rule=rule, symbol=symbol)
+            report = replay_rejects(platform, chosen, rule=rule, symbol=symbol)
             show.result(describe_ingest(report), machine=machine)
             return
-        found = list_rejects(catalog, chosen, symbol=symbol, rule=rule)
+        found = list_rejects(platform.lake, chosen, symbol=symbol, rule=rule)
     if machine:
         show.as_json([reject.to_dict() for reject in found])
         return
@@ -73,8 +72,8 @@ def docs(port: int) -> None:
     from flows.cli.context import services_up
     from lakehouse.warehouse.docs import generate, serve
 
-    with services_up() as settings:
-        page = generate(settings)
+    with services_up() as platform:
+        page = generate(platform.settings)
     serve(page, port=port, ready=lambda address: show.line(f"dbt docs: {address} (Ctrl-C ends)"))
 
 

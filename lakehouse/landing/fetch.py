@@ -98,7 +98,7 @@ def fetch_and_load(
             end=batch.end,
             today=today,
             symbols=batch.symbols,
-            splits=_known_splits(settings, landing, read_splits(files["splits"])),
+            splits=_known_splits(settings.dbt_dir, landing, read_splits(files["splits"])),
             jump_limit=settings.ingest.jump_limit,
             around=bars_around(landing.catalog, landing.source, batch, quotes),
             without_volume=frozenset(log.without_volume),
@@ -112,19 +112,19 @@ def fetch_and_load(
     return complete
 
 
-def _known_splits(settings: Settings, landing: Landing, arriving: pa.Table) -> pa.Table:
+def _known_splits(dbt_dir: Path, landing: Landing, arriving: pa.Table) -> pa.Table:
     """Splits of overrides, load and lake, in this order of precedence; one per symbol and date."""
     here = rows_of(landing.catalog, SPLITS, landing.source).select(SPLITS_SCHEMA.names)
-    tables = [split_overrides(settings, landing.source), arriving, here.cast(SPLITS_SCHEMA)]
+    tables = [split_overrides(dbt_dir, landing.source), arriving, here.cast(SPLITS_SCHEMA)]
     both = to_frame(pa.concat_tables(tables))
     return both.unique(SPLITS.key, keep="first", maintain_order=True).to_arrow()
 
 
-def split_overrides(settings: Settings, source: str) -> pa.Table:
+def split_overrides(dbt_dir: Path, source: str) -> pa.Table:
     """Manual corrections of splits, from the dbt project; a ratio of 1:1 cancels a split.
 
     Args:
-        settings: Names the dbt project.
+        dbt_dir: The dbt project.
         source: Quote source.
 
     Returns:
@@ -133,7 +133,7 @@ def split_overrides(settings: Settings, source: str) -> pa.Table:
     Raises:
         SettingsError: The file cannot be read.
     """
-    path = settings.dbt_dir / "seeds" / "split_overrides.csv"
+    path = dbt_dir / "seeds" / "split_overrides.csv"
     try:
         rows = csv.read_csv(
             path, convert_options=csv.ConvertOptions(column_types=SPLITS_SCHEMA)

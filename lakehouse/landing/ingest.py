@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from catalog.connect import ensure_tables, load_table, open_catalog
+from catalog.connect import ensure_tables, load_table
 from catalog.merge import current_snapshot
 from catalog.tables import REJECTS
 from lakehouse.errors import NotEnoughData, UnknownSymbol, UsageError
@@ -16,12 +16,13 @@ from lakehouse.landing.fetch import fetch_and_load
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.plan import CALENDAR_AHEAD, Planner
 from lakehouse.landing.request import SYMBOL, IngestReport, IngestRequest
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.sources import find_source
 from lakehouse.sources.reader import Batch, FetchLog, Reader
 
 
-def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
+def ingest(platform: Platform, request: IngestRequest) -> IngestReport:
     """Fetch quotes and reference data, and merge them into the lake.
 
     A failing symbol does not lose the work on others: it is retried once at the end of the run,
@@ -29,7 +30,7 @@ def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
     all, the first failure is raised.
 
     Args:
-        settings: Addresses of the running services, sources and limits.
+        platform: The lake; its settings give sources and limits.
         request: What to fetch.
 
     Returns:
@@ -44,13 +45,14 @@ def ingest(settings: Settings, request: IngestRequest) -> IngestReport:
     """
     started = time.monotonic()
     today = datetime.now(UTC).date()
+    settings = platform.settings
     if request.symbols is None and not request.board and request.source == settings.ingest.source:
         request = replace(request, symbols=settings.ingest.symbols or None)
     _check(request, today)
     if request.symbols is not None:
         request = replace(request, symbols=tuple(name.upper() for name in request.symbols))
     opener = find_source(request.source)
-    catalog = open_catalog(settings.catalog, settings.s3)
+    catalog = platform.lake
     ensure_tables(catalog)
     landing = Landing(catalog, request.source)
     log = FetchLog()

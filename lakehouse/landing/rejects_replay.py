@@ -7,7 +7,6 @@ from uuid import uuid4
 import polars as pl
 import pyarrow as pa
 
-from catalog.connect import open_catalog
 from catalog.tables import QUOTES, SPLITS
 from lakehouse.landing.frames import to_frame
 from lakehouse.landing.held import rows_of
@@ -19,13 +18,13 @@ from lakehouse.landing.rejects import (
     rejects_with_status,
 )
 from lakehouse.landing.request import Counts, IngestReport
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.sources.columns import MALFORMED, typed_table
 from lakehouse.sources.reader import QUOTES_SCHEMA, REJECT_SCHEMA
 
 
 def replay_rejects(
-    settings: Settings, source: str, *, rule: str | None = None, symbol: str | None = None
+    platform: Platform, source: str, *, rule: str | None = None, symbol: str | None = None
 ) -> IngestReport:
     """Put open rejects through the quality gate again and merge those that pass now.
 
@@ -33,7 +32,7 @@ def replay_rejects(
     rule stay in quarantine unchanged.
 
     Args:
-        settings: Addresses of the running services, and limits.
+        platform: The lake; its settings give the limits.
         source: Quote source.
         rule: Replay only rejects of this rule; None replays all.
         symbol: Replay only rejects of this symbol; None replays all.
@@ -45,7 +44,7 @@ def replay_rejects(
         CatalogUnavailable: The catalog does not answer.
         CommitConflict: Other writers won every attempt.
     """
-    catalog = open_catalog(settings.catalog, settings.s3)
+    catalog = platform.lake
     rejects = rejects_with_status(catalog, source).filter(pl.col("status") == "open")
     for column, wanted in (("rule", rule), ("symbol", symbol)):
         if wanted is not None:
@@ -64,7 +63,7 @@ def replay_rejects(
             today=today,
             symbols=None,
             splits=rows_of(catalog, SPLITS, source),
-            jump_limit=settings.ingest.jump_limit,
+            jump_limit=platform.settings.ingest.jump_limit,
         ),
     )
     landing.land_quotes(verdict, record=False)

@@ -11,12 +11,12 @@ import logging
 import time
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from catalog.connect import open_catalog
 from lakehouse.errors import NotEnoughData, UsageError
 from lakehouse.forecasting import walkforward
 from lakehouse.forecasting.development import Development, develop
@@ -27,14 +27,14 @@ from lakehouse.models import ledger, warehouse_data
 from lakehouse.models.calibration import simulated_outcomes
 from lakehouse.models.inference import PredictionReport, report
 from lakehouse.panel.dataset import Dataset, as_date, unique_dates
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.platform import Platform
+from lakehouse.settings.forecast import ForecastSettings
 
 log = logging.getLogger("weekahead")
 
 
 def backfill(
-    settings: Settings,
+    platform: Platform,
     first: date,
     last: date,
     *,
@@ -44,7 +44,7 @@ def backfill(
     """Forecast past dates as they would have been forecast then; the rows are marked as simulated.
 
     Args:
-        settings: Addresses of the running services, and how to train.
+        platform: Warehouse and lake, and how to train.
         first: First as-of date.
         last: Last as-of date, inclusive.
         symbols: Forecast only these; all are used for training. None forecasts all.
@@ -61,24 +61,28 @@ def backfill(
     if last < first:
         raise UsageError(f"--as-of ends ({last}) before it starts ({first}).")
     started = time.monotonic()
-    with connect(settings) as warehouse:
-        built = warehouse_data.built_from(warehouse)
-        sampling = warehouse_data.choose_sampling(warehouse, settings)
-        dataset = warehouse_data.read_dataset(warehouse, sampling)
-        asked = warehouse_data.read_as_of(warehouse, first, last)
-        open_days = warehouse_data.read_open_days(warehouse)
-        closed_days = warehouse_data.read_closed_days(warehouse)
+    settings, warehouse, how = platform.settings, platform.warehouse, platform.settings.forecast
+    built = warehouse_data.built_from(warehouse)
+    sampling = warehouse_data.choose_sampling(warehouse, settings)
+    dataset = warehouse_data.read_dataset(warehouse, sampling)
+    asked = warehouse_data.read_as_of(warehouse, first, last)
+    open_days = warehouse_data.read_open_days(warehouse)
+    closed_days = warehouse_data.read_closed_days(warehouse)
     warehouse_data.only(pd.concat([dataset.frame, asked])[["symbol"]], symbols)
+    # Validation may take hours.
+    platform.close()
+    workspace = settings.home / "forecasting"
+    workspace.mkdir(parents=True, exist_ok=True)
     tables = []
     for model, part, outcomes in simulate(
-        dataset, first, last, settings, asked=asked, execute=execute
+        dataset, first, last, how, workspace=workspace, asked=asked, execute=execute
     ):
         frame = part if symbols is None else part[part["symbol"].isin(symbols)]
         origin = ledger.Origin(
             settings.mlflow.model_name, simulated_version(model), built.quotes, simulated=True
         )
         forecasts, drift, spread = ledger.forecast_rows(
-            model, frame, outcomes if settings.forecast.adaptive else None, settings.forecast
+            model, frame, outcomes if how.adaptive else None, how
         )
         tables.append(
             ledger.price_rows(
@@ -92,9 +96,7 @@ def backfill(
             )
         )
     rows = pa.concat_tables(tables)
-    new = ledger.write(
-        open_catalog(settings.catalog, settings.s3), rows, commit_id=f"backfill-{first}-{last}"
-    )
+    new = ledger.write(platform.lake, rows, commit_id=f"backfill-{first}-{last}")
     log.info(f"predict: {rows.num_rows} simulated forecasts, {new} new")
     return report(
         rows,
@@ -111,8 +113,9 @@ def simulate(
     dataset: Dataset,
     first: date,
     last: date,
-    settings: Settings,
+    settings: ForecastSettings,
     *,
+    workspace: Path,
     asked: pd.DataFrame | None = None,
     execute: walkforward.Execute | None = None,
 ) -> list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]]:
@@ -123,6 +126,7 @@ def simulate(
         first: First as-of date.
         last: Last as-of date, inclusive.
         settings: How to train.
+        workspace: Directory that all tasks can read.
         asked: Rows to forecast for all these dates; by default those of the dataset.
         execute: Runs tasks, as for ``walkforward.run``.
 
@@ -140,10 +144,7 @@ def simulate(
         raise NotEnoughData(
             f"There are no bars from {first} to {last}; the lake holds {dates[0]} to {dates[-1]}."
         )
-    refit, selection = (
-        settings.forecast.backfill_refit_days,
-        settings.forecast.backfill_selection_days,
-    )
+    refit, selection = settings.backfill_refit_days, settings.backfill_selection_days
     blocks: list[tuple[Forecaster, pd.DataFrame, pd.DataFrame]] = []
     chosen: tuple[int, Development, str, str] | None = None
     for block in np.unique(wanted // refit).tolist():
@@ -152,13 +153,13 @@ def simulate(
         if chosen is None or chosen[0] != selected_at:
             chosen = (
                 selected_at,
-                *_select(dataset, as_date(dates[selected_at]), settings, execute),
+                *_select(dataset, as_date(dates[selected_at]), settings, workspace, execute),
             )
             pair = f"{chosen[2]} with bands of {chosen[3]}"
             log.info(f"back-fill: {pair} serves from what was known on {dates[selected_at]}")
         _, development, kind, scale = chosen
         known = dataset.as_known_on(as_date(dates[start]))
-        model = walkforward.fit(known, kind, known.targets, settings.forecast, scale=scale)
+        model = walkforward.fit(known, kind, known.targets, settings, scale=scale)
         result, then = development.walk.pair(kind, scale), development.dataset
         unseen = scores(then.targets[result.rows], result.returns, result.scales)
         model.calibrate(unseen, then.frame.iloc[result.rows])
@@ -178,22 +179,23 @@ def simulated_version(model: Forecaster) -> str:
 
 
 def _select(
-    dataset: Dataset, day: date, settings: Settings, execute: walkforward.Execute | None
+    dataset: Dataset,
+    day: date,
+    settings: ForecastSettings,
+    workspace: Path,
+    execute: walkforward.Execute | None,
 ) -> tuple[Development, str, str]:
     """The candidates that the gate would have chosen on a day, without a champion."""
-    workspace = settings.home / "forecasting"
-    workspace.mkdir(parents=True, exist_ok=True)
     known = dataset.as_known_on(day)
     try:
-        development = develop(known, settings.forecast, workspace=workspace, execute=execute)
+        development = develop(known, settings, workspace=workspace, execute=execute)
     except NotEnoughData as error:
         raise NotEnoughData(
             f"Nothing could be trained on what was known on {day}: {error}"
         ) from error
-    how = settings.forecast
-    point = decide(development.challenger, development.gate_losses(), None, None, 0, how)
+    point = decide(development.challenger, development.gate_losses(), None, None, 0, settings)
     losses = development.gate_band_losses(point.serves)
-    band = decide(development.band_challenger, losses, None, None, 0, how, BAND)
+    band = decide(development.band_challenger, losses, None, None, 0, settings, BAND)
     walk = development.walk
     kept = replace(
         walk,

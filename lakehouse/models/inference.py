@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from catalog.connect import open_catalog
 from lakehouse.errors import DataError, NotEnoughData, UsageError
 from lakehouse.forecasting.forecaster import Forecaster
-from lakehouse.models import ledger, registry, tracking, warehouse_data
+from lakehouse.models import ledger, registry, warehouse_data
 from lakehouse.models.calibration import ledger_outcomes
 from lakehouse.models.set_aside import read_set_aside
 from lakehouse.panel.dataset import Floats
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
-from lakehouse.warehouse.client import connect
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -70,14 +68,14 @@ class PredictionReport:
 
 
 def predict(
-    settings: Settings,
+    platform: Platform,
     *,
     symbols: tuple[str, ...] | None = None,
 ) -> PredictionReport:
     """Forecast five trading days from every symbol's latest bar, and store the forecasts.
 
     Args:
-        settings: Addresses of the running services, and limits.
+        platform: Models, warehouse and lake, and limits.
         symbols: Forecast only these; None forecasts all.
 
     Returns:
@@ -90,20 +88,17 @@ def predict(
         DataError: The serving model does not run with the present code or features.
     """
     started = time.monotonic()
-    client = tracking.connect(settings)
-    version = registry.require_champion(client, settings)
-    with connect(settings) as warehouse:
-        built = warehouse_data.built_from(warehouse)
-        frame, left_out = read_set_aside(warehouse).split(
-            warehouse_data.read_latest(warehouse, symbols)
-        )
-        open_days = warehouse_data.read_open_days(warehouse)
-        closed_days = warehouse_data.read_closed_days(warehouse)
-        how = settings.forecast
-        outcomes = None
-        if how.adaptive:
-            name = settings.mlflow.model_name
-            outcomes = ledger_outcomes(warehouse, name, how.score_window_days)
+    models, warehouse, how = platform.models, platform.warehouse, platform.settings.forecast
+    version = registry.require_champion(models)
+    built = warehouse_data.built_from(warehouse)
+    frame, left_out = read_set_aside(warehouse).split(
+        warehouse_data.read_latest(warehouse, symbols)
+    )
+    open_days = warehouse_data.read_open_days(warehouse)
+    closed_days = warehouse_data.read_closed_days(warehouse)
+    outcomes = None
+    if how.adaptive:
+        outcomes = ledger_outcomes(warehouse, models.name, how.score_window_days)
     for reason in left_out:
         log.info("predict: left out, %s", reason)
     if not len(frame):
@@ -115,13 +110,11 @@ def predict(
     if unseen:
         others = ", ".join(unseen)
         log.info(f"predict: left out, v{version.version} was not trained on it: {others}")
-    frame, stale = fresh_rows(frame, settings.forecast.stale_days)
+    frame, stale = fresh_rows(frame, how.stale_days)
     if stale:
         log.info(f"predict: left out, no recent bar: {', '.join(stale)}")
     model = registry.load(version)
-    origin = ledger.Origin(
-        settings.mlflow.model_name, str(version.version), built.quotes, simulated=False
-    )
+    origin = ledger.Origin(models.name, str(version.version), built.quotes, simulated=False)
     forecasts, drift, spread = _forecast(model, frame, outcomes, how, str(version.version))
     rows = ledger.price_rows(
         frame,
@@ -133,7 +126,7 @@ def predict(
         closed_days=closed_days,
     )
     new = ledger.write(
-        open_catalog(settings.catalog, settings.s3),
+        platform.lake,
         rows,
         commit_id=f"forecasts-{origin.model_version}-{frame['trade_date'].max():%Y%m%d}",
     )

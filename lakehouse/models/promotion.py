@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from catalog.connect import open_catalog
 from catalog.merge import append, merge
 from catalog.tables import GATE_CRITERIA, GATE_DECISIONS
+from lakehouse.connections.tracking import TAG, Models
 from lakehouse.errors import WeekaheadError
 from lakehouse.forecasting.band_metrics import band_loss
 from lakehouse.forecasting.criterion import Criterion
@@ -20,32 +20,29 @@ from lakehouse.forecasting.forecaster import OUTPUTS
 from lakehouse.forecasting.gate import BAND, Champion, Comparison, Verdict, decide, loss
 from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.models import registry
-from lakehouse.models.tracking import TAG
 from lakehouse.panel.dataset import Floats, unique_dates
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from pyiceberg.catalog import Catalog
 
 
-def present_champion(
-    client: "MlflowClient", settings: Settings, development: Development
-) -> Champion | None:
+def present_champion(models: Models, development: Development) -> Champion | None:
     """The current champion, with its twin's forecasts for the gate's window.
 
     Args:
-        client: MLflow.
-        settings: Names the model in the registry.
+        models: MLflow.
         development: The data and the gate's window.
 
     Returns:
         The champion; None if no model serves yet.
     """
-    version = registry.champion(client, settings)
+    version = registry.champion(models)
     if version is None:
         return None
-    outputs, problem, broken = _twin_forecast(client, version, development)
+    outputs, problem, broken = _twin_forecast(models.client, version, development)
     return Champion(
         str(version.version),
         registry.version_kind(version),
@@ -138,11 +135,11 @@ def gate_decision(
     return Verdict(point, band)
 
 
-def write_down(settings: Settings, criterion: Criterion) -> None:
+def write_down(lake: "Catalog", criterion: Criterion) -> None:
     """Store the gate's criterion in the lake, with the time; an existing one is not changed.
 
     Args:
-        settings: Addresses of the catalog and the object store.
+        lake: The catalog.
         criterion: The criterion of this training run.
 
     Raises:
@@ -151,7 +148,7 @@ def write_down(settings: Settings, criterion: Criterion) -> None:
     """
     row = {"criterion": criterion.digest, "text": criterion.text, "written_at": datetime.now(UTC)}
     merge(
-        open_catalog(settings.catalog, settings.s3),
+        lake,
         GATE_CRITERIA,
         pa.Table.from_pylist(
             [row], schema=schema_to_pyarrow(GATE_CRITERIA.schema, include_field_ids=False)
@@ -162,7 +159,7 @@ def write_down(settings: Settings, criterion: Criterion) -> None:
 
 
 def record_decision(
-    settings: Settings,
+    platform: Platform,
     development: Development,
     verdict: Verdict,
     champion: Champion | None,
@@ -175,7 +172,7 @@ def record_decision(
     """Append the gate's decision to the lake, from which the dashboards read it.
 
     Args:
-        settings: Addresses of the catalog and the object store; names the model.
+        platform: Gives the lake; names the model.
         development: Gives the gate's window.
         verdict: Both decisions.
         champion: The champion before the decision; None if there was none.
@@ -195,7 +192,7 @@ def record_decision(
     serving_kind, serving_scale = verdict.serves
     row = {
         "decided_at": now,
-        "model_name": settings.mlflow.model_name,
+        "model_name": platform.settings.mlflow.model_name,
         "challenger_version": versions.get(verdict.challenger),
         "challenger_kind": challenger_kind,
         "challenger_scale": challenger_scale,
@@ -218,7 +215,7 @@ def record_decision(
         "window_end": development.gate.test_end,
     }
     append(
-        open_catalog(settings.catalog, settings.s3),
+        platform.lake,
         GATE_DECISIONS,
         pa.Table.from_pylist([row], schema=_decision_schema()),
         commit_id=f"gate-{run_id or pd.Timestamp(now).isoformat()}",

@@ -14,14 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.connections.tracking import TAG, Models
 from lakehouse.errors import DataError, UsageError
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.forecasting.parts import Points, Scales
 from lakehouse.forecasting.scales import REFERENCE, SCALES
 from lakehouse.models.serving import ALIAS
-from lakehouse.models.tracking import TAG, connect
-from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,12 +69,11 @@ class RollbackReport:
         return asdict(self)
 
 
-def champion(client: "MlflowClient", settings: Settings) -> "ModelVersion | None":
+def champion(models: Models) -> "ModelVersion | None":
     """The serving version.
 
     Args:
-        client: MLflow.
-        settings: Names the model in the registry.
+        models: MLflow.
 
     Returns:
         The version with the champion alias; None if there is none.
@@ -86,19 +84,18 @@ def champion(client: "MlflowClient", settings: Settings) -> "ModelVersion | None
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(settings.mlflow.model_name, ALIAS)
+        return models.client.get_model_version_by_alias(models.name, ALIAS)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
 
 
-def require_champion(client: "MlflowClient", settings: Settings) -> "ModelVersion":
+def require_champion(models: Models) -> "ModelVersion":
     """The serving version, which must exist.
 
     Args:
-        client: MLflow.
-        settings: Names the model in the registry.
+        models: MLflow.
 
     Returns:
         The version with the champion alias.
@@ -106,20 +103,17 @@ def require_champion(client: "MlflowClient", settings: Settings) -> "ModelVersio
     Raises:
         UsageError: No model serves yet.
     """
-    version = champion(client, settings)
+    version = champion(models)
     if version is None:
-        raise UsageError(
-            f"No model of {settings.mlflow.model_name} serves yet: run 'weekahead train' first."
-        )
+        raise UsageError(f"No model of {models.name} serves yet: run 'weekahead train' first.")
     return version
 
 
-def get_version(client: "MlflowClient", settings: Settings, version: str) -> "ModelVersion":
+def get_version(models: Models, version: str) -> "ModelVersion":
     """Look up a version by number or alias.
 
     Args:
-        client: MLflow.
-        settings: Names the model in the registry.
+        models: MLflow.
         version: A number such as ``3`` or ``v3``, or ``champion``.
 
     Returns:
@@ -131,8 +125,8 @@ def get_version(client: "MlflowClient", settings: Settings, version: str) -> "Mo
     from mlflow.exceptions import MlflowException
 
     if version == ALIAS:
-        return require_champion(client, settings)
-    name = settings.mlflow.model_name
+        return require_champion(models)
+    client, name = models.client, models.name
     try:
         return client.get_model_version(name, version.removeprefix("v"))
     except (MlflowException, ValueError) as error:
@@ -146,8 +140,7 @@ def get_version(client: "MlflowClient", settings: Settings, version: str) -> "Mo
 
 
 def register(
-    client: "MlflowClient",
-    settings: Settings,
+    models: Models,
     *,
     source: str,
     run_id: str,
@@ -157,8 +150,7 @@ def register(
     """Register a model version, and the model itself on first use.
 
     Args:
-        client: MLflow.
-        settings: Names the model in the registry.
+        models: MLflow.
         source: URI of the logged model.
         run_id: MLflow run that produced it.
         tags: Tags of the version, with the ``weekahead.`` prefix.
@@ -169,7 +161,7 @@ def register(
     """
     from mlflow.exceptions import MlflowException
 
-    name = settings.mlflow.model_name
+    client, name = models.client, models.name
     try:
         client.get_registered_model(name)
     except MlflowException as error:
@@ -188,17 +180,15 @@ def register(
     )
 
 
-def promote(client: "MlflowClient", settings: Settings, version: str) -> None:
+def promote(models: Models, version: str) -> None:
     """Make a version the champion.
 
     Args:
-        client: MLflow.
-        settings: Names the model in the registry.
+        models: MLflow.
         version: Number of the version.
     """
-    name = settings.mlflow.model_name
-    client.set_model_version_tag(name, version, PROMOTED, now())
-    client.set_registered_model_alias(name, ALIAS, version)
+    models.client.set_model_version_tag(models.name, version, PROMOTED, now())
+    models.client.set_registered_model_alias(models.name, ALIAS, version)
 
 
 def dump(model: Forecaster, path: Path) -> None:
@@ -340,11 +330,11 @@ def version_sources(version: "ModelVersion") -> list[str]:
     return list(json.loads(version.tags.get(f"{TAG}sources", "[]")))
 
 
-def rollback(settings: Settings, version: str | None = None) -> RollbackReport:
+def rollback(models: Models, version: str | None = None) -> RollbackReport:
     """Make an earlier version the champion again.
 
     Args:
-        settings: Address of the registry and name of the model.
+        models: MLflow.
         version: The version; by default the one that served before the current champion.
 
     Returns:
@@ -354,15 +344,11 @@ def rollback(settings: Settings, version: str | None = None) -> RollbackReport:
         UsageError: There is no champion, no such version, or no earlier one; or the version already
             serves.
     """
-    client = connect(settings)
-    current = require_champion(client, settings)
-    if version is None:
-        target = _previous(client, settings, current)
-    else:
-        target = get_version(client, settings, version)
+    current = require_champion(models)
+    target = _previous(models, current) if version is None else get_version(models, version)
     if target.version == current.version:
         raise UsageError(f"v{current.version} already serves.")
-    name = settings.mlflow.model_name
+    client, name = models.client, models.name
     client.set_model_version_tag(name, current.version, f"{TAG}rolled_back_at", now())
     if PROMOTED not in target.tags:
         client.set_model_version_tag(name, target.version, PROMOTED, now())
@@ -371,12 +357,10 @@ def rollback(settings: Settings, version: str | None = None) -> RollbackReport:
     return RollbackReport(name, str(current.version), str(target.version))
 
 
-def _previous(
-    client: "MlflowClient", settings: Settings, current: "ModelVersion"
-) -> "ModelVersion":
+def _previous(models: Models, current: "ModelVersion") -> "ModelVersion":
     served = [
         found
-        for found in client.search_model_versions(f"name='{settings.mlflow.model_name}'")
+        for found in models.client.search_model_versions(f"name='{models.name}'")
         if PROMOTED in found.tags and found.tags[PROMOTED] < current.tags.get(PROMOTED, now())
     ]
     if not served:

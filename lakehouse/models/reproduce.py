@@ -10,26 +10,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.connect import load_table, open_catalog
+from catalog.connect import load_table
 from catalog.tables import BY_NAME
+from lakehouse.connections.clickhouse_client import connect
+from lakehouse.connections.tracking import TAG
 from lakehouse.errors import DataError
 from lakehouse.forecasting.development import develop
 from lakehouse.forecasting.scales import REFERENCE
-from lakehouse.models import registry, tracking, training_log, warehouse_data
+from lakehouse.models import registry, training_log, warehouse_data
 from lakehouse.models.retention import RELEASED
-from lakehouse.models.tracking import TAG
 from lakehouse.models.training import code_hash
 from lakehouse.panel.dataset import HORIZONS, Dataset
 from lakehouse.panel.sampling import Sampling
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.settings.forecast import ForecastSettings
 from lakehouse.warehouse.builds import last_build
-from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.transform import transform
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from pyiceberg.catalog import Catalog
 
 log = logging.getLogger("weekahead")
 NEEDED = "+fct_features +int_targets +fct_findings"
@@ -73,14 +75,14 @@ class ReproductionReport:
         return asdict(self)
 
 
-def reproduce(settings: Settings, version: str) -> ReproductionReport:
+def reproduce(platform: Platform, version: str) -> ReproductionReport:
     """Rebuild a version's training data from its snapshots, train again and compare.
 
     dbt builds the data in scratch databases, which are dropped afterwards; warehouse, registry and
     lake stay unchanged.
 
     Args:
-        settings: Addresses of the running services; training settings come from the version.
+        platform: Lake, models and warehouse; training settings come from the version.
         version: Number of the version, or ``champion``.
 
     Returns:
@@ -92,22 +94,23 @@ def reproduce(settings: Settings, version: str) -> ReproductionReport:
             for another horizon.
     """
     started = time.monotonic()
-    client = tracking.connect(settings)
-    found = registry.get_version(client, settings, version)
+    models = platform.models
+    found = registry.get_version(models, version)
     tags = {name.removeprefix(TAG): value for name, value in found.tags.items()}
     snapshots = json.loads(tags["snapshots"])
-    _require_snapshots(settings, snapshots, found)
-    how = settings.model_copy(update={"forecast": _recorded_settings(found, tags["settings"])})
+    _require_snapshots(platform.lake, snapshots, found)
+    forecast = _recorded_settings(found, tags["settings"])
+    how = platform.settings.model_copy(update={"forecast": forecast})
     log.info(f"reproduce: building the features of v{found.version} from its snapshots")
     # Versions older than sampling were trained on everything.
     sampling = Sampling.from_json(tags.get("sampling"))
-    with _rebuilt(how, snapshots, str(found.version), sampling) as (dataset, models):
+    with _rebuilt(how, snapshots, str(found.version), sampling) as (dataset, dbt_models):
         digest = dataset.digest()
         log.info(f"reproduce: data {'identical' if digest == tags['data_digest'] else 'DIFFER'}")
         with tempfile.TemporaryDirectory() as folder:
-            development = develop(dataset, how.forecast, workspace=Path(folder))
+            development = develop(dataset, forecast, workspace=Path(folder))
     again = development.figures(tags["kind"], tags.get("scale", REFERENCE))
-    differences = compare(_recorded(client, str(found.run_id)), again)
+    differences = compare(_recorded(models.client, str(found.run_id)), again)
     if digest != tags["data_digest"]:
         differences = (f"data: {tags['data_digest']} then, {digest} now", *differences)
     return ReproductionReport(
@@ -119,7 +122,7 @@ def reproduce(settings: Settings, version: str) -> ReproductionReport:
         recorded_digest=tags["data_digest"],
         figures=len(again),
         differences=differences,
-        notes=_notes(tags, models),
+        notes=_notes(tags, dbt_models),
         seconds=round(time.monotonic() - started, 3),
     )
 
@@ -158,11 +161,10 @@ def _recorded(client: "MlflowClient", run_id: str) -> dict[str, float]:
 
 
 def _require_snapshots(
-    settings: Settings, snapshots: Mapping[str, int | None], version: "ModelVersion"
+    lake: "Catalog", snapshots: Mapping[str, int | None], version: "ModelVersion"
 ) -> None:
-    catalog = open_catalog(settings.catalog, settings.s3)
     for name, snapshot in snapshots.items():
-        table = load_table(catalog, BY_NAME[name])
+        table = load_table(lake, BY_NAME[name])
         if snapshot is not None and table.snapshot_by_id(snapshot) is None:
             gone = (
                 f"v{version.version} cannot be reproduced: snapshot {snapshot} of {name}, which it "
@@ -189,13 +191,8 @@ def _rebuilt(
         layer: f"scratch_v{version}_{layer}" for layer in ("staging", "intermediate", "marts")
     }
     try:
-        transform(
-            settings,
-            select=NEEDED,
-            full_refresh=True,
-            snapshots=snapshots,
-            databases=layers,
-        )
+        with Platform(settings) as own:
+            transform(own, select=NEEDED, full_refresh=True, snapshots=snapshots, databases=layers)
         with connect(settings, "admin") as warehouse:
             dataset = warehouse_data.read_dataset(
                 warehouse, sampling, marts=layers["marts"], intermediate=layers["intermediate"]

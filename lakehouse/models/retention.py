@@ -8,12 +8,12 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from catalog.connect import open_catalog
 from catalog.snapshots import untag_snapshot
 from catalog.tables import TABLES
-from lakehouse.models import registry, tracking
-from lakehouse.models.tracking import TAG
-from lakehouse.settings import Settings
+from lakehouse.connections import tracking
+from lakehouse.connections.tracking import TAG
+from lakehouse.models import registry
+from lakehouse.platform import Platform
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -22,7 +22,7 @@ log = logging.getLogger("weekahead")
 RELEASED = f"{TAG}snapshots_released_at"
 
 
-def release_snapshots(settings: Settings) -> tuple[str, ...]:
+def release_snapshots(platform: Platform) -> tuple[str, ...]:
     """Remove the snapshot tags of old versions that never served.
 
     The snapshots then expire like any other. ``reproduce`` works until they have.
@@ -30,22 +30,23 @@ def release_snapshots(settings: Settings) -> tuple[str, ...]:
     Returns:
         The versions whose snapshots were released.
     """
-    if not tracking.is_used(settings):
+    if not tracking.is_used(platform.settings):
         return ()
-    client = tracking.connect(settings)
-    catalog = open_catalog(settings.catalog, settings.s3)
-    serving = registry.champion(client, settings)
-    limit = datetime.now(UTC) - timedelta(days=settings.maintenance.keep_rejected_days)
+    models = platform.models
+    serving = registry.champion(models)
+    days = platform.settings.maintenance.keep_rejected_days
+    limit = datetime.now(UTC) - timedelta(days)
     released = []
-    for version in client.search_model_versions(f"name='{settings.mlflow.model_name}'"):
+    for version in models.client.search_model_versions(f"name='{models.name}'"):
         served = registry.PROMOTED in version.tags or (
             serving is not None and version.version == serving.version
         )
         if served or RELEASED in version.tags or _created(version) > limit:
             continue
         for definition in TABLES:
-            untag_snapshot(catalog, definition, registry.snapshot_tag(version))
-        client.set_model_version_tag(version.name, str(version.version), RELEASED, registry.now())
+            untag_snapshot(platform.lake, definition, registry.snapshot_tag(version))
+        number = str(version.version)
+        models.client.set_model_version_tag(models.name, number, RELEASED, registry.now())
         log.info(f"maintain: v{version.version} never served; its snapshots may expire")
         released.append(str(version.version))
     return tuple(released)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from catalog.connect import open_catalog
 from catalog.merge import append
 from catalog.tables import FEATURE_DRIFT
-from lakehouse.models import feature_drift, registry, tracking, warehouse_data
+from lakehouse.models import feature_drift, registry, warehouse_data
 from lakehouse.panel.dataset import return_features
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
-from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.transform import refresh
 
 if TYPE_CHECKING:
@@ -107,11 +105,11 @@ class ScoreReport:
         return plain
 
 
-def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
+def score(platform: Platform, *, strict: bool = False) -> ScoreReport:
     """Compare past forecasts with outcomes, and measure the champion's feature drift.
 
     Args:
-        settings: Addresses of the running services, and limits.
+        platform: Models, warehouse and lake, and limits.
         strict: Make the exit code 1 if there are warnings.
 
     Returns:
@@ -122,28 +120,26 @@ def score(settings: Settings, *, strict: bool = False) -> ScoreReport:
         NotEnoughData: The marts were never built.
     """
     started = time.monotonic()
-    client = tracking.connect(settings)
-    version = registry.require_champion(client, settings)
-    with connect(settings) as warehouse:
-        warehouse_data.built_from(warehouse)
-        current = warehouse_data.read_recent(warehouse, settings.forecast.drift_window_days)
+    models, warehouse, limits = platform.models, platform.warehouse, platform.settings.forecast
+    version = registry.require_champion(models)
+    warehouse_data.built_from(warehouse)
+    current = warehouse_data.read_recent(warehouse, limits.drift_window_days)
     # Variance levels move slowly for years, so they would always count as drifted.
     features = return_features(current)
-    drift = feature_drift.against_version(client, version, current[features], settings.forecast)
+    drift = feature_drift.against_version(models.client, version, current[features], limits)
     newest = current["trade_date"].max()
     append(
-        open_catalog(settings.catalog, settings.s3),
+        platform.lake,
         FEATURE_DRIFT,
         pa.Table.from_pylist(
             drift, schema=schema_to_pyarrow(FEATURE_DRIFT.schema, include_field_ids=False)
         ),
         commit_id=f"drift-{version.name}-v{version.version}-{newest:%Y%m%d}-{len(current)}",
     )
-    refresh(settings)
-    with connect(settings) as warehouse:
-        performance = _performance(warehouse, settings)
+    refresh(platform)
+    performance = _performance(warehouse, models.name, limits.score_window_days)
     drifted = tuple(row["feature"] for row in drift if row["drifted"])
-    warnings = outside_limits(performance, settings.forecast)
+    warnings = outside_limits(performance, limits)
     if drifted:
         share = f"{len(drifted)} of {len(drift)} features of v{version.version} drifted"
         warnings = (*warnings, f"{share}: {', '.join(drifted)}")
@@ -187,14 +183,8 @@ def outside_limits(
     return tuple(warnings)
 
 
-def _performance(warehouse: "Client", settings: Settings) -> tuple[Performance, ...]:
-    rows = warehouse.query(
-        PERFORMANCE,
-        parameters={
-            "model": settings.mlflow.model_name,
-            "window": settings.forecast.score_window_days,
-        },
-    ).named_results()
+def _performance(warehouse: "Client", model: str, window: int) -> tuple[Performance, ...]:
+    rows = warehouse.query(PERFORMANCE, parameters={"model": model, "window": window})
     return tuple(
         Performance(
             version=str(row["label"]),
@@ -209,7 +199,7 @@ def _performance(warehouse: "Client", settings: Settings) -> tuple[Performance, 
             hit_rate=float(row["hit_rate"]),
             up_share=float(row["up_share"]),
         )
-        for row in rows
+        for row in rows.named_results()
     )
 
 

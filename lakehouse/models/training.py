@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from catalog.connect import open_catalog
 from catalog.snapshots import tag_snapshot
 from catalog.tables import BY_NAME
+from lakehouse.connections import tracking
+from lakehouse.connections.tracking import TAG, Models
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.criterion import criterion
 from lakehouse.forecasting.development import Development, develop, serving_model
 from lakehouse.forecasting.gate import Verdict
 from lakehouse.forecasting.scales import SCALES
 from lakehouse.forecasting.walkforward import Execute
-from lakehouse.models import registry, tracking, training_log, warehouse_data
+from lakehouse.models import registry, training_log, warehouse_data
 from lakehouse.models.model_card import model_card
 from lakehouse.models.promotion import (
     gate_decision,
@@ -28,16 +29,14 @@ from lakehouse.models.promotion import (
     record_decision,
     write_down,
 )
-from lakehouse.models.tracking import TAG
 from lakehouse.models.training_log import Candidate
 from lakehouse.panel.dataset import unique_dates
 from lakehouse.panel.sampling import Sampling
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.settings.forecast import ForecastSettings
 
 if TYPE_CHECKING:
-    from clickhouse_connect.driver.client import Client
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 log = logging.getLogger("weekahead")
@@ -100,7 +99,7 @@ class TrainingReport:
 
 
 def train(
-    settings: Settings,
+    platform: Platform,
     *,
     force: bool = False,
     dry_run: bool = False,
@@ -109,7 +108,7 @@ def train(
     """Train on the current marts, unless an earlier training already used the same inputs.
 
     Args:
-        settings: Addresses of the running services, and how to train.
+        platform: Warehouse, models and lake, and how to train.
         force: Train although data, settings and code equal those of an earlier training.
         dry_run: Let the gate decide, but register and promote nothing.
         execute: Runs a function over tasks (candidates on folds) and returns the results in
@@ -124,35 +123,36 @@ def train(
         ServiceError: ClickHouse or MLflow does not answer.
     """
     started = time.monotonic()
-    client = tracking.connect(settings)
-    with connect(settings) as warehouse:
-        built = warehouse_data.built_from(warehouse)
-        key = training_key(settings, built)
-        sampling = warehouse_data.choose_sampling(warehouse, settings)
-        if not force and (found := _trained_already(client, settings, warehouse, built, sampling)):
-            run, reason = found
-            report = _unchanged(client, settings, run, built.snapshots, reason)
-            if report is not None:
-                log.info(f"train: {report.reason}")
-                return report
-        dataset = warehouse_data.read_dataset(warehouse, sampling)
+    settings, models, warehouse = platform.settings, platform.models, platform.warehouse
+    built = warehouse_data.built_from(warehouse)
+    key = training_key(settings, built)
+    sampling = warehouse_data.choose_sampling(warehouse, settings)
+    if not force and (found := _trained_already(platform, models, built, sampling)):
+        run, reason = found
+        report = _unchanged(models, settings.forecast, run, built.snapshots, reason)
+        if report is not None:
+            log.info(f"train: {report.reason}")
+            return report
+    dataset = warehouse_data.read_dataset(warehouse, sampling)
     if not sampling.is_everything:
         log.info(f"train: {len(dataset.frame):,} rows of the history are used: {sampling}")
     workspace = settings.home / "forecasting"
     workspace.mkdir(parents=True, exist_ok=True)
     asked = criterion(settings.forecast, CANDIDATES, SCALES)
-    write_down(settings, asked)
+    write_down(platform.lake, asked)
+    # Validation may take hours.
+    platform.close()
     development = develop(dataset, settings.forecast, workspace=workspace, execute=execute)
-    champion = present_champion(client, settings, development)
+    champion = present_champion(models, development)
     verdict = gate_decision(development, champion, settings.forecast)
     log.info(f"gate: {verdict.reason}")
     outcome = _Outcome()
     digest = dataset.digest()
     if not dry_run:
         tags = _describe(settings, development, built, digest, sampling)
-        outcome = _record(client, settings, development, verdict, built, key, tags)
+        outcome = _record(platform, models, development, verdict, built, key, tags)
     record_decision(
-        settings,
+        platform,
         development,
         verdict,
         champion,
@@ -238,8 +238,8 @@ class _Outcome:
 
 
 def _record(
-    client: "MlflowClient",
-    settings: Settings,
+    platform: Platform,
+    models: Models,
     development: Development,
     verdict: Verdict,
     built: warehouse_data.BuiltFrom,
@@ -247,9 +247,10 @@ def _record(
     tags: dict[str, str],
 ) -> _Outcome:
     """Write runs, models, versions, the champion alias and the lake's tags."""
-    tracking.close_dead_runs(client, settings)
+    settings, client = platform.settings.forecast, models.client
+    tracking.close_dead_runs(models, platform.settings.home)
     run_id, candidates = training_log.log_training(
-        client,
+        models,
         settings,
         development,
         tags=tags | {"training_key": key},
@@ -259,13 +260,12 @@ def _record(
     log.info(f"train: logged run {run_id} to MLflow")
     versions: dict[tuple[str, str], str] = {}
     with training_log.finishing(client, run_id):
-        catalog = open_catalog(settings.catalog, settings.s3)
         pairs = [verdict.challenger]
         if verdict.changes and verdict.serves != verdict.challenger:
             pairs.append(verdict.serves)
         for kind, scale in pairs:
-            run = training_log.pair_run(client, settings, run_id, kind, scale)
-            model = serving_model(development, kind, settings.forecast, scale=scale)
+            run = training_log.pair_run(models, run_id, kind, scale)
+            model = serving_model(development, kind, settings, scale=scale)
             source = training_log.log_model(client, development, model, run)
             figures = development.figures(kind, scale)
             training_log.log_figures(client, run, figures, source)
@@ -273,8 +273,7 @@ def _record(
             client.log_text(run, card, "model_card.md")
             serves = verdict.changes and (kind, scale) == verdict.serves
             version = registry.register(
-                client,
-                settings,
+                models,
                 source=source,
                 run_id=run,
                 tags={
@@ -291,9 +290,10 @@ def _record(
             versions[kind, scale] = str(version.version)
             for name, snapshot in built.snapshots.items():
                 if snapshot is not None:
-                    tag_snapshot(catalog, BY_NAME[name], snapshot, registry.snapshot_tag(version))
+                    tag = registry.snapshot_tag(version)
+                    tag_snapshot(platform.lake, BY_NAME[name], snapshot, tag)
         if verdict.changes:
-            registry.promote(client, settings, versions[verdict.serves])
+            registry.promote(models, versions[verdict.serves])
             log.info(f"train: v{versions[verdict.serves]} ({' and '.join(verdict.serves)}) serves")
     ordered = sorted(candidates, key=lambda candidate: candidate.selection)
     return _Outcome(run_id, tuple(ordered), versions)
@@ -314,7 +314,7 @@ def _describe(
         "sampling": sampling.to_json(),
         "data_digest": digest,
         "code": code_hash(),
-        "home": tracking.home_name(settings),
+        "home": tracking.home_name(settings.home),
         "dbt_models": built.models,
         "libraries": json.dumps(training_log.library_versions(), sort_keys=True),
         "trained_until": str(dates.max()),
@@ -326,9 +326,8 @@ def _describe(
 
 
 def _trained_already(
-    client: "MlflowClient",
-    settings: Settings,
-    warehouse: "Client",
+    platform: Platform,
+    models: Models,
     built: warehouse_data.BuiltFrom,
     sampling: Sampling,
 ) -> "tuple[Run, str] | None":
@@ -336,14 +335,14 @@ def _trained_already(
 
     If the history is thinned to every n-th date, fewer than n new dates add nothing to learn from.
     """
-    key = training_key(settings, built)
-    if run := tracking.last_run(client, settings, training_key=key):
+    key = training_key(platform.settings, built)
+    if run := tracking.last_run(models, training_key=key):
         return run, "nothing changed since the last training"
-    run = tracking.last_run(client, settings, recipe=recipe_key(settings, built))
+    run = tracking.last_run(models, recipe=recipe_key(platform.settings, built))
     until = run.data.tags.get(f"{TAG}history_until") if run else None
     if run is None or until is None:
         return None
-    new = warehouse_data.dates_after(warehouse, date.fromisoformat(until))
+    new = warehouse_data.dates_after(platform.warehouse, date.fromisoformat(until))
     if not 0 < new < sampling.step:
         # No new dates means that older ones were corrected, which does require training.
         return None
@@ -351,13 +350,13 @@ def _trained_already(
 
 
 def _unchanged(
-    client: "MlflowClient",
-    settings: Settings,
+    models: Models,
+    settings: ForecastSettings,
     run: "Run",
     snapshots: dict[str, int | None],
     reason: str,
 ) -> TrainingReport | None:
-    version = registry.champion(client, settings)
+    version = registry.champion(models)
     if version is None:
         return None
     reason = f"{reason}; v{version.version} serves"
@@ -372,13 +371,13 @@ def _unchanged(
         champion_kind=registry.version_kind(version),
         champion_version=str(version.version),
         run_id=run_id,
-        candidates=training_log.read_candidates(client, settings, run_id),
+        candidates=training_log.read_candidates(models, run_id),
         challenger_scale=None,
         champion_scale=registry.version_scale(version),
-        scales=training_log.read_candidates(client, settings, run_id, part="scale"),
+        scales=training_log.read_candidates(models, run_id, part="scale"),
         comparisons=(),
         band_comparisons=(),
-        criterion=criterion(settings.forecast, CANDIDATES, SCALES).digest,
+        criterion=criterion(settings, CANDIDATES, SCALES).digest,
         scheme=(),
         snapshots=snapshots,
         data_digest=run.data.tags[f"{TAG}data_digest"],

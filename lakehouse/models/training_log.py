@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lakehouse.connections.tracking import TAG, Models
 from lakehouse.forecasting.development import Development
 from lakehouse.forecasting.forecaster import Forecaster, output_columns
 from lakehouse.models import registry
-from lakehouse.models.tracking import TAG, experiment_id
 from lakehouse.panel.dataset import Dataset
-from lakehouse.settings import Settings
+from lakehouse.settings.forecast import ForecastSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,8 +53,8 @@ def library_versions() -> dict[str, str]:
 
 
 def log_training(
-    client: "MlflowClient",
-    settings: Settings,
+    models: Models,
+    settings: ForecastSettings,
     development: Development,
     *,
     tags: Mapping[str, str],
@@ -64,8 +64,8 @@ def log_training(
     """Write the training run with one nested run per candidate; the training's run stays open.
 
     Args:
-        client: MLflow.
-        settings: Names the experiment; the training settings become parameters.
+        models: MLflow.
+        settings: Become parameters of the run.
         development: The validated candidates.
         tags: Tags of the run, named without the ``weekahead.`` prefix.
         snapshots: The lake's snapshots that the data came from, by table.
@@ -76,12 +76,12 @@ def log_training(
     """
     from lakehouse.models import training_charts as charts
 
-    experiment = experiment_id(client, settings)
+    client, experiment = models.client, models.experiment
     dataset = _source(development.dataset, snapshots, digest)
     parent = client.create_run(experiment, run_name="training", tags=_tags(tags))
     parent_id = str(parent.info.run_id)
     params = {"rows": len(development.dataset.frame), "features": development.dataset.features}
-    _log(client, parent_id, params | settings.forecast.model_dump(), dataset)
+    _log(client, parent_id, params | settings.model_dump(), dataset)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         development.scheme.to_csv(folder / "validation_scheme.csv", index=False)
@@ -147,12 +147,11 @@ def log_figures(
     client.log_batch(run_id, metrics=metrics)
 
 
-def pair_run(client: "MlflowClient", settings: Settings, parent: str, kind: str, scale: str) -> str:
+def pair_run(models: Models, parent: str, kind: str, scale: str) -> str:
     """Start the run of a pair of point and scale model that becomes a version.
 
     Args:
-        client: MLflow.
-        settings: Names the experiment.
+        models: MLflow.
         parent: Id of the training's run.
         kind: The point model.
         scale: The scale model.
@@ -162,7 +161,7 @@ def pair_run(client: "MlflowClient", settings: Settings, parent: str, kind: str,
     """
     tags = _tags({"kind": kind, "scale": scale, "part": "pair"}) | {"mlflow.parentRunId": parent}
     name = f"{kind} with bands of {scale}"
-    run = client.create_run(experiment_id(client, settings), run_name=name, tags=tags)
+    run = models.client.create_run(models.experiment, run_name=name, tags=tags)
     return str(run.info.run_id)
 
 
@@ -213,22 +212,19 @@ def log_model(
     return str(info.model_uri)
 
 
-def read_candidates(
-    client: "MlflowClient", settings: Settings, run_id: str, part: str = "point"
-) -> tuple[Candidate, ...]:
+def read_candidates(models: Models, run_id: str, part: str = "point") -> tuple[Candidate, ...]:
     """Read the candidates of an earlier training.
 
     Args:
-        client: MLflow.
-        settings: Names the experiment.
+        models: MLflow.
         run_id: The training's run.
         part: ``point`` or ``scale``.
 
     Returns:
         The candidates with their figures, best first.
     """
-    runs = client.search_runs(
-        [experiment_id(client, settings)],
+    runs = models.client.search_runs(
+        [models.experiment],
         filter_string=f"tags.`mlflow.parentRunId` = '{run_id}' and tags.`{TAG}part` = '{part}'",
     )
     found = [

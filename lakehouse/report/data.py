@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.connections.tracking import Models
 from lakehouse.errors import NotEnoughData, ServiceError
 from lakehouse.panel.dataset import HORIZONS
+from lakehouse.platform import Platform
 from lakehouse.report.money import Section, read_earned
-from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -117,7 +118,7 @@ class ReportData:
     chances: Rows = field(default_factory=list)
 
 
-def read(settings: Settings) -> ReportData:
+def read(platform: Platform) -> ReportData:
     """Read the marts, the lake's snapshots and the last training's figures.
 
     Raises:
@@ -125,11 +126,10 @@ def read(settings: Settings) -> ReportData:
     """
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-    from catalog.connect import open_catalog
     from catalog.snapshots import current_snapshots
-    from lakehouse.warehouse.client import connect
+    from lakehouse.connections.clickhouse_client import connect
 
-    with connect(settings, role="reader") as client:
+    with connect(platform.settings, role="reader") as client:
         try:
             forecasts = _rows(client, FORECASTS, rows=SYMBOLS * 20)
         except ClickHouseError as error:
@@ -139,7 +139,7 @@ def read(settings: Settings) -> ReportData:
             raise ServiceError(f"ClickHouse could not answer for the report: {error}") from error
         if not forecasts:
             raise _nothing_yet()
-        champion, candidates, scales = _training(settings)
+        champion, candidates, scales = _training(platform.models)
         return ReportData(
             symbols=_rows(client, SYMBOL_LIST, limit=SYMBOLS),
             symbol_count=int(_rows(client, SYMBOL_COUNT)[0]["symbols"]),
@@ -150,12 +150,12 @@ def read(settings: Settings) -> ReportData:
             chances=_rows(client, CHANCES, horizon=HORIZONS),
             gate=_rows(client, GATE),
             health=_rows(client, HEALTH),
-            snapshots=current_snapshots(open_catalog(settings.catalog, settings.s3)),
+            snapshots=current_snapshots(platform.lake),
             champion=champion,
             example=_example(_rows(client, LAST_DATE)[0]["last"]),
             candidates=candidates,
             scales=scales,
-            earned=read_earned(client, settings.forecast.cost_bps),
+            earned=read_earned(client, platform.settings.forecast.cost_bps),
             currencies={
                 (row["source"], row["symbol"]): row["currency"] for row in _rows(client, CURRENCIES)
             },
@@ -171,17 +171,16 @@ def _example(last: date) -> str:
     return f"{last - timedelta(days=182)}..{last - timedelta(days=10)}"
 
 
-def _training(settings: Settings) -> tuple[str, Rows, Rows]:
+def _training(models: Models) -> tuple[str, Rows, Rows]:
     """The serving version, and walk-forward figures of point and scale models, best first."""
-    from lakehouse.models import registry, tracking, training_log
+    from lakehouse.models import registry, training_log
 
-    client = tracking.connect(settings)
-    version = registry.require_champion(client, settings)
+    version = registry.require_champion(models)
     run_id = version.tags.get("weekahead.training_run", "")
     points, scales = (
         [
             {"kind": candidate.kind, **candidate.figures}
-            for candidate in training_log.read_candidates(client, settings, run_id, part)
+            for candidate in training_log.read_candidates(models, run_id, part)
         ]
         if run_id
         else []

@@ -5,22 +5,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.panel.dataset import HORIZONS
+from lakehouse.platform import Platform
 from lakehouse.prices import price
 from lakehouse.report import charts
 from lakehouse.report.data import SYMBOLS, ReportData, Rows, read
 from lakehouse.report.money import LEAST_DAYS
 from lakehouse.report.packing import pack
-from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-def write_report(settings: Settings, path: Path) -> Path:
+def write_report(platform: Platform, path: Path) -> Path:
     """Write the report as one self-contained HTML file that needs no network.
 
     Args:
-        settings: Addresses of the running services.
+        platform: Warehouse, lake and models.
         path: The HTML file; it is replaced.
 
     Returns:
@@ -31,7 +31,7 @@ def write_report(settings: Settings, path: Path) -> Path:
         ServiceError: ClickHouse cannot answer.
         OSError: The file cannot be written.
     """
-    page = render(read(settings))
+    page = render(read(platform))
     path.write_text(page, encoding="utf-8")
     return path.absolute()
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.connections.clickhouse_client import Role, account, server_address
 from lakehouse.environment import temporary_environment
 from lakehouse.settings import Settings
 from lakehouse.warehouse.builds import Snapshots
-from lakehouse.warehouse.client import Role, account, server_address
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -97,7 +97,7 @@ def dbt_environment(
     Raises:
         SettingsError: The address of ClickHouse is missing or malformed.
     """
-    address = server_address(settings)
+    address = server_address(settings.clickhouse)
     user, password = account(settings.clickhouse, role)
     wanted = {
         "WEEKAHEAD_DBT_HOST": address.host,

@@ -4,20 +4,20 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.connect import ensure_tables, load_table, open_catalog
+from catalog.connect import ensure_tables, load_table
 from catalog.snapshots import current_snapshots
 from catalog.tables import QUOTES
+from lakehouse.connections.attachment import LAYERS
+from lakehouse.connections.clickhouse_client import Role, attach_lake, connect
 from lakehouse.errors import TransformError
-from lakehouse.lease import alone
 from lakehouse.memory import models_at_once
-from lakehouse.settings import Settings
-from lakehouse.warehouse.attachment import LAYERS
+from lakehouse.platform import Platform
 from lakehouse.warehouse.builds import Build, Snapshots, last_build, record_build, wanted_build
-from lakehouse.warehouse.client import Role, attach_lake, connect
 from lakehouse.warehouse.lake_snapshots import record_lake_snapshots
 from lakehouse.warehouse.runner import Invoke, log_path, run_dbt
 
@@ -59,13 +59,13 @@ class TransformReport:
         return asdict(self)
 
 
-def changed_sources(settings: Settings, snapshots: Snapshots | None = None) -> set[str]:
+def changed_sources(platform: Platform, snapshots: Snapshots | None = None) -> set[str]:
     """The lake's tables that differ from what the warehouse was last built from.
 
     All of them if it was never built, or if the dbt project has changed since.
 
     Args:
-        settings: Addresses of the running services.
+        platform: Lake and warehouse.
         snapshots: Snapshot ids by lake table; by default the current ones.
 
     Returns:
@@ -76,28 +76,26 @@ def changed_sources(settings: Settings, snapshots: Snapshots | None = None) -> s
         CatalogUnavailable: The catalog does not answer.
     """
     if snapshots is None:
-        snapshots = current_snapshots(open_catalog(settings.catalog, settings.s3))
-    wanted = wanted_build(settings, snapshots)
-    with connect(settings) as client:
-        last = last_build(client)
+        snapshots = current_snapshots(platform.lake)
+    wanted = wanted_build(platform.settings, snapshots)
+    last = last_build(platform.warehouse)
     if last is None or last.project != wanted.project:
         return set(snapshots)
     return {name for name, id_ in snapshots.items() if last.snapshots.get(name) != id_}
 
 
-def is_of_another_version(settings: Settings) -> bool:
+def is_of_another_version(platform: Platform) -> bool:
     """Whether the marts were built by models other than the present ones.
 
     Raises:
         ServiceError: ClickHouse does not answer.
     """
-    with connect(settings) as client:
-        last = last_build(client)
-    return last is not None and last.models != wanted_build(settings, {}).models
+    last = last_build(platform.warehouse)
+    return last is not None and last.models != wanted_build(platform.settings, {}).models
 
 
 def transform(
-    settings: Settings,
+    platform: Platform,
     *,
     select: str | None = None,
     full_refresh: bool = False,
@@ -111,7 +109,7 @@ def transform(
     model's code has changed since the last build, the incremental models are rebuilt from scratch.
 
     Args:
-        settings: Addresses of the running services.
+        platform: Lake and warehouse.
         select: dbt's node selection; by default all nodes. ``LEDGER`` builds only the models that
             depend on the tables of forecasts; the warehouse then counts as up to date for these.
             Any other selection does not change what it counts as.
@@ -129,16 +127,16 @@ def transform(
         ServiceError: ClickHouse does not answer.
         CatalogUnavailable: The catalog does not answer.
     """
-    catalog = _open_lake(settings)
+    _check_lake(platform.lake)
     # Two builds at once would exchange each other's tables.
-    with alone(settings, "build"):
+    with platform.alone("build"):
         if snapshots is None:
-            snapshots = current_snapshots(catalog)
-        return _build(settings, catalog, select, full_refresh, snapshots, databases, invoke)
+            snapshots = current_snapshots(platform.lake)
+        return _build(platform, select, full_refresh, snapshots, databases, invoke)
 
 
 def refresh(
-    settings: Settings,
+    platform: Platform,
     *,
     full_refresh: bool = False,
     force: bool = False,
@@ -150,7 +148,7 @@ def refresh(
     have changed, only the models that depend on them are built.
 
     Args:
-        settings: Addresses of the running services.
+        platform: Lake and warehouse.
         full_refresh: Rebuild the incremental models from scratch.
         force: Build although nothing has changed.
         invoke: Calls dbt with arguments; by default dbt's own runner, in this process.
@@ -163,31 +161,28 @@ def refresh(
         ServiceError: ClickHouse does not answer.
         CatalogUnavailable: The catalog does not answer.
     """
-    catalog = _open_lake(settings)
+    _check_lake(platform.lake)
     # Two builds at once would exchange each other's tables.
-    with alone(settings, "build"):
-        snapshots = current_snapshots(catalog)
-        changed = changed_sources(settings, snapshots)
+    with platform.alone("build"):
+        snapshots = current_snapshots(platform.lake)
+        changed = changed_sources(platform, snapshots)
         everything = force or full_refresh
         if not changed and not everything:
             return None
         only_ledger = not everything and all(name.startswith("ml.") for name in changed)
         select = LEDGER if only_ledger else None
-        return _build(settings, catalog, select, full_refresh, snapshots, None, invoke)
+        return _build(platform, select, full_refresh, snapshots, None, invoke)
 
 
-def _open_lake(settings: Settings) -> "Catalog":
-    catalog = open_catalog(settings.catalog, settings.s3)
+def _check_lake(lake: "Catalog") -> None:
     # Fails with a clear message before the first ingest.
-    load_table(catalog, QUOTES)
+    load_table(lake, QUOTES)
     # A lake from an earlier version may lack tables and columns that the models read.
-    ensure_tables(catalog)
-    return catalog
+    ensure_tables(lake)
 
 
 def _build(
-    settings: Settings,
-    catalog: "Catalog",
+    platform: Platform,
     select: str | None,
     full_refresh: bool,
     snapshots: Snapshots,
@@ -195,21 +190,23 @@ def _build(
     invoke: Invoke | None,
 ) -> TransformReport:
     started = time.monotonic()
+    settings, lake = platform.settings, platform.lake
     # If ClickHouse cannot log in to the catalog, this pins each table at its current snapshot.
     attach_lake(settings)
     layers = {layer: (databases or {}).get(layer, layer) for layer in LAYERS}
     # The writer may write only to the warehouse's own databases.
     role: Role = "admin" if databases else "writer"
     wanted = wanted_build(settings, snapshots)
-    with connect(settings, role) as client:
+    scratch = connect(settings, "admin") if databases else nullcontext(platform.warehouse)
+    with scratch as client:
         for database in (databases or {}).values():
             client.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         _drop_orphans(client, layers)
-        record_lake_snapshots(client, catalog, layers["intermediate"])
+        record_lake_snapshots(client, lake, layers["intermediate"])
         before = last_build(client, layers["intermediate"])
         full_refresh = full_refresh or (before is not None and before.models != wanted.models)
         exclude = None if full_refresh else _unchanged(select, before, wanted)
-        threads = models_at_once(settings, _bars(catalog, snapshots))
+        threads = models_at_once(settings, _bars(lake, snapshots))
         result = run_dbt(
             settings, role, snapshots, databases, select, exclude, full_refresh, threads, invoke
         )
@@ -221,10 +218,10 @@ def _build(
     return TransformReport(nodes, rows, full_refresh, snapshots, round(seconds, 3), warnings)
 
 
-def _bars(catalog: "Catalog", snapshots: Snapshots) -> int:
+def _bars(lake: "Catalog", snapshots: Snapshots) -> int:
     """Bars in the lake, by the snapshot's own count."""
     quotes = snapshots.get(QUOTES.name)
-    snapshot = load_table(catalog, QUOTES).snapshot_by_id(quotes) if quotes else None
+    snapshot = load_table(lake, QUOTES).snapshot_by_id(quotes) if quotes else None
     return int((snapshot.summary["total-records"] if snapshot and snapshot.summary else 0) or 0)
 
 

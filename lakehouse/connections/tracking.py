@@ -4,6 +4,8 @@ import logging
 import platform
 import warnings
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.environment import temporary_environment
@@ -19,7 +21,22 @@ DATABASE = "mlflow.db"
 _pointed = ExitStack()
 
 
-def connect(settings: Settings) -> "MlflowClient":
+@dataclass(frozen=True)
+class Models:
+    """MLflow, and where the platform's runs and models are in it.
+
+    Attributes:
+        client: MLflow.
+        experiment: Id of the experiment of the training runs.
+        name: The model's name in the registry.
+    """
+
+    client: "MlflowClient"
+    experiment: str
+    name: str
+
+
+def connect(settings: Settings) -> Models:
     """Point MLflow at the configured server or database, and its artifacts at the object store.
 
     MLflow's state is global: the last call decides where the calls of this process go.
@@ -41,13 +58,12 @@ def connect(settings: Settings) -> "MlflowClient":
         mlflow.set_tracking_uri(settings.mlflow_uri)
         mlflow.set_registry_uri(settings.mlflow_uri)
         client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
-        experiment_id(client, settings)
+        return Models(client, _experiment(client, settings), settings.mlflow.model_name)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise ServiceError(
             f"MLflow at {_shown(settings.mlflow_uri)} cannot be used: {error}. "
             "Check WEEKAHEAD_MLFLOW__TRACKING_URI and that the server is running."
         ) from error
-    return client
 
 
 def is_used(settings: Settings) -> bool:
@@ -56,16 +72,50 @@ def is_used(settings: Settings) -> bool:
     return not own or (settings.home / DATABASE).exists()
 
 
-def experiment_id(client: "MlflowClient", settings: Settings) -> str:
-    """The experiment of the training runs; created on first use.
+def close_dead_runs(models: Models, home: Path) -> None:
+    """Mark runs left behind by killed training processes of a home as killed.
+
+    Only one training runs at a time in a home, so every run found is dead.
 
     Args:
-        client: MLflow.
-        settings: Names the experiment and the bucket of its artifacts.
+        models: MLflow.
+        home: The home.
+    """
+    running = models.client.search_runs(
+        [models.experiment],
+        filter_string=f"tags.`{TAG}home` = '{home_name(home)}' and attributes.status = 'RUNNING'",
+    )
+    for run in running:
+        models.client.set_terminated(run.info.run_id, status="KILLED")
+
+
+def home_name(home: Path) -> str:
+    """Identifies a home among those that may share a server."""
+    # The name is quoted in search filters.
+    return f"{platform.node()}:{home.absolute()}".replace("'", "_")
+
+
+def last_run(models: Models, **tags: str) -> "Run | None":
+    """The latest finished training run with certain tags.
+
+    Args:
+        models: MLflow.
+        **tags: Values of tags, named without the ``weekahead.`` prefix.
 
     Returns:
-        Its id.
+        The run; None if there is none.
     """
+    wanted = [f"tags.`{TAG}{name}` = '{value}'" for name, value in tags.items()]
+    runs = models.client.search_runs(
+        [models.experiment],
+        filter_string=" and ".join([*wanted, "attributes.status = 'FINISHED'"]),
+        max_results=1,
+    )
+    return runs[0] if runs else None
+
+
+def _experiment(client: "MlflowClient", settings: Settings) -> str:
+    """Id of the experiment of the training runs; created on first use."""
     experiment = client.get_experiment_by_name(settings.mlflow.experiment)
     if experiment is not None:
         return str(experiment.experiment_id)
@@ -75,51 +125,6 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
             artifact_location=f"s3://{settings.s3.artifacts_bucket}/mlflow",
         )
     )
-
-
-def close_dead_runs(client: "MlflowClient", settings: Settings) -> None:
-    """Mark runs left behind by killed training processes of this home as killed.
-
-    Only one training runs at a time in a home, so every run found is dead.
-
-    Args:
-        client: MLflow.
-        settings: Names the experiment and the home.
-    """
-    running = client.search_runs(
-        [experiment_id(client, settings)],
-        filter_string=(
-            f"tags.`{TAG}home` = '{home_name(settings)}' and attributes.status = 'RUNNING'"
-        ),
-    )
-    for run in running:
-        client.set_terminated(run.info.run_id, status="KILLED")
-
-
-def home_name(settings: Settings) -> str:
-    """Identifies this home among those that may share a server."""
-    # The name is quoted in search filters.
-    return f"{platform.node()}:{settings.home.absolute()}".replace("'", "_")
-
-
-def last_run(client: "MlflowClient", settings: Settings, **tags: str) -> "Run | None":
-    """The latest finished training run with certain tags.
-
-    Args:
-        client: MLflow.
-        settings: Names the experiment.
-        **tags: Values of tags, named without the ``weekahead.`` prefix.
-
-    Returns:
-        The run; None if there is none.
-    """
-    wanted = [f"tags.`{TAG}{name}` = '{value}'" for name, value in tags.items()]
-    runs = client.search_runs(
-        [experiment_id(client, settings)],
-        filter_string=" and ".join([*wanted, "attributes.status = 'FINISHED'"]),
-        max_results=1,
-    )
-    return runs[0] if runs else None
 
 
 def _point(settings: Settings) -> None:

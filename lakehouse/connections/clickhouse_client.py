@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from lakehouse.connections.attachment import prepare
 from lakehouse.errors import ServiceError, SettingsError
 from lakehouse.settings import Settings
 from lakehouse.settings.clickhouse import ClickHouseSettings
-from lakehouse.warehouse.attachment import prepare
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -44,7 +44,7 @@ def connect(settings: Settings, role: Role = "writer") -> "Client":
     if role != "reader" and settings.catalog.uri and lake not in _attached:
         attach_lake(settings)
         _attached.add(lake)
-    return _open(settings, role)
+    return _open(settings.clickhouse, role)
 
 
 def attach_lake(settings: Settings) -> None:
@@ -54,16 +54,16 @@ def attach_lake(settings: Settings) -> None:
         CatalogUnavailable: The catalog does not answer (only if ClickHouse cannot log in to it).
         ServiceError: ClickHouse does not answer, or refuses a statement.
     """
-    with _open(settings, "admin") as client:
+    with _open(settings.clickhouse, "admin") as client:
         prepare(client, settings)
 
 
-def _open(settings: Settings, role: Role) -> "Client":
+def _open(settings: ClickHouseSettings, role: Role) -> "Client":
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import Error
 
     address = server_address(settings)
-    user, password = account(settings.clickhouse, role)
+    user, password = account(settings, role)
     try:
         return clickhouse_connect.get_client(
             host=address.host,
@@ -80,7 +80,7 @@ def _open(settings: Settings, role: Role) -> "Client":
         )
     except Error as error:
         raise ServiceError(
-            f"ClickHouse at {settings.clickhouse.url} cannot be used as {user}: {error}. "
+            f"ClickHouse at {settings.url} cannot be used as {user}: {error}. "
             "Check WEEKAHEAD_CLICKHOUSE__URL and the account, and that the server is running."
         ) from error
 
@@ -94,13 +94,13 @@ class Address:
     secure: bool
 
 
-def server_address(settings: Settings) -> Address:
+def server_address(settings: ClickHouseSettings) -> Address:
     """The server's address in parts, with ClickHouse's usual port by default.
 
     Raises:
         SettingsError: The address is missing or malformed.
     """
-    url = settings.clickhouse.url
+    url = settings.url
     if not url:
         raise SettingsError(
             "No warehouse address: set WEEKAHEAD_CLICKHOUSE__URL, or use a command that starts "

@@ -1,0 +1,1 @@
+"""How ClickHouse and MLflow are connected to; ``lakehouse.platform`` opens them."""
