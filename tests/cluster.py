@@ -12,6 +12,7 @@ import pytest
 
 from deploy.local.service import HOST, is_free
 from flows.fan_out import executor
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from tests.homes import eventually
 
@@ -65,16 +66,18 @@ class Cluster:
 
 
 @contextmanager
-def cluster_of(lake: Settings, workspace: Path) -> Iterator[Cluster]:
+def cluster_of(lake: Platform, workspace: Path) -> Iterator[Cluster]:
     """A scheduler without workers, all of them gone at the end."""
-    tried = subprocess.run([*APART, lake.home.resolve(), workspace, "true"], check=False)
+    tried = subprocess.run([*APART, lake.settings.home.resolve(), workspace, "true"], check=False)
     if tried.returncode:
         pytest.skip("this kernel lets nobody hide folders from a process")
     with ExitStack() as scope:
-        yield Cluster(workspace, lake, scope)
+        yield Cluster(workspace, lake.settings, scope)
 
 
-def on(cluster: Cluster, lake: Settings) -> Callable[..., list[Any]]:
+def on(cluster: Cluster, lake: Platform) -> Callable[..., list[Any]]:
     """How the product runs work on the cluster."""
-    forecast = lake.forecast.model_copy(update={"runner": "dask", "dask_address": cluster.address})
-    return executor(lake.model_copy(update={"forecast": forecast}))
+    forecast = lake.settings.forecast.model_copy(
+        update={"runner": "dask", "dask_address": cluster.address}
+    )
+    return executor(lake.settings.model_copy(update={"forecast": forecast}))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from tests.homes import copied, make_run, prepared, settings_of
 
 # Disable telemetry, and keep settings of the developer's shell away from the tests.
@@ -80,40 +80,41 @@ def run_home(templates: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """SeaweedFS alone (S3 and Iceberg REST catalog), with empty tables."""
-    from catalog.connect import ensure_tables, open_catalog
-    from deploy.local import LAKE, running
+    from catalog.connect import ensure_tables
+    from deploy.local import LAKE
+    from flows.opened import opened
 
     home = tmp_path_factory.mktemp("lake")
-    with running(settings_of(home), needs=frozenset({LAKE})) as settings:
-        ensure_tables(open_catalog(settings.catalog, settings.s3))
-        yield settings
+    with opened(settings_of(home), frozenset({LAKE})) as platform:
+        ensure_tables(platform.lake)
+        yield platform
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """SeaweedFS and the embedded ClickHouse server, with empty tables."""
-    from catalog.connect import ensure_tables, open_catalog
-    from deploy.local import running
+    from catalog.connect import ensure_tables
+    from flows.opened import opened
 
-    with running(settings_of(tmp_path_factory.mktemp("stack"))) as settings:
-        ensure_tables(open_catalog(settings.catalog, settings.s3))
-        yield settings
+    with opened(settings_of(tmp_path_factory.mktemp("stack"))) as platform:
+        ensure_tables(platform.lake)
+        yield platform
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Settings]:
+def pipeline(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Platform]:
     """A separate stack with the sample ingested and transformed, where drift serves."""
-    from deploy.local import running
+    from flows.opened import opened
 
     home = copied(run_home, tmp_path_factory.mktemp("pipeline") / "home")
-    with running(settings_of(home)) as settings:
-        yield settings
+    with opened(settings_of(home)) as platform:
+        yield platform
 
 
 @pytest.fixture(scope="session")
-def scored(pipeline: Settings) -> Settings:
+def scored(pipeline: Platform) -> Platform:
     """The pipeline with a quarter of forecasts that came due."""
     from lakehouse import usecases
 

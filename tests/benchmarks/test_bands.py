@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from arch import arch_model
 
+from lakehouse.connections.clickhouse_client import connect
 from lakehouse.forecasting.band_metrics import evaluate_bands
 from lakehouse.forecasting.development import Development, develop
 from lakehouse.forecasting.one_thread import one_thread
 from lakehouse.forecasting.out_of_sample import FoldResult, Walk
 from lakehouse.models.warehouse_data import read_dataset
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
-from lakehouse.warehouse.client import connect
 from tests.benchmarks.stocks import stocks
 
 KINDS = ("last_price", "drift")
@@ -27,8 +27,8 @@ LEAST_RETURNS = 250
 
 
 @pytest.mark.timeout(1800)
-def test_bands_on_the_sample_beat_the_deviation_and_gjr(pipeline: Settings, tmp_path: Path) -> None:
-    with connect(pipeline) as warehouse:
+def test_bands_on_the_sample_beat_the_deviation_and_gjr(pipeline: Platform, tmp_path: Path) -> None:
+    with connect(pipeline.settings) as warehouse:
         dataset = read_dataset(warehouse)
     development = develop(dataset, ForecastSettings(), workspace=tmp_path, kinds=KINDS)
     # With several threads the fits end elsewhere, and the figures differ in the third digit.

@@ -8,7 +8,7 @@ from statistics import median
 from lakehouse.forecasting import walkforward
 from lakehouse.panel.dataset import unique_dates
 from lakehouse.panel.validation import plan
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
 from tests.benchmarks.test_forecasting import DAYS, SYMBOLS, made_up
 from tests.cluster import Cluster, cluster_of, on
@@ -19,7 +19,7 @@ RATIO = 0.6
 
 
 def test_two_workers_take_at_most_three_fifths_of_the_time_of_one(
-    lake: Settings, tmp_path: Path
+    lake: Platform, tmp_path: Path
 ) -> None:
     dataset, settings = made_up(SYMBOLS, DAYS), ForecastSettings()
     folds = plan(unique_dates(dataset), settings)

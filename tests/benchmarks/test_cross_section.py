@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
+from lakehouse.connections.clickhouse_client import connect
 from lakehouse.forecasting.candidates import CANDIDATES
 from lakehouse.forecasting.candidates.candidate import CLIP, Candidate
 from lakehouse.forecasting.candidates.drift import Drift
@@ -19,9 +20,8 @@ from lakehouse.forecasting.development import develop
 from lakehouse.models.warehouse_data import read_dataset
 from lakehouse.panel.dataset import Dataset, Floats, symbols_of
 from lakehouse.panel.validation import inner_split
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
-from lakehouse.warehouse.client import connect
 from tests.benchmarks.stocks import stocks
 
 SKIPPED = 5
@@ -106,8 +106,8 @@ def candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CANDIDATES, CrossSection.kind, CrossSection)
 
 
-def test_cross_section_of_the_sample(pipeline: Settings, tmp_path: Path) -> None:
-    with connect(pipeline) as warehouse:
+def test_cross_section_of_the_sample(pipeline: Platform, tmp_path: Path) -> None:
+    with connect(pipeline.settings) as warehouse:
         assert_none_found(measure(read_dataset(warehouse), tmp_path))
 
 

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
-from catalog.connect import load_table, open_catalog
+from catalog.connect import load_table
 from catalog.maintenance import MaintenanceReport, maintain
 from catalog.snapshots import tag_snapshot
 from catalog.tables import CALENDAR, QUOTES, REJECTS
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.sources.reader import CALENDAR_SCHEMA, QUOTES_SCHEMA, SPLITS_SCHEMA, rows_to_arrow
 
 RUNS = 250
@@ -57,8 +57,8 @@ def daily_run(catalog: Catalog, number: int, folder: Path) -> Landing:
     return landing
 
 
-def test_a_year_of_daily_runs_leaves_a_small_lake(lake: Settings, tmp_path: Path) -> None:
-    catalog = open_catalog(lake.catalog, lake.s3)
+def test_a_year_of_daily_runs_leaves_a_small_lake(lake: Platform, tmp_path: Path) -> None:
+    catalog = lake.lake
     started = time.monotonic()
     ends: list[float] = []
     reports: dict[str, list[MaintenanceReport]] = {}
@@ -75,7 +75,7 @@ def test_a_year_of_daily_runs_leaves_a_small_lake(lake: Settings, tmp_path: Path
             for definition in (QUOTES, CALENDAR, REJECTS):
                 report = maintain(
                     catalog,
-                    lake.s3,
+                    lake.settings.s3,
                     definition,
                     keep=keep,
                     orphan_age=timedelta(0),

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Request
 
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import attach_lake
 from lakehouse.warehouse.transform import transform
 from tests.benchmarks.test_warehouse import DAYS, FORECAST_DAYS, SLACK, SYMBOLS, filled_stack
 from tests.e2e.superset_site import SLUGS, all_charts, browser, load, login, serve
@@ -72,18 +72,17 @@ def opened(settings: Settings, kept: Path) -> Opened:
 
 
 @pytest.mark.timeout(1800)
-def test_on_the_sample(scored: Settings, tmp_path: Path) -> None:
-    found = opened(scored, tmp_path)
+def test_on_the_sample(scored: Platform, tmp_path: Path) -> None:
+    found = opened(scored.settings, tmp_path)
     found.report("Sample")
     assert found.slowest < SAMPLE_SECONDS * SLACK
 
 
 @pytest.mark.timeout(1800)
 def test_with_many_symbols(tmp_path: Path) -> None:
-    with filled_stack(tmp_path, DAYS) as settings:
-        attach_lake(settings)
-        transform(settings, full_refresh=True)
-        found = opened(settings, tmp_path)
+    with filled_stack(tmp_path, DAYS) as platform:
+        transform(platform, full_refresh=True)
+        found = opened(platform.settings, tmp_path)
     rows = SYMBOLS * FORECAST_DAYS * 5
     found.report(f"{SYMBOLS:,} symbols, {SYMBOLS * DAYS:,} bars, {rows:,} forecasts")
     assert found.slowest < FULL_SECONDS * SLACK

@@ -25,7 +25,7 @@ from lakehouse.forecasting.out_of_sample import OutOfSample
 from lakehouse.forecasting.scales import REFERENCE
 from lakehouse.forecasting.scales.scale import WINDOWS
 from lakehouse.panel.dataset import Dataset, unique_dates
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
 
 FULL = os.environ.get("WEEKAHEAD_BENCH_FULL") == "1"
@@ -227,16 +227,16 @@ def thinned(dataset: Dataset, step: int) -> Dataset:
 
 
 @pytest.mark.timeout(3600)
-def test_thinned_dates_cost_neither_error_nor_coverage(pipeline: Settings, tmp_path: Path) -> None:
+def test_thinned_dates_cost_neither_error_nor_coverage(pipeline: Platform, tmp_path: Path) -> None:
     """Models that learned from every fifth date beside those of all, on the same rows.
 
     The rows are those that both have forecast without having seen them, on every fifth date.
     """
+    from lakehouse.connections.clickhouse_client import connect
     from lakehouse.forecasting.development import develop
     from lakehouse.models.warehouse_data import read_dataset
-    from lakehouse.warehouse.client import connect
 
-    with connect(pipeline) as client:
+    with connect(pipeline.settings) as client:
         sample = read_dataset(client)
     for name, dataset in (("sample", sample), (f"{TILES} times with noise", tiled(sample, TILES))):
         few = thinned(dataset, 5)

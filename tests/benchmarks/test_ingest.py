@@ -31,6 +31,7 @@ from deploy.local import LAKE, running
 from lakehouse.landing.held import last_dates
 from lakehouse.landing.landing import Landing
 from lakehouse.landing.quality import Expectation
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings
 from lakehouse.sources.http import HttpClient
@@ -122,14 +123,16 @@ def _measure(settings: Settings, source: str, path: Path, pipe: Connection) -> N
     pipe.send((plain, gate, seconds, peak, rows.num_rows))
 
 
-def test_landing_is_near_to_writing_parquet(lake: Settings, tmp_path: Path) -> None:
+def test_landing_is_near_to_writing_parquet(lake: Platform, tmp_path: Path) -> None:
     """The same rows, codec, disk and run: one Parquet file, and the lake by gate and merge."""
     context = get_context("spawn")
     ratios = []
     for number in range(RUNS):
         here, there = context.Pipe()
         path = tmp_path / f"plain-{number}.parquet"
-        child = context.Process(target=_measure, args=(lake, f"bench-{number}", path, there))
+        child = context.Process(
+            target=_measure, args=(lake.settings, f"bench-{number}", path, there)
+        )
         child.start()
         there.close()
         plain, gate, seconds, peak, rows = here.recv()

@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from catalog.connect import ensure_tables, open_catalog
+from catalog.connect import ensure_tables
 from catalog.merge import append
 from catalog.tables import FORECASTS, QUOTES
-from deploy.local import running
+from flows.opened import opened
+from lakehouse.connections.clickhouse_client import connect
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
 from lakehouse.warehouse.transform import transform
 from tests.benchmarks.test_forecasting import mlforecast_environment
 
@@ -152,11 +153,11 @@ def forecasts(days_before: int) -> pa.Table:
 
 
 @contextmanager
-def filled_stack(home: Path, days: int) -> Iterator[Settings]:
+def filled_stack(home: Path, days: int) -> Iterator[Platform]:
     """A stack of its own with the bench's bars and forecasts in the lake."""
     settings = Settings(home=home, _env_file=None)  # type: ignore[call-arg]
-    with running(settings) as filled:
-        catalog = open_catalog(filled.catalog, filled.s3)
+    with opened(settings) as filled:
+        catalog = filled.lake
         ensure_tables(catalog)
         for number, table in enumerate(bars(0, days, datetime.now(UTC))):
             append(catalog, QUOTES, table, commit_id=f"bench-{number}")
@@ -165,7 +166,7 @@ def filled_stack(home: Path, days: int) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """All years of all symbols."""
     with filled_stack(tmp_path_factory.mktemp("bench"), DAYS) as filled:
         yield filled
@@ -177,33 +178,32 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _increments(settings: Settings, days: int) -> tuple[float, float]:
+def _increments(platform: Platform, days: int) -> tuple[float, float]:
     """Seconds, and CPU seconds of dbt and the server, of the cheapest of three daily builds."""
-    catalog = open_catalog(settings.catalog, settings.s3)
+    catalog = platform.lake
     times, costs = [], []
     for day in range(INCREMENTS):
         (table,) = bars(days + day, 1, datetime.now(UTC))
         append(catalog, QUOTES, table, commit_id=f"bench-day-{day}")
-        before = _cpu_seconds(settings)
-        times.append(_seconds(lambda: transform(settings)))
-        costs.append(_cpu_seconds(settings) - before)
+        before = _cpu_seconds(platform.settings.home)
+        times.append(_seconds(lambda: transform(platform)))
+        costs.append(_cpu_seconds(platform.settings.home) - before)
     return min(times), min(costs)
 
 
-def _cpu_seconds(settings: Settings) -> float:
+def _cpu_seconds(home: Path) -> float:
     servers = (
         process
         for process in psutil.process_iter(["cmdline"])
-        if str(settings.home) in " ".join(process.info["cmdline"] or [])
+        if str(home) in " ".join(process.info["cmdline"] or [])
     )
     return sum(sum(process.cpu_times()[:2]) for process in (psutil.Process(), *servers))
 
 
-def test_full_build_then_increment(bench: Settings, tmp_path: Path) -> None:
+def test_full_build_then_increment(bench: Platform, tmp_path: Path) -> None:
     full = _seconds(lambda: transform(bench, full_refresh=True))
     increment, cost = _increments(bench, DAYS)
-    with connect(bench) as client:
-        rows = client.query("SELECT count() FROM marts.fct_features").result_rows
+    rows = bench.warehouse.query("SELECT count() FROM marts.fct_features").result_rows
     with filled_stack(tmp_path, SHORT_DAYS) as short:
         transform(short, full_refresh=True)
         short_increment, short_cost = _increments(short, SHORT_DAYS)
@@ -220,8 +220,8 @@ def test_full_build_then_increment(bench: Settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", DASHBOARD)
-def test_dashboard_queries(bench: Settings, name: str) -> None:
-    with connect(bench, "reader") as client:
+def test_dashboard_queries(bench: Platform, name: str) -> None:
+    with connect(bench.settings, "reader") as client:
         client.query(DASHBOARD[name])
         times = [_seconds(lambda: client.query(DASHBOARD[name])) for _ in range(40)]
     p95 = float(np.quantile(times, 0.95))
@@ -229,7 +229,7 @@ def test_dashboard_queries(bench: Settings, name: str) -> None:
     assert p95 < QUERY_SECONDS * SLACK
 
 
-def test_windows_against_duckdb_and_mlforecast(bench: Settings, tmp_path: Path) -> None:
+def test_windows_against_duckdb_and_mlforecast(bench: Platform, tmp_path: Path) -> None:
     """The same lags, rolling means and deviations by each.
 
     ClickHouse and DuckDB make a table on disk of a table on disk; mlforecast makes a frame in
@@ -238,7 +238,10 @@ def test_windows_against_duckdb_and_mlforecast(bench: Settings, tmp_path: Path) 
     import duckdb
 
     series = tmp_path / "series.parquet"
-    with connect(bench, "admin") as client, duckdb.connect(tmp_path / "windows.duckdb") as duck:
+    with (
+        connect(bench.settings, "admin") as client,
+        duckdb.connect(tmp_path / "windows.duckdb") as duck,
+    ):
         narrow = client.query_arrow(
             "SELECT symbol, trade_date, log_index_e8 / 1e8 AS price FROM marts.fct_quotes "
             "ORDER BY symbol, trade_date",

@@ -19,8 +19,9 @@ import pytest
 from playwright.sync_api import Page, Response
 
 from deploy.local import accounts, superset
+from lakehouse.connections.clickhouse_client import connect
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
 from tests.e2e.superset_api import SECONDS, Api
 from tests.e2e.superset_charts import EXPECTED
 from tests.e2e.superset_site import (
@@ -55,8 +56,8 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def site(scored: Settings) -> Iterator[Site]:
-    with serve(scored) as site:
+def site(scored: Platform) -> Iterator[Site]:
+    with serve(scored.settings) as site:
         yield site
 
 

@@ -23,6 +23,7 @@ from lakehouse.landing.ingest import ingest
 from lakehouse.landing.rejects import list_rejects
 from lakehouse.landing.rejects_replay import replay_rejects
 from lakehouse.landing.request import Counts, IngestReport, IngestRequest
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings
 from lakehouse.sources.sample.exchange import Bar, Exchange
@@ -131,8 +132,8 @@ def chaos() -> Iterator[Chaos]:
 
 
 @pytest.fixture
-def settings(lake: Settings, chaos: Chaos, tmp_path: Path) -> Settings:
-    return lake.model_copy(
+def settings(lake: Platform, chaos: Chaos, tmp_path: Path) -> Settings:
+    return lake.settings.model_copy(
         update={
             "home": tmp_path,
             "moex": MoexSettings(base_url=chaos.base_url, board=chaos.exchange.board),
@@ -150,7 +151,7 @@ def settings(lake: Settings, chaos: Chaos, tmp_path: Path) -> Settings:
 
 def run(settings: Settings, chaos: Chaos, **request: Any) -> IngestReport:
     wanted = {"source": "moex", "symbols": chaos.symbols, "start": FIRST} | request
-    return ingest(settings, IngestRequest(**wanted))
+    return ingest(Platform(settings), IngestRequest(**wanted))
 
 
 def truth(chaos: Chaos, *symbols: str) -> list[Row]:
@@ -688,13 +689,14 @@ def test_a_rule_that_changes_lets_rejects_in(settings: Settings, chaos: Chaos) -
     stranger = chaos.symbols[2] + "X"
     assert lake_rows(settings, stranger) == []
     # On its own the bar is fine: the replay no longer checks whether it had been requested.
-    report = replay_rejects(settings, "moex", symbol=stranger)
+    report = replay_rejects(Platform(settings), "moex", symbol=stranger)
     assert report.tables["raw.quotes"] == Counts(new=1)
     assert [row[1] for row in lake_rows(settings, stranger)] == [bars()[10].day]
     catalog = open_catalog(settings.catalog, settings.s3)
     statuses = [r.status for r in list_rejects(catalog, "moex", symbol=stranger)]
     assert statuses == ["replayed"]
-    assert replay_rejects(settings, "moex", symbol=stranger).tables["raw.quotes"] == Counts()
+    report = replay_rejects(Platform(settings), "moex", symbol=stranger)
+    assert report.tables["raw.quotes"] == Counts()
 
 
 def test_a_payload_from_nowhere_is_named(settings: Settings, chaos: Chaos) -> None:
@@ -726,13 +728,13 @@ def test_twenty_kills_leave_what_an_undisturbed_run_leaves(
     # How long an ingest takes depends on what else the machine does.
     started = time.monotonic()
     whole = FORKED.Process(
-        target=ingest, args=(settings, replace(request, symbols=chaos.symbols[:2]))
+        target=ingest, args=(Platform(settings), replace(request, symbols=chaos.symbols[:2]))
     )
     whole.start()
     whole.join()
     longest = 2.5 * (time.monotonic() - started)
     for number in range(20):
-        child = FORKED.Process(target=ingest, args=(settings, request))
+        child = FORKED.Process(target=ingest, args=(Platform(settings), request))
         child.start()
         # Ever later ones, or the first that comes to its end would leave nothing to do.
         child.join(moments.uniform(0.1, longest * (number + 1) / 20))
@@ -760,7 +762,8 @@ def test_two_ingests_at_once_lose_and_double_nothing(settings: Settings, chaos: 
     forth, back = chaos.symbols, tuple(reversed(chaos.symbols))
     children = [
         FORKED.Process(
-            target=ingest, args=(settings, IngestRequest("moex", symbols=order, start=FIRST))
+            target=ingest,
+            args=(Platform(settings), IngestRequest("moex", symbols=order, start=FIRST)),
         )
         for order in (forth, back, forth)
     ]

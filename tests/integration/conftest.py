@@ -5,15 +5,15 @@ import uuid
 import pytest
 from pyiceberg.catalog import Catalog
 
-from catalog.connect import TABLE_PROPERTIES, open_catalog
+from catalog.connect import TABLE_PROPERTIES
 from catalog.tables import QUOTES, TableDefinition
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 
 
 @pytest.fixture
-def catalog(lake: Settings) -> Catalog:
+def catalog(lake: Platform) -> Catalog:
     """The lake's catalog, opened for writing."""
-    return open_catalog(lake.catalog, lake.s3)
+    return lake.lake
 
 
 @pytest.fixture

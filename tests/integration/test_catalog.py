@@ -14,7 +14,7 @@ from catalog.errors import SchemaMismatch
 from catalog.merge import MergeReport, append, conform, merge, sorted_by_key
 from catalog.snapshots import tag_snapshot, tags
 from catalog.tables import FORECASTS, REJECTS, TableDefinition
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 
 START = dt.date(2019, 12, 20)
 
@@ -206,9 +206,9 @@ def test_a_tag_is_set_once_and_never_moved(catalog: Catalog, quotes: TableDefini
     assert tags(catalog.load_table(quotes.name)) == {"model-1": first}
 
 
-def test_readers_cannot_write(lake: Settings, catalog: Catalog, quotes: TableDefinition) -> None:
+def test_readers_cannot_write(lake: Platform, catalog: Catalog, quotes: TableDefinition) -> None:
     merge(catalog, quotes, bars(3), commit_id="a")
-    reader = open_catalog(lake.catalog, lake.s3, read_only=True)
+    reader = open_catalog(lake.settings.catalog, lake.settings.s3, read_only=True)
     table = reader.load_table(quotes.name)
     assert table.scan().to_arrow().num_rows == 3
     with pytest.raises(OSError, match=r"(?i)access.?denied"):

@@ -18,8 +18,8 @@ from catalog.connect import open_catalog
 from catalog.errors import CatalogUnavailable
 from catalog.settings import CatalogSettings, S3Settings
 from deploy.local import running
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.connections.clickhouse_client import connect
+from lakehouse.platform import Platform
 from tests.homes import settings_of
 
 SCOPE = "PRINCIPAL_ROLE:reader"
@@ -39,7 +39,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 @pytest.fixture
-def token_server(stack: Settings) -> Iterator[tuple[str, list[str]]]:
+def token_server(stack: Platform) -> Iterator[tuple[str, list[str]]]:
     """An identity provider with one client and one scope, which gives out the catalog's tokens."""
     asked: list[str] = []
 
@@ -55,7 +55,7 @@ def token_server(stack: Settings) -> Iterator[tuple[str, list[str]]]:
                 self.send_error(401)
                 return
             asked.append(form["scope"])
-            s3 = stack.s3
+            s3 = stack.settings.s3
             known = {
                 "grant_type": "client_credentials",
                 "client_id": s3.reader_access_key,
@@ -63,7 +63,7 @@ def token_server(stack: Settings) -> Iterator[tuple[str, list[str]]]:
                 "scope": "catalog",
             }
             data = "&".join(f"{name}={value}" for name, value in known.items()).encode()
-            with urlopen(Request(stack.catalog.token_uri, data)) as answer:
+            with urlopen(Request(stack.settings.catalog.token_uri, data)) as answer:
                 found = answer.read()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -79,33 +79,33 @@ def token_server(stack: Settings) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_every_reader_asks_the_token_server_for_the_scope(
-    stack: Settings, token_server: tuple[str, list[str]], tmp_path: Path
+    stack: Platform, token_server: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     address, asked = token_server
     catalog = CatalogSettings(
-        uri=stack.catalog.uri,
+        uri=stack.settings.catalog.uri,
         oauth2_server_uri=address,
         scope=SCOPE,
         reader_credential=SecretStr("somebody:something"),
     )
-    assert ("raw",) in open_catalog(catalog, stack.s3, read_only=True).list_namespaces()
+    assert ("raw",) in open_catalog(catalog, stack.settings.s3, read_only=True).list_namespaces()
     by_pyiceberg = len(asked)
     assert by_pyiceberg
 
-    with lake_in_duckdb.connect(catalog, stack.s3, extension_dir=tmp_path) as connection:
+    with lake_in_duckdb.connect(catalog, stack.settings.s3, extension_dir=tmp_path) as connection:
         assert connection.execute("select count(*) from raw.quotes").fetchone() is not None
     by_duckdb = len(asked)
     assert by_duckdb > by_pyiceberg
 
     # The engine may connect to what the settings name, so this one has settings of its own.
-    elsewhere = settings_of(tmp_path / "home", catalog=catalog, s3=stack.s3)
+    elsewhere = settings_of(tmp_path / "home", catalog=catalog, s3=stack.settings.s3)
     with running(elsewhere) as settings, connect(settings) as client:
         assert client.query("select count() from lake.`raw.quotes`").result_rows
     assert len(asked) > by_duckdb
 
     wrong = catalog.model_copy(update={"scope": "everything"})
     with pytest.raises(CatalogUnavailable, match="cannot be used"):
-        open_catalog(wrong, stack.s3, read_only=True)
+        open_catalog(wrong, stack.settings.s3, read_only=True)
 
 
 def test_requests_are_signed_as_glue_wants_them() -> None:

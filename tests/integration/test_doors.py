@@ -24,6 +24,7 @@ from deploy.local.state import load_state
 from flows import doctor
 from lakehouse.errors import HomeError
 from lakehouse.home import Home, load_secrets, open_home, socket_folder
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from tests.homes import settings_of
 from tests.stranger import EVIL, SIGNS_OF_LIFE, as_stranger, intrude, processes
@@ -34,38 +35,38 @@ COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
 
 
 @pytest.fixture(scope="module")
-def home(stack: Settings) -> Home:
-    return open_home(stack.home)
+def home(stack: Platform) -> Home:
+    return open_home(stack.settings.home)
 
 
 @pytest.fixture(scope="module")
-def kept(stack: Settings) -> S3FileSystem:
+def kept(stack: Platform) -> S3FileSystem:
     """The object store, with something in it that strangers must not read or delete."""
     objects = S3FileSystem(
-        access_key=stack.s3.access_key,
-        secret_key=stack.s3.secret_key.get_secret_value(),
-        endpoint_override=stack.s3.endpoint,
-        region=stack.s3.region,
+        access_key=stack.settings.s3.access_key,
+        secret_key=stack.settings.s3.secret_key.get_secret_value(),
+        endpoint_override=stack.settings.s3.endpoint,
+        region=stack.settings.s3.region,
     )
-    with objects.open_output_stream(f"{stack.s3.artifacts_bucket}/kept") as stream:
+    with objects.open_output_stream(f"{stack.settings.s3.artifacts_bucket}/kept") as stream:
         stream.write(b"kept")
     return objects
 
 
-def has_kept(stack: Settings, objects: S3FileSystem) -> bool:
-    with objects.open_input_stream(f"{stack.s3.artifacts_bucket}/kept") as stream:
+def has_kept(stack: Platform, objects: S3FileSystem) -> bool:
+    with objects.open_input_stream(f"{stack.settings.s3.artifacts_bucket}/kept") as stream:
         return bool(stream.read() == b"kept")
 
 
 def test_a_stranger_gets_nothing_from_any_socket(
-    stack: Settings, home: Home, kept: S3FileSystem
+    stack: Platform, home: Home, kept: S3FileSystem
 ) -> None:
     assert intrude(home) == []
     assert has_kept(stack, kept)
 
 
 def test_a_web_page_gets_nothing_from_any_socket(
-    stack: Settings, home: Home, kept: S3FileSystem
+    stack: Platform, home: Home, kept: S3FileSystem
 ) -> None:
     assert intrude(home, SIGNS_OF_LIFE, host=EVIL, origin=f"http://{EVIL}") == []
     assert has_kept(stack, kept)

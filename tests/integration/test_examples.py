@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from flows.cli.addresses import reader_variables
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from tests.homes import call
 
@@ -27,14 +28,14 @@ def run(code: str, settings: Settings) -> str:
     return done.stdout
 
 
-def test_clients_read_the_lake(pipeline: Settings) -> None:
-    read = run((EXAMPLES / "lake.py").read_text(), pipeline).splitlines()
+def test_clients_read_the_lake(pipeline: Platform) -> None:
+    read = run((EXAMPLES / "lake.py").read_text(), pipeline.settings).splitlines()
     rows = dict(line.split(" ", 1) for line in read)
     assert rows["pandas"] == "3270"
     assert {rows[name] for name in ("pyiceberg", "polars", "duckdb")} == {"12154"}
 
 
-def test_the_account_of_the_examples_changes_nothing(pipeline: Settings) -> None:
+def test_the_account_of_the_examples_changes_nothing(pipeline: Platform) -> None:
     code = "\n".join(
         [
             "from pyiceberg.catalog import load_catalog",
@@ -45,10 +46,10 @@ def test_the_account_of_the_examples_changes_nothing(pipeline: Settings) -> None
             "    print('refused', type(error).__name__)",
         ]
     )
-    assert run(code, pipeline).startswith("refused ")
+    assert run(code, pipeline.settings).startswith("refused ")
 
 
-def test_the_notebook_draws_a_forecast(pipeline: Settings) -> None:
+def test_the_notebook_draws_a_forecast(pipeline: Platform) -> None:
     notebook = json.loads((EXAMPLES / "forecast.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     check = """
@@ -58,7 +59,7 @@ assert (forecast["lower_95"] < forecast["lower_80"]).all()
 assert len(drawn.collections) == 3 and len(drawn.lines) == 2
 print("drawn")
 """
-    said = run("\n".join([*cells, check]), pipeline)
+    said = run("\n".join([*cells, check]), pipeline.settings)
     assert "3270 bars, the last of 2013-03-01" in said and said.endswith("drawn\n")
 
 

@@ -17,14 +17,14 @@ from catalog.errors import CatalogUnavailable
 from catalog.merge import merge
 from catalog.settings import CatalogSettings
 from catalog.tables import CALENDAR
+from lakehouse.connections.clickhouse_client import attach_lake, connect
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import attach_lake, connect
 
 SOURCE = "pinned"
 
 
-def add(settings: Settings, day: date) -> None:
-    catalog = open_catalog(settings.catalog, settings.s3)
+def add(platform: Platform, day: date) -> None:
     rows = pa.table(
         {
             "source": [SOURCE],
@@ -33,29 +33,31 @@ def add(settings: Settings, day: date) -> None:
             "ingested_at": [datetime.now(UTC)],
         }
     )
-    assert merge(catalog, CALENDAR, rows, commit_id=day.isoformat()).new == 1
+    assert merge(platform.lake, CALENDAR, rows, commit_id=day.isoformat()).new == 1
 
 
 @pytest.fixture
-def signed(stack: Settings) -> Settings:
+def signed(stack: Platform) -> Settings:
     """The same lake, by a login that only the pipeline knows."""
     login = {"auth": "sigv4", "signing_name": "s3tables"}
-    found = stack.model_copy(update={"catalog": stack.catalog.model_copy(update=login)})
+    found = stack.settings.model_copy(
+        update={"catalog": stack.settings.catalog.model_copy(update=login)}
+    )
     assert not found.catalog.engines_can_log_in
     return found
 
 
-def test_pinned_tables_show_one_snapshot_until_they_are_renewed(stack: Settings) -> None:
+def test_pinned_tables_show_one_snapshot_until_they_are_renewed(stack: Platform) -> None:
     def attach() -> None:
-        opened = open_catalog(stack.catalog, stack.s3, read_only=True)
-        for statement in pinned_tables(opened, stack.s3, name="pinned"):
+        opened = open_catalog(stack.settings.catalog, stack.settings.s3, read_only=True)
+        for statement in pinned_tables(opened, stack.settings.s3, name="pinned"):
             client.command(statement)
 
     def rows() -> int:
         query = f"select count() from pinned.`raw.calendar` where source = '{SOURCE}'"
         return int(str(client.command(query)))
 
-    with connect(stack, role="admin") as client:
+    with connect(stack.settings, role="admin") as client:
         add(stack, date(1999, 1, 1))
         attach()
         before = rows()
@@ -67,25 +69,25 @@ def test_pinned_tables_show_one_snapshot_until_they_are_renewed(stack: Settings)
 
 
 def test_a_warehouse_follows_the_lake_to_another_kind_of_catalog(
-    stack: Settings, signed: Settings
+    stack: Platform, signed: Settings
 ) -> None:
     def engine() -> str:
-        with connect(stack, role="admin") as client:
+        with connect(stack.settings, role="admin") as client:
             query = "select engine from system.databases where name = 'lake'"
             return str(client.command(query))
 
-    attach_lake(stack)
+    attach_lake(stack.settings)
     assert engine() == "DataLakeCatalog"
     attach_lake(signed)
     assert engine() == "Atomic"
     with connect(signed, role="writer") as client:
         assert client.query("select count() from lake.`raw.quotes`").result_rows
-    attach_lake(stack)
+    attach_lake(stack.settings)
     assert engine() == "DataLakeCatalog"
 
 
 def test_duckdb_shows_the_tables_of_such_a_catalog(
-    stack: Settings, signed: Settings, tmp_path: Path
+    stack: Platform, signed: Settings, tmp_path: Path
 ) -> None:
     add(stack, date(1999, 1, 3))
     with lake_in_duckdb.connect(signed.catalog, signed.s3, extension_dir=tmp_path) as connection:
@@ -94,7 +96,7 @@ def test_duckdb_shows_the_tables_of_such_a_catalog(
         assert connection.execute("select count(*) from ml.forecasts").fetchone() is not None
 
 
-def test_a_metastore_that_does_not_answer_is_named(stack: Settings) -> None:
+def test_a_metastore_that_does_not_answer_is_named(stack: Platform) -> None:
     catalog = CatalogSettings(type="hive", uri="thrift://127.0.0.1:9", warehouse="s3://lake")
     with pytest.raises(CatalogUnavailable, match=r"thrift://127\.0\.0\.1:9 cannot be used"):
-        open_catalog(catalog, stack.s3)
+        open_catalog(catalog, stack.settings.s3)

@@ -10,29 +10,30 @@ import pytest
 
 from catalog.objects import object_store
 from lakehouse import lease
-from lakehouse.lease import FOLDER, alone
+from lakehouse.lease import FOLDER
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 
 HOLDER = """
 import sys, time
 from lakehouse import lease
-from lakehouse.lease import alone
+from lakehouse.platform import Platform
 from lakehouse.settings import load_settings
 lease.RENEW_SECONDS = 1.0
-with alone(load_settings(), sys.argv[1]):
+with Platform(load_settings()).alone(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
 """
 
 
-def homes(lake: Settings, folder: Path) -> tuple[Settings, Settings]:
-    first, second = (lake.model_copy(update={"home": folder / name}) for name in "ab")
+def homes(lake: Platform, folder: Path) -> tuple[Settings, Settings]:
+    first, second = (lake.settings.model_copy(update={"home": folder / name}) for name in "ab")
     return first, second
 
 
-def objects(lake: Settings) -> list[str]:
-    listed = object_store(lake.s3).list_objects_v2(
-        Bucket=lake.s3.artifacts_bucket, Prefix=f"{FOLDER}/"
+def objects(lake: Platform) -> list[str]:
+    listed = object_store(lake.settings.s3).list_objects_v2(
+        Bucket=lake.settings.s3.artifacts_bucket, Prefix=f"{FOLDER}/"
     )
     return [found["Key"] for found in listed.get("Contents", [])]
 
@@ -57,13 +58,13 @@ def held_by_another_process(settings: Settings, stage: str) -> "subprocess.Popen
     return process
 
 
-def test_of_many_homes_one_works_at_a_time(lake: Settings, tmp_path: Path) -> None:
+def test_of_many_homes_one_works_at_a_time(lake: Platform, tmp_path: Path) -> None:
     inside, most, done = 0, 0, 0
     counting = threading.Lock()
 
     def work(settings: Settings) -> None:
         nonlocal inside, most, done
-        with alone(settings, "crowded"):
+        with Platform(settings).alone("crowded"):
             with counting:
                 inside += 1
                 most = max(most, inside)
@@ -74,7 +75,7 @@ def test_of_many_homes_one_works_at_a_time(lake: Settings, tmp_path: Path) -> No
 
     threads = [
         threading.Thread(
-            target=work, args=(lake.model_copy(update={"home": tmp_path / str(number)}),)
+            target=work, args=(lake.settings.model_copy(update={"home": tmp_path / str(number)}),)
         )
         for number in range(5)
     ]
@@ -87,17 +88,17 @@ def test_of_many_homes_one_works_at_a_time(lake: Settings, tmp_path: Path) -> No
 
 
 def test_who_waits_says_for_whom(
-    lake: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    lake: Platform, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = homes(lake, tmp_path)
     caplog.set_level("INFO", "weekahead")
     entered = threading.Event()
 
     def wait() -> None:
-        with alone(second, "named"):
+        with Platform(second).alone("named"):
             entered.set()
 
-    with alone(first, "named"):
+    with Platform(first).alone("named"):
         waiter = threading.Thread(target=wait)
         waiter.start()
         assert not entered.wait(2)
@@ -107,7 +108,7 @@ def test_who_waits_says_for_whom(
 
 
 def test_what_a_killed_command_of_this_home_held_is_free_at_once(
-    lake: Settings, tmp_path: Path
+    lake: Platform, tmp_path: Path
 ) -> None:
     home, _ = homes(lake, tmp_path)
     process = held_by_another_process(home, "killed")
@@ -115,13 +116,13 @@ def test_what_a_killed_command_of_this_home_held_is_free_at_once(
     process.wait(10)
     assert objects(lake) == [f"{FOLDER}/killed.json"]
     started = time.monotonic()
-    with alone(home, "killed"):
+    with Platform(home).alone("killed"):
         assert time.monotonic() - started < lease.EXPIRES_SECONDS / 2
     assert objects(lake) == []
 
 
 def test_what_a_killed_command_of_another_home_held_expires(
-    lake: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = homes(lake, tmp_path)
     process = held_by_another_process(first, "gone")
@@ -129,7 +130,7 @@ def test_what_a_killed_command_of_another_home_held_expires(
     entered = threading.Event()
 
     def wait() -> None:
-        with alone(second, "gone"):
+        with Platform(second).alone("gone"):
             entered.set()
 
     waiter = threading.Thread(target=wait)

@@ -10,7 +10,7 @@ from catalog.maintenance import MaintenanceReport, maintain
 from catalog.merge import merge
 from catalog.snapshots import tag_snapshot
 from catalog.tables import TableDefinition
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 
 START = dt.date(2020, 11, 1)
 NOW = dt.timedelta(0)
@@ -29,11 +29,11 @@ def add_day(catalog: Catalog, quotes: TableDefinition, number: int) -> int | Non
 
 
 def run(
-    lake: Settings, catalog: Catalog, quotes: TableDefinition, **limits: dt.timedelta
+    lake: Platform, catalog: Catalog, quotes: TableDefinition, **limits: dt.timedelta
 ) -> MaintenanceReport:
     return maintain(
         catalog,
-        lake.s3,
+        lake.settings.s3,
         quotes,
         keep=limits.get("keep", NOW),
         orphan_age=limits.get("orphan_age", NOW),
@@ -42,7 +42,7 @@ def run(
 
 
 def test_many_daily_runs_leave_few_files_and_every_row(
-    lake: Settings, catalog: Catalog, quotes: TableDefinition
+    lake: Platform, catalog: Catalog, quotes: TableDefinition
 ) -> None:
     tagged = None
     for number in range(90):
@@ -68,7 +68,7 @@ def test_many_daily_runs_leave_few_files_and_every_row(
 
 
 def test_young_files_and_snapshots_stay(
-    lake: Settings, catalog: Catalog, quotes: TableDefinition
+    lake: Platform, catalog: Catalog, quotes: TableDefinition
 ) -> None:
     for number in range(6):
         add_day(catalog, quotes, number)
@@ -79,7 +79,7 @@ def test_young_files_and_snapshots_stay(
 
 
 def test_it_gives_way_to_writers_and_loses_none_of_their_rows(
-    lake: Settings, catalog: Catalog, quotes: TableDefinition
+    lake: Platform, catalog: Catalog, quotes: TableDefinition
 ) -> None:
     """Maintenance in a loop beside a writer; an hour's grace protects files not yet committed."""
     done = threading.Event()

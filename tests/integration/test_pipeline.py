@@ -15,12 +15,12 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from catalog.connect import open_catalog
 from catalog.duckdb import connect as connect_duckdb
 from catalog.snapshots import current_snapshots
 from deploy.local import running
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect as connect_clickhouse
+from flows.opened import opened
+from lakehouse.connections.clickhouse_client import connect as connect_clickhouse
+from lakehouse.platform import Platform
 from tests.homes import call, copied, eventually, marked, pids, result_of, settings_of, start
 
 BARS = {"AAPL": 3270, "FB": 196, "GOOG": 2148, "IBM": 3270, "MSFT": 3270}
@@ -40,26 +40,26 @@ def first(home: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def up(home: Path, first: dict[str, Any]) -> Iterator[Settings]:
+def up(home: Path, first: dict[str, Any]) -> Iterator[Platform]:
     """The services, up again after the first run."""
-    with running(settings_of(home)) as settings:
-        yield settings
+    with opened(settings_of(home)) as platform:
+        yield platform
 
 
-def quotes(settings: Settings) -> pa.Table:
+def quotes(platform: Platform) -> pa.Table:
     columns = ("symbol", "trade_date", *PRICES)
-    table = open_catalog(settings.catalog, settings.s3).load_table("raw.quotes")
+    table = platform.lake.load_table("raw.quotes")
     rows = table.scan(selected_fields=columns).to_arrow().select(columns)
     return rows.sort_by([("symbol", "ascending"), ("trade_date", "ascending")])
 
 
-def forecasts(settings: Settings) -> list[dict[str, Any]]:
-    table = open_catalog(settings.catalog, settings.s3).load_table("ml.forecasts")
+def forecasts(platform: Platform) -> list[dict[str, Any]]:
+    table = platform.lake.load_table("ml.forecasts")
     rows: list[dict[str, Any]] = table.scan().to_arrow().to_pylist()
     return sorted(rows, key=lambda row: [row[name] for name in FORECAST_KEY])
 
 
-def test_the_quotes_are_the_packages_value_for_value(up: Settings) -> None:
+def test_the_quotes_are_the_packages_value_for_value(up: Platform) -> None:
     from bokeh_sampledata import stocks
 
     expected = {
@@ -78,18 +78,20 @@ def test_the_quotes_are_the_packages_value_for_value(up: Settings) -> None:
     assert Counter(row["symbol"] for row in rows) == BARS
 
 
-def test_pyiceberg_duckdb_and_clickhouse_read_the_same_rows(up: Settings) -> None:
+def test_pyiceberg_duckdb_and_clickhouse_read_the_same_rows(up: Platform) -> None:
     columns = ", ".join(("symbol", "trade_date", *PRICES))
     order = "ORDER BY symbol, trade_date"
     expected = [tuple(row.values()) for row in quotes(up).to_pylist()]
-    with connect_duckdb(up.catalog, up.s3, extension_dir=up.home / "duckdb") as duck:
+    with connect_duckdb(
+        up.settings.catalog, up.settings.s3, extension_dir=up.settings.home / "duckdb"
+    ) as duck:
         assert duck.execute(f"SELECT {columns} FROM raw.quotes {order}").fetchall() == expected
-    with connect_clickhouse(up, role="writer") as client:
+    with connect_clickhouse(up.settings, role="writer") as client:
         rows = client.query(f"SELECT {columns} FROM lake.`raw.quotes` {order}").result_rows
     assert [tuple(row) for row in rows] == expected
 
 
-def test_adjusted_closes_show_no_jump_at_the_splits(up: Settings) -> None:
+def test_adjusted_closes_show_no_jump_at_the_splits(up: Platform) -> None:
     """The raw close halves on these days; the adjusted one moves as on any other day."""
     for symbol, day in (("AAPL", "2000-06-21"), ("AAPL", "2005-02-28"), ("MSFT", "2003-02-18")):
         statement = (
@@ -97,18 +99,18 @@ def test_adjusted_closes_show_no_jump_at_the_splits(up: Settings) -> None:
             f"WHERE symbol = '{symbol}' AND trade_date <= '{day}' "
             "ORDER BY trade_date DESC LIMIT 2"
         )
-        with connect_clickhouse(up, role="reader") as client:
+        with connect_clickhouse(up.settings, role="reader") as client:
             (raw, adjusted), (raw_before, adjusted_before) = client.query(statement).result_rows
         assert raw / raw_before < 0.6, (symbol, day)
         assert 0.9 < adjusted / adjusted_before < 1.1, (symbol, day)
 
 
 def test_every_symbol_and_horizon_has_a_forecast_by_the_champion(
-    up: Settings, first: dict[str, Any]
+    up: Platform, first: dict[str, Any]
 ) -> None:
-    from lakehouse.models import registry, tracking
+    from lakehouse.models import registry
 
-    champion = registry.require_champion(tracking.connect(up), up)
+    champion = registry.require_champion(up.models)
     ledger = forecasts(up)
     assert {(row["symbol"], row["horizon"]) for row in ledger} == {
         (symbol, horizon) for symbol in BARS for horizon in range(1, 6)
@@ -120,34 +122,33 @@ def test_every_symbol_and_horizon_has_a_forecast_by_the_champion(
         bands = [row[name] for name in ("lower_95", "lower_80", "point", "upper_80", "upper_95")]
         assert bands == sorted(bands)
         assert len(set(bands)) == 5
-    with connect_clickhouse(up, role="reader") as client:
+    with connect_clickhouse(up.settings, role="reader") as client:
         mart = client.query("SELECT symbol, horizon, point FROM marts.fct_forecasts").result_rows
     assert sorted(mart) == [(row["symbol"], row["horizon"], row["point"]) for row in ledger]
 
 
 def test_the_model_is_in_the_object_store_with_its_snapshots(
-    up: Settings, first: dict[str, Any]
+    up: Platform, first: dict[str, Any]
 ) -> None:
-    from lakehouse.models import registry, tracking
+    from lakehouse.models import registry
 
-    client = tracking.connect(up)
-    version = registry.require_champion(client, up)
+    client = up.models.client
+    version = registry.require_champion(up.models)
     run = client.get_run(version.run_id)
     assert run.info.artifact_uri.startswith("s3://artifacts/")
     snapshots = first["train"]["snapshots"]
     assert snapshots["raw.quotes"] in [
-        snapshot.snapshot_id
-        for snapshot in open_catalog(up.catalog, up.s3).load_table("raw.quotes").snapshots()
+        snapshot.snapshot_id for snapshot in up.lake.load_table("raw.quotes").snapshots()
     ]
     assert str(snapshots["raw.quotes"]) in json.dumps(version.tags)
 
 
-def test_prefect_kept_the_runs_and_their_artifacts(up: Settings) -> None:
+def test_prefect_kept_the_runs_and_their_artifacts(up: Platform) -> None:
     import httpx
 
     from deploy.local import PREFECT
 
-    with running(up, needs=frozenset({PREFECT})):
+    with running(up.settings, needs=frozenset({PREFECT})):
         user, password = os.environ["PREFECT_API_AUTH_STRING"].split(":")
         with httpx.Client(base_url=os.environ["PREFECT_API_URL"], auth=(user, password)) as api:
             runs = api.post("/flow_runs/filter", json={}).json()
@@ -160,8 +161,8 @@ def test_prefect_kept_the_runs_and_their_artifacts(up: Settings) -> None:
     assert any("AAPL" in line["message"] for line in lines)
 
 
-def test_a_second_run_changes_nothing(home: Path, up: Settings, first: dict[str, Any]) -> None:
-    catalog = open_catalog(up.catalog, up.s3)
+def test_a_second_run_changes_nothing(home: Path, up: Platform, first: dict[str, Any]) -> None:
+    catalog = up.lake
     before = current_snapshots(catalog)
     ledger = forecasts(up)
     second = json.loads(call(home, "run", "--json").stdout)
@@ -174,7 +175,7 @@ def test_a_second_run_changes_nothing(home: Path, up: Settings, first: dict[str,
 
 
 def test_dask_gives_the_same_figures_as_threads(
-    home: Path, up: Settings, first: dict[str, Any]
+    home: Path, up: Platform, first: dict[str, Any]
 ) -> None:
     options = ("--force", "--dry-run", "--json")
     answer = call(home, "train", *options, WEEKAHEAD_FORECAST__RUNNER="dask")
@@ -185,7 +186,7 @@ def test_dask_gives_the_same_figures_as_threads(
     }
 
 
-def test_sql_answers_in_every_format(home: Path, up: Settings) -> None:
+def test_sql_answers_in_every_format(home: Path, up: Platform) -> None:
     count = "select count(*) as bars from raw.quotes"
     assert "12154" in call(home, "sql", count).stdout
     assert json.loads(call(home, "sql", count, "--format", "json").stdout) == [{"bars": 12_154}]
@@ -227,17 +228,17 @@ def test_sql_answers_in_every_format(home: Path, up: Settings) -> None:
 )
 def test_bad_input_is_one_clear_message(
     home: Path,
-    up: Settings,
+    up: Platform,
     arguments: list[str],
     environment: dict[str, str],
     code: int,
     message: str,
 ) -> None:
-    before = current_snapshots(open_catalog(up.catalog, up.s3))
+    before = current_snapshots(up.lake)
     failed = call(home, *arguments, code=code, **environment)
     assert message in failed.stderr
     assert failed.stdout == ""
-    assert current_snapshots(open_catalog(up.catalog, up.s3)) == before
+    assert current_snapshots(up.lake) == before
 
 
 def test_broken_settings_taken_ports_and_unusable_homes_are_named(tmp_path: Path) -> None:
@@ -294,15 +295,15 @@ def test_a_warehouse_that_is_killed_fails_the_build_clearly(killed_home: Path) -
 
 
 def test_the_run_after_the_kills_ends_in_the_same_state(
-    killed_home: Path, up: Settings, first: dict[str, Any]
+    killed_home: Path, up: Platform, first: dict[str, Any]
 ) -> None:
     result = json.loads(call(killed_home, "run", "--json").stdout)
     assert result["train"]["data_digest"] == first["train"]["data_digest"]
-    with running(settings_of(killed_home)) as settings:
-        assert quotes(settings).equals(quotes(up))
+    with opened(settings_of(killed_home)) as platform:
+        assert quotes(platform).equals(quotes(up))
         values = [
             [{k: row[k] for k in (*FORECAST_KEY, "point", "lower_80", "upper_95")} for row in rows]
-            for rows in (forecasts(settings), forecasts(up))
+            for rows in (forecasts(platform), forecasts(up))
         ]
     assert values[0] == values[1]
 
@@ -326,9 +327,9 @@ def test_two_runs_at_once_leave_one_copy(tmp_path: Path) -> None:
     results = [command.communicate(timeout=400) for command in commands]
     for command, (_, err) in zip(commands, results, strict=True):
         assert command.returncode == 0, err
-    with running(settings_of(home)) as settings:
-        assert quotes(settings).num_rows == 12_154
-        ledger = forecasts(settings)
+    with opened(settings_of(home)) as platform:
+        assert quotes(platform).num_rows == 12_154
+        ledger = forecasts(platform)
         serving = {json.loads(out)["train"]["champion_version"] for out, _ in results}
     keys = [tuple(row[name] for name in (*FORECAST_KEY, "model_version")) for row in ledger]
     assert len(keys) == len(set(keys)) == 25 * len(serving)

@@ -7,17 +7,17 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from lakehouse.errors import NotEnoughData
+from lakehouse.platform import Platform
 from lakehouse.report import write_report
 from lakehouse.report.data import RECENT_BARS, ReportData
 from lakehouse.report.page import render
-from lakehouse.settings import Settings
 
 CHROMIUM = "/usr/bin/chromium"
 SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
 
 
 @pytest.fixture(scope="module")
-def report(scored: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(scored: Platform, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(scored, tmp_path_factory.mktemp("report") / "report.html")
 
 
@@ -109,6 +109,6 @@ def test_text_from_outside_cannot_become_markup() -> None:
     assert "<img" not in page.split("</script>", 1)[1]
 
 
-def test_without_forecasts_it_says_what_to_run(stack: Settings, tmp_path: Path) -> None:
+def test_without_forecasts_it_says_what_to_run(stack: Platform, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughData, match="run 'weekahead run' first"):
         write_report(stack, tmp_path / "report.html")

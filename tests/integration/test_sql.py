@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 
 WEEKAHEAD = Path(sys.executable).parent / "weekahead"
@@ -133,10 +134,10 @@ def terminal(settings: Settings, *arguments: str) -> Iterator[Terminal]:
     ],
 )
 def test_the_ide_answers_and_remembers(
-    pipeline: Settings, engine: str, table: str, offer: str, refusal: str
+    pipeline: Platform, engine: str, table: str, offer: str, refusal: str
 ) -> None:
     schema, name = table.split(".")
-    with terminal(pipeline, "--engine", engine) as screen:
+    with terminal(pipeline.settings, "--engine", engine) as screen:
         screen.until("lake" if engine == "duckdb" else "marts")
         screen.until("Quit")
         screen.write(f"select count(*) + 1 as bars from {schema}")
@@ -148,25 +149,25 @@ def test_the_ide_answers_and_remembers(
         screen.type(" ")
         time.sleep(1)
         assert screen.quit() == 0
-    kept = [path for path in (pipeline.home / "sql").rglob("*") if path.is_file()]
+    kept = [path for path in (pipeline.settings.home / "sql").rglob("*") if path.is_file()]
     assert kept
-    for path in [pipeline.home / "sql", *kept]:
+    for path in [pipeline.settings.home / "sql", *kept]:
         assert path.stat().st_mode & 0o077 == 0
     remembered = b"".join(path.read_bytes() for path in kept)
     assert b"count(*) + 1" in remembered
     for secret in (
-        pipeline.s3.reader_secret_key,
-        pipeline.s3.secret_key,
-        pipeline.clickhouse.reader_password,
+        pipeline.settings.s3.reader_secret_key,
+        pipeline.settings.s3.secret_key,
+        pipeline.settings.clickhouse.reader_password,
     ):
         assert secret.get_secret_value().encode() not in remembered
 
 
-def ask(settings: Settings, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+def ask(platform: Platform, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [WEEKAHEAD, "sql", *arguments],
-        env=os.environ | {"WEEKAHEAD_HOME": str(settings.home)},
-        cwd=settings.home,
+        env=os.environ | {"WEEKAHEAD_HOME": str(platform.settings.home)},
+        cwd=platform.settings.home,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -178,7 +179,7 @@ def ask(settings: Settings, *arguments: str | Path) -> "subprocess.CompletedProc
     ("engine", "table"), [("duckdb", "raw.quotes"), ("clickhouse", "marts.fct_quotes")]
 )
 def test_parquet_holds_the_whole_result(
-    pipeline: Settings, tmp_path: Path, engine: str, table: str
+    pipeline: Platform, tmp_path: Path, engine: str, table: str
 ) -> None:
     path = tmp_path / "bars.parquet"
     statement = f"select symbol, trade_date, close from {table}"
@@ -207,7 +208,7 @@ def test_parquet_holds_the_whole_result(
     ],
 )
 def test_wrong_usage_says_what_to_do(
-    pipeline: Settings, arguments: list[str], message: str
+    pipeline: Platform, arguments: list[str], message: str
 ) -> None:
     refused = ask(pipeline, *arguments)
     assert refused.returncode == 2

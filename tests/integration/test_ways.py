@@ -19,9 +19,9 @@ from deploy.local import LAKE, running
 from deploy.local.manager import SHUTDOWN_SECONDS
 from deploy.local.service import choose_ports
 from deploy.local.state import load_state
+from lakehouse.connections.clickhouse_client import connect
 from lakehouse.home import open_home
 from lakehouse.settings.forecast import ForecastSettings
-from lakehouse.warehouse.client import connect
 from tests.documented import run, to_run
 from tests.homes import (
     alive,

@@ -275,8 +275,8 @@ def test_the_lakes_secret_is_shown_to_nobody(stack: Any) -> None:
 
     from catalog.clickhouse import EXPERIMENTAL_SETTINGS, lake_database
 
-    account = stack.clickhouse
-    statement = lake_database(stack.catalog, stack.s3, name="lake_secret_test")
+    account = stack.settings.clickhouse
+    statement = lake_database(stack.settings.catalog, stack.settings.s3, name="lake_secret_test")
 
     def ask(who: str, sql: str) -> str:
         request = urllib.request.Request(

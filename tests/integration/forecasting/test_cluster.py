@@ -16,7 +16,7 @@ from lakehouse.forecasting import walkforward
 from lakehouse.models.stored_dataset import FOLDER
 from lakehouse.panel.dataset import unique_dates
 from lakehouse.panel.validation import plan
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.forecast import ForecastSettings
 from tests.cluster import Cluster, cluster_of, on
 from tests.homes import eventually
@@ -26,13 +26,13 @@ KINDS = ("last_price", "drift", "ridge")
 
 
 @pytest.fixture
-def cluster(lake: Settings, tmp_path: Path) -> Iterator[Cluster]:
+def cluster(lake: Platform, tmp_path: Path) -> Iterator[Cluster]:
     with cluster_of(lake, tmp_path) as cluster:
         yield cluster
 
 
 def test_the_same_bits_although_a_worker_dies_and_another_comes_late(
-    cluster: Cluster, lake: Settings, tmp_path: Path
+    cluster: Cluster, lake: Platform, tmp_path: Path
 ) -> None:
     dataset = make_dataset(make_closes())
     settings = ForecastSettings(folds=2, gate_days=60)
@@ -65,17 +65,19 @@ def test_the_same_bits_although_a_worker_dies_and_another_comes_late(
     # As the product calls it, on the worker that is left; nothing stays in the store.
     again = walkforward.run(dataset, folds, KINDS, settings, workspace=tmp_path, execute=execute)
     np.testing.assert_array_equal(here.pair("ridge").returns, again.pair("ridge").returns)
-    left = object_store(lake.s3).list_objects_v2(
-        Bucket=lake.s3.artifacts_bucket, Prefix=f"{FOLDER}/"
+    left = object_store(lake.settings.s3).list_objects_v2(
+        Bucket=lake.settings.s3.artifacts_bucket, Prefix=f"{FOLDER}/"
     )
     assert left["KeyCount"] == 0
 
 
 def test_a_scheduler_that_does_not_answer_is_named(
-    lake: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.fan_out.CONNECT_SECONDS", 1)
     forecast = {"runner": "dask", "dask_address": f"tcp://{HOST}:1"}
-    settings = lake.model_copy(update={"forecast": lake.forecast.model_copy(update=forecast)})
+    settings = lake.settings.model_copy(
+        update={"forecast": lake.settings.forecast.model_copy(update=forecast)}
+    )
     with pytest.raises(ServiceError, match="WEEKAHEAD_FORECAST__DASK_ADDRESS"):
         executor(settings)(abs, [1])

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from catalog.connect import ensure_tables, load_table, open_catalog
+from catalog.connect import ensure_tables, load_table
 from catalog.maintenance import maintain
 from catalog.merge import merge
 from catalog.snapshots import tags
@@ -26,9 +26,10 @@ from catalog.tables import (
     QUOTES,
     SPLITS,
 )
+from lakehouse.connections.clickhouse_client import connect
 from lakehouse.errors import DataError, UnknownSymbol, UsageError
 from lakehouse.forecasting import walkforward
-from lakehouse.models import registry, tracking, warehouse_data
+from lakehouse.models import registry, warehouse_data
 from lakehouse.models.backfill import backfill
 from lakehouse.models.inference import PredictionReport, predict
 from lakehouse.models.ledger import Origin, price_rows, write
@@ -36,8 +37,8 @@ from lakehouse.models.reproduce import _require_snapshots, reproduce
 from lakehouse.models.retention import release_snapshots
 from lakehouse.models.scoring import ScoreReport, score
 from lakehouse.models.training import TrainingReport, train
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
 
 SYMBOLS = {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
 LAST_DAY = dt.date(2013, 3, 1)
@@ -46,9 +47,9 @@ DRIFT_VERSION = "served-drift-1"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A stack of its own, because these tests change the lake's past."""
-    from deploy.local import running
+    from flows.opened import opened
     from lakehouse.landing.ingest import ingest
     from lakehouse.landing.request import IngestRequest
     from lakehouse.warehouse.transform import transform
@@ -58,11 +59,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         forecast={"folds": 2, "backfill_refit_days": 21},
         _env_file=None,
     )
-    with running(own) as settings:
-        ensure_tables(open_catalog(settings.catalog, settings.s3))
-        ingest(settings, IngestRequest(source="sample"))
-        transform(settings)
-        yield settings
+    with opened(own) as platform:
+        ensure_tables(platform.lake)
+        ingest(platform, IngestRequest(source="sample"))
+        transform(platform)
+        yield platform
 
 
 # Each fixture is a step in the home's life and asks for those before it, so that tests may run in
@@ -80,16 +81,16 @@ class Untrained:
 
 
 @pytest.fixture(scope="module")
-def untrained(home: Settings) -> Untrained:
+def untrained(home: Platform) -> Untrained:
     with pytest.raises(UsageError) as refusal:
         predict(home)
     report = train(home, dry_run=True)
-    champion = registry.champion(tracking.connect(home), home)
+    champion = registry.champion(home.models)
     return Untrained(str(refusal.value), report, champion, rows(home, GATE_DECISIONS))
 
 
 @pytest.fixture(scope="module")
-def training(home: Settings, untrained: Untrained) -> TrainingReport:
+def training(home: Platform, untrained: Untrained) -> TrainingReport:
     return train(home)
 
 
@@ -98,27 +99,27 @@ KILLED_TRAINING = """
 import os, signal, sys
 from lakehouse.models import registry
 from lakehouse.models.training import train
-from deploy.local import running
+from flows.opened import opened
 from lakehouse.settings import Settings
 registry.register = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-with running(Settings(home=sys.argv[1], forecast={"folds": 2}, _env_file=None)) as settings:
-    train(settings, force=True)
+with opened(Settings(home=sys.argv[1], forecast={"folds": 2}, _env_file=None)) as platform:
+    train(platform, force=True)
 """
 
 
 @pytest.fixture(scope="module")
-def killed(home: Settings, training: TrainingReport) -> None:
-    command = [sys.executable, "-c", KILLED_TRAINING, str(home.home)]
+def killed(home: Platform, training: TrainingReport) -> None:
+    command = [sys.executable, "-c", KILLED_TRAINING, str(home.settings.home)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
-def again(home: Settings, training: TrainingReport, killed: None) -> TrainingReport:
+def again(home: Platform, training: TrainingReport, killed: None) -> TrainingReport:
     return train(home, force=True)
 
 
 @pytest.fixture(scope="module")
-def prediction(home: Settings, training: TrainingReport) -> PredictionReport:
+def prediction(home: Platform, training: TrainingReport) -> PredictionReport:
     return predict(home)
 
 
@@ -132,45 +133,44 @@ class Scored:
 
 
 @pytest.fixture(scope="module")
-def history(home: Settings, prediction: PredictionReport) -> Scored:
+def history(home: Platform, prediction: PredictionReport) -> Scored:
     simulated = backfill(home, *BACKFILLED)
     drift_forecasts_come_due(home)
     report = score(home)
     return Scored(simulated, report, rows(home, FEATURE_DRIFT))
 
 
-def drift_forecasts_come_due(home: Settings) -> None:
+def drift_forecasts_come_due(home: Platform) -> None:
     """Put forecasts into the ledger that a served drift would have made a quarter ago."""
-    with connect(home) as warehouse:
+    with connect(home.settings) as warehouse:
         dataset = warehouse_data.read_dataset(warehouse)
     day = dataset.dates[-5 * 60]
-    model = walkforward.fit(dataset, "drift", dataset.labels_before(day), home.forecast)
+    model = walkforward.fit(dataset, "drift", dataset.labels_before(day), home.settings.forecast)
     frame = dataset.frame[dataset.dates == day].reset_index(drop=True)
-    origin = Origin(home.mlflow.model_name, DRIFT_VERSION, None, simulated=False)
+    origin = Origin(home.models.name, DRIFT_VERSION, None, simulated=False)
     outputs = model.predict(frame[model.columns_]), model.drift(frame)
     made = price_rows(frame, *outputs, origin, open_days={}, closed_days={})
-    assert write(open_catalog(home.catalog, home.s3), made, commit_id="served drift") > 0
+    assert write(home.lake, made, commit_id="served drift") > 0
 
 
 @pytest.fixture(scope="module")
 def released(
-    home: Settings, training: TrainingReport, again: TrainingReport
+    home: Platform, training: TrainingReport, again: TrainingReport
 ) -> list[tuple[str, ...]]:
     """What maintenance lets go within the limits, at once, and the second time."""
-    limits = home.maintenance.model_copy(update={"keep_rejected_days": 0})
-    now = home.model_copy(update={"maintenance": limits})
-    names = [f"{home.mlflow.model_name}-v{r.challenger_version}" for r in (training, again)]
-    assert set(names) <= set(tags(load_table(open_catalog(home.catalog, home.s3), QUOTES)))
-    found = [release_snapshots(settings) for settings in (home, now, now)]
+    limits = home.settings.maintenance.model_copy(update={"keep_rejected_days": 0})
+    now = Platform(home.settings.model_copy(update={"maintenance": limits}))
+    names = [f"{home.models.name}-v{r.challenger_version}" for r in (training, again)]
+    assert set(names) <= set(tags(load_table(home.lake, QUOTES)))
+    found = [release_snapshots(platform) for platform in (home, now, now)]
     # They have not expired yet, so it still can be reproduced.
-    version = registry.get_version(tracking.connect(home), home, again.challenger_version)
-    _require_snapshots(home, again.snapshots, version)
+    version = registry.get_version(home.models, again.challenger_version)
+    _require_snapshots(home.lake, again.snapshots, version)
     return found
 
 
-def rows(settings: Settings, definition) -> list[dict]:
-    catalog = open_catalog(settings.catalog, settings.s3)
-    return load_table(catalog, definition).scan().to_arrow().to_pylist()
+def rows(platform: Platform, definition) -> list[dict]:
+    return load_table(platform.lake, definition).scan().to_arrow().to_pylist()
 
 
 def test_nothing_serves_before_training(untrained: Untrained) -> None:
@@ -187,10 +187,9 @@ def test_dry_run_decides_and_changes_nothing(untrained: Untrained) -> None:
 
 
 def test_training_registers_a_champion_that_never_loses_much(
-    home: Settings, training: TrainingReport
+    home: Platform, training: TrainingReport
 ) -> None:
-    client = tracking.connect(home)
-    version = registry.require_champion(client, home)
+    version = registry.require_champion(home.models)
     assert str(version.version) == training.champion_version
     assert registry.version_kind(version) == training.champion_kind
     figures = {found.kind: found.figures for found in training.candidates}[training.champion_kind]
@@ -200,8 +199,8 @@ def test_training_registers_a_champion_that_never_loses_much(
         assert figures[f"coverage_95_h{h}"] == pytest.approx(0.95, abs=0.02)
 
 
-def test_runs_hold_what_it_takes_to_judge_them(home: Settings, training: TrainingReport) -> None:
-    client = tracking.connect(home)
+def test_runs_hold_what_it_takes_to_judge_them(home: Platform, training: TrainingReport) -> None:
+    client = home.models.client
     files = {found.path for found in client.list_artifacts(training.run_id)}
     assert {"metrics.csv", "validation_scheme.csv", "validation_scheme.png"} <= files
     run = client.get_run(training.run_id)
@@ -211,7 +210,7 @@ def test_runs_hold_what_it_takes_to_judge_them(home: Settings, training: Trainin
     (dataset,) = run.inputs.dataset_inputs
     assert str(training.snapshots["raw.quotes"]) in dataset.dataset.source
     assert len(training.candidates) == 6
-    version = registry.require_champion(client, home)
+    version = registry.require_champion(home.models)
     of_version = {found.path for found in client.list_artifacts(version.run_id)}
     assert {"reliability.csv", "reliability.png"} <= of_version
     metrics = client.get_run(version.run_id).data.metrics
@@ -221,36 +220,35 @@ def test_runs_hold_what_it_takes_to_judge_them(home: Settings, training: Trainin
 
 
 def test_artifacts_are_in_the_object_store_with_a_signature(
-    home: Settings, training: TrainingReport
+    home: Platform, training: TrainingReport
 ) -> None:
     from mlflow.models import get_model_info
 
     store = boto3.client(
         "s3",
-        endpoint_url=home.s3.endpoint,
-        aws_access_key_id=home.s3.access_key,
-        aws_secret_access_key=home.s3.secret_key.get_secret_value(),
-        region_name=home.s3.region,
+        endpoint_url=home.settings.s3.endpoint,
+        aws_access_key_id=home.settings.s3.access_key,
+        aws_secret_access_key=home.settings.s3.secret_key.get_secret_value(),
+        region_name=home.settings.s3.region,
     )
-    listed = store.list_objects_v2(Bucket=home.s3.artifacts_bucket, Prefix="mlflow/")
+    listed = store.list_objects_v2(Bucket=home.settings.s3.artifacts_bucket, Prefix="mlflow/")
     keys = [item["Key"] for item in listed["Contents"]]
     assert any(key.endswith("model.skops") for key in keys)
     assert not any(key.endswith((".pkl", ".pickle")) for key in keys)
-    tracking.connect(home)
-    info = get_model_info(f"models:/{home.mlflow.model_name}@{registry.ALIAS}")
+    info = get_model_info(f"models:/{home.models.name}@{registry.ALIAS}")
     assert "volatility_21" in info.signature.inputs.input_names()
     assert "upper_95_5" in info.signature.outputs.input_names()
 
 
-def test_snapshots_that_a_version_saw_are_tagged(home: Settings, training: TrainingReport) -> None:
-    catalog = open_catalog(home.catalog, home.s3)
-    name = f"{home.mlflow.model_name}-v{training.champion_version}"
+def test_snapshots_that_a_version_saw_are_tagged(home: Platform, training: TrainingReport) -> None:
+    catalog = home.lake
+    name = f"{home.models.name}-v{training.champion_version}"
     for table, snapshot in training.snapshots.items():
         if snapshot is not None:
             assert tags(load_table(catalog, BY_NAME[table]))[name] == snapshot
 
 
-def test_unchanged_training_is_skipped(home: Settings, training: TrainingReport) -> None:
+def test_unchanged_training_is_skipped(home: Platform, training: TrainingReport) -> None:
     again = train(home)
     assert again.skipped
     assert again.champion_version == training.champion_version
@@ -261,7 +259,7 @@ def test_unchanged_training_is_skipped(home: Settings, training: TrainingReport)
 
 
 def test_champion_forecasts_every_symbol_and_horizon(
-    home: Settings, training: TrainingReport, prediction: PredictionReport
+    home: Platform, training: TrainingReport, prediction: PredictionReport
 ) -> None:
     assert (prediction.forecasts, prediction.new, prediction.stale) == (25, 25, ())
     ledger = [
@@ -281,18 +279,18 @@ def test_champion_forecasts_every_symbol_and_horizon(
     assert {row["last_close"] for row in apple} == {430.47}
 
 
-def test_forecasting_again_adds_nothing(home: Settings, prediction: PredictionReport) -> None:
+def test_forecasting_again_adds_nothing(home: Platform, prediction: PredictionReport) -> None:
     before = rows(home, FORECASTS)
     assert predict(home).new == 0
     assert rows(home, FORECASTS) == before
 
 
-def test_unknown_symbol_is_named(home: Settings, prediction: PredictionReport) -> None:
+def test_unknown_symbol_is_named(home: Platform, prediction: PredictionReport) -> None:
     with pytest.raises(UnknownSymbol, match="NOPE"):
         predict(home, symbols=("AAPL", "NOPE"))
 
 
-def test_backfill_is_simulated_idempotent_and_scored(home: Settings, history: Scored) -> None:
+def test_backfill_is_simulated_idempotent_and_scored(home: Platform, history: Scored) -> None:
     first, report = history.backfill, history.report
     assert first.simulated and first.new == first.forecasts > 5 * 5 * 55
     assert backfill(home, *BACKFILLED).new == 0
@@ -311,7 +309,7 @@ def test_backfill_is_simulated_idempotent_and_scored(home: Settings, history: Sc
     assert rows(home, FEATURE_DRIFT) == history.measured
 
 
-def test_a_served_drift_is_exactly_as_good_as_drift(home: Settings, history: Scored) -> None:
+def test_a_served_drift_is_exactly_as_good_as_drift(home: Platform, history: Scored) -> None:
     """One definition: what the marts call drift is what the candidate of that name says."""
     for version, simulated in ((DRIFT_VERSION, False), ("drift", True)):
         found = {
@@ -324,30 +322,28 @@ def test_a_served_drift_is_exactly_as_good_as_drift(home: Settings, history: Sco
         "SELECT uniqExact(horizon), min(relative_mae_drift), max(relative_mae_drift) "
         "FROM marts.fct_model_performance WHERE model_version LIKE '%-drift-%'"
     )
-    with connect(home) as warehouse:
+    with connect(home.settings) as warehouse:
         assert warehouse.query(query).result_rows == [(5, 1.0, 1.0)]
 
 
 def test_challenger_on_the_same_data_does_not_replace_the_champion(
-    home: Settings, training: TrainingReport, again: TrainingReport
+    home: Platform, training: TrainingReport, again: TrainingReport
 ) -> None:
     assert again.action == "keep"
     assert again.champion_version == training.champion_version
     assert again.challenger_version not in (None, training.champion_version)
-    client = tracking.connect(home)
-    version = registry.get_version(client, home, again.challenger_version)
+    version = registry.get_version(home.models, again.challenger_version)
     assert version.tags["weekahead.gate"] == "rejected"
     assert version.tags["weekahead.gate_reason"] == again.reason
 
 
 def test_a_killed_training_leaves_nothing_that_serves(
-    home: Settings, training: TrainingReport, again: TrainingReport
+    home: Platform, training: TrainingReport, again: TrainingReport
 ) -> None:
-    client = tracking.connect(home)
-    (experiment,) = client.search_experiments(filter_string=f"name = '{home.mlflow.experiment}'")
-    runs = client.search_runs([experiment.experiment_id], "attributes.run_name = 'training'")
+    client = home.models.client
+    runs = client.search_runs([home.models.experiment], "attributes.run_name = 'training'")
     assert [run.info.status for run in runs] == ["FINISHED", "KILLED", "FINISHED"]
-    versions = client.search_model_versions(f"name='{home.mlflow.model_name}'")
+    versions = client.search_model_versions(f"name='{home.models.name}'")
     assert {str(found.run_id) for found in versions}.isdisjoint({runs[1].info.run_id})
     # The next training got the same figures as if nothing had happened.
     assert again.data_digest == training.data_digest
@@ -357,25 +353,25 @@ def test_a_killed_training_leaves_nothing_that_serves(
 
 
 def test_snapshots_of_rejected_versions_are_let_go_and_those_of_champions_kept(
-    home: Settings,
+    home: Platform,
     training: TrainingReport,
     again: TrainingReport,
     released: list[tuple[str, ...]],
 ) -> None:
     assert released == [(), (again.challenger_version,), ()]
-    kept = set(tags(load_table(open_catalog(home.catalog, home.s3), QUOTES)))
-    assert f"{home.mlflow.model_name}-v{training.challenger_version}" in kept
-    assert f"{home.mlflow.model_name}-v{again.challenger_version}" not in kept
-    version = registry.get_version(tracking.connect(home), home, again.challenger_version)
+    kept = set(tags(load_table(home.lake, QUOTES)))
+    assert f"{home.models.name}-v{training.challenger_version}" in kept
+    assert f"{home.models.name}-v{again.challenger_version}" not in kept
+    version = registry.get_version(home.models, again.challenger_version)
     with pytest.raises(DataError, match=r"never served.*released its snapshots"):
-        _require_snapshots(home, {"raw.quotes": 1}, version)
+        _require_snapshots(home.lake, {"raw.quotes": 1}, version)
 
 
 def test_a_source_that_the_champion_never_saw_is_not_forecast_and_asks_for_a_new_fit(
-    home: Settings, training: TrainingReport, again: TrainingReport
+    home: Platform, training: TrainingReport, again: TrainingReport
 ) -> None:
-    client = tracking.connect(home)
-    name, version = home.mlflow.model_name, training.champion_version
+    client = home.models.client
+    name, version = home.models.name, training.champion_version
     client.set_model_version_tag(name, version, "weekahead.sources", '["elsewhere"]')
     with pytest.raises(UsageError, match="trained on elsewhere, not on sample"):
         predict(home)
@@ -387,10 +383,10 @@ def test_a_source_that_the_champion_never_saw_is_not_forecast_and_asks_for_a_new
 
 
 def test_two_forecasts_at_once_leave_the_ledger_of_the_first(
-    home: Settings, prediction: PredictionReport
+    home: Platform, prediction: PredictionReport
 ) -> None:
     before = rows(home, FORECASTS)
-    catalog = open_catalog(home.catalog, home.s3)
+    catalog = home.lake
     served = f"simulated == false and model_version == '{prediction.model_version}'"
     ledger = load_table(catalog, FORECASTS).scan(row_filter=served).to_arrow()
     day = pc.add(ledger["as_of_date"], pa.scalar(dt.timedelta(days=30)).cast(pa.duration("s")))
@@ -402,7 +398,7 @@ def test_two_forecasts_at_once_leave_the_ledger_of_the_first(
     with ThreadPoolExecutor(2) as pool:
         new = list(
             pool.map(
-                lambda rows: write(open_catalog(home.catalog, home.s3), rows, commit_id="race"),
+                lambda rows: write(Platform(home.settings).lake, rows, commit_id="race"),
                 (late, other),
             )
         )
@@ -415,27 +411,27 @@ def test_two_forecasts_at_once_leave_the_ledger_of_the_first(
 
 
 def test_rollback_and_back_again(
-    home: Settings,
+    home: Platform,
     training: TrainingReport,
     again: TrainingReport,
     released: list[tuple[str, ...]],
 ) -> None:
-    client = tracking.connect(home)
     other = again.challenger_version
-    registry.promote(client, home, other)
-    assert registry.rollback(home).serves == training.champion_version
+    registry.promote(home.models, other)
+    assert registry.rollback(home.models).serves == training.champion_version
     with pytest.raises(UsageError, match="No version served before"):
-        registry.rollback(home)
+        registry.rollback(home.models)
     with pytest.raises(UsageError, match="has no version 99"):
-        registry.rollback(home, "99")
-    assert registry.rollback(home, other).replaced == training.champion_version
-    assert registry.rollback(home, training.champion_version).serves == training.champion_version
+        registry.rollback(home.models, "99")
+    assert registry.rollback(home.models, other).replaced == training.champion_version
+    back = registry.rollback(home.models, training.champion_version)
+    assert back.serves == training.champion_version
 
 
 def test_reproduced_after_a_correction_a_late_split_and_maintenance(
-    home: Settings, training: TrainingReport, again: TrainingReport, history: Scored
+    home: Platform, training: TrainingReport, again: TrainingReport, history: Scored
 ) -> None:
-    catalog = open_catalog(home.catalog, home.s3)
+    catalog = home.lake
     key = {"source": "sample", "symbol": "IBM"}
     corrected = {"trade_date": dt.date(2005, 6, 1), "open": 1.0, "high": 9.0, "low": 1.0}
     bar = pa.Table.from_pylist([key | corrected | {"close": 7.0, "volume": 1}])
@@ -453,7 +449,7 @@ def test_reproduced_after_a_correction_a_late_split_and_maintenance(
     for definition in (QUOTES, SPLITS, DIVIDENDS):
         maintain(
             catalog,
-            home.s3,
+            home.settings.s3,
             definition,
             keep=dt.timedelta(0),
             orphan_age=dt.timedelta(0),
@@ -465,23 +461,22 @@ def test_reproduced_after_a_correction_a_late_split_and_maintenance(
     assert report.identical and report.exit_code == 0
     assert report.data_digest == training.data_digest
     assert report.figures > 50
-    with connect(home, "admin") as warehouse:
+    with connect(home.settings, "admin") as warehouse:
         left = warehouse.query("SELECT name FROM system.databases WHERE name LIKE 'scratch%'")
         assert left.result_rows == []
 
 
-def test_unknown_version_cannot_be_reproduced(home: Settings, training: TrainingReport) -> None:
+def test_unknown_version_cannot_be_reproduced(home: Platform, training: TrainingReport) -> None:
     with pytest.raises(UsageError, match="has no version 99"):
         reproduce(home, "99")
 
 
 def test_champion_stored_by_other_code_is_a_clear_error(
-    home: Settings, training: TrainingReport, monkeypatch: pytest.MonkeyPatch
+    home: Platform, training: TrainingReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lakehouse.forecasting.candidates.drift import Drift
 
-    client = tracking.connect(home)
-    registry.require_champion(client, home)
+    registry.require_champion(home.models)
 
     def needs_more(self, X):
         return self.attribute_of_a_later_version_

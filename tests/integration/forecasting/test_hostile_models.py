@@ -14,10 +14,10 @@ import mlflow
 import pytest
 import skops.io
 
+from lakehouse.connections.tracking import Models, connect
 from lakehouse.forecasting.forecaster import Forecaster
 from lakehouse.models import registry
-from lakehouse.models.tracking import connect, experiment_id
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -108,31 +108,31 @@ DESCRIPTIONS = {
 
 
 @pytest.fixture(scope="module")
-def own(stack: Settings) -> Settings:
+def own(stack: Platform) -> Models:
     """A registered model of its own, so that others do not see what is published here."""
-    settings = stack.model_copy(deep=True)
+    settings = stack.settings.model_copy(deep=True)
     settings.mlflow.model_name = "hostile"
-    return settings
+    return connect(settings)
 
 
 @pytest.fixture(scope="module")
-def publish(own: Settings) -> Iterator[Publish]:
+def publish(own: Models) -> Iterator[Publish]:
     """Registers any files as a version, as its owner could."""
-    client = connect(own)
+    client = own.client
 
     def register(files: dict[str, bytes]) -> "ModelVersion":
-        run = client.create_run(experiment_id(client, own))
+        run = client.create_run(own.experiment)
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 (Path(folder) / name).write_bytes(content)
             client.log_artifacts(run.info.run_id, folder, "model")
         source = f"{run.info.artifact_uri}/model"
         return registry.register(
-            client, own, source=source, run_id=run.info.run_id, tags={}, description=""
+            own, source=source, run_id=run.info.run_id, tags={}, description=""
         )
 
     yield register
-    client.delete_registered_model(own.mlflow.model_name)
+    client.delete_registered_model(own.name)
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_our_own_model_is_loaded(own: Settings, publish: Publish) -> None:
-    client = connect(own)
-    run = client.create_run(experiment_id(client, own))
+def test_our_own_model_is_loaded(own: Models, publish: Publish) -> None:
+    client = own.client
+    run = client.create_run(own.experiment)
     with mlflow.start_run(run_id=run.info.run_id):
         info = mlflow.sklearn.log_model(
             Forecaster(kind="ridge", seed=7),
@@ -153,7 +153,7 @@ def test_our_own_model_is_loaded(own: Settings, publish: Publish) -> None:
             pip_requirements=["scikit-learn"],
         )
     logged = registry.register(
-        client, own, source=info.model_uri, run_id=run.info.run_id, tags={}, description=""
+        own, source=info.model_uri, run_id=run.info.run_id, tags={}, description=""
     )
     assert registry.load(logged).get_params()["seed"] == 7
     copied = publish({"MLmodel": OURS, "model.skops": stored(Forecaster(seed=8))})

@@ -8,19 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalog.connect import open_catalog
 from catalog.merge import merge
 from catalog.tables import QUOTES
-from deploy.local import running
-from lakehouse.models import registry, tracking, warehouse_data
+from flows.opened import opened
+from lakehouse.models import registry, warehouse_data
 from lakehouse.models.reproduce import reproduce
 from lakehouse.models.training import _trained_already as dates_wait
 from lakehouse.models.training import train
 from lakehouse.panel.dataset import unique_dates
 from lakehouse.panel.sampling import Sampling
 from lakehouse.panel.validation import plan
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.platform import Platform
 from lakehouse.warehouse.transform import refresh
 from tests.homes import copied, settings_of
 
@@ -28,19 +26,18 @@ BUDGET = 10_000
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Settings]:
+def small(tmp_path_factory: pytest.TempPathFactory, run_home: Path) -> Iterator[Platform]:
     """The sample, 12,154 bars, where a training looks at fewer."""
     home = copied(run_home, tmp_path_factory.mktemp("sampled") / "home")
-    with running(settings_of(home, forecast={"folds": 2, "max_rows": BUDGET})) as settings:
-        yield settings
+    with opened(settings_of(home, forecast={"folds": 2, "max_rows": BUDGET})) as platform:
+        yield platform
 
 
-def test_rows_are_those_that_the_record_names_and_nothing_else_changes(small: Settings) -> None:
+def test_rows_are_those_that_the_record_names_and_nothing_else_changes(small: Platform) -> None:
     sampling = Sampling(step=3, offset=1, parts=500_000, seed=5)
-    with connect(small) as client:
-        everything = warehouse_data.read_dataset(client)
-        few = warehouse_data.read_dataset(client, sampling)
-        again = warehouse_data.read_dataset(client, Sampling.from_json(sampling.to_json()))
+    everything = warehouse_data.read_dataset(small.warehouse)
+    few = warehouse_data.read_dataset(small.warehouse, sampling)
+    again = warehouse_data.read_dataset(small.warehouse, Sampling.from_json(sampling.to_json()))
     assert few.digest() == again.digest() != everything.digest()
     dates = unique_dates(everything)
     assert set(few.dates) <= set(dates[1::3])
@@ -48,7 +45,7 @@ def test_rows_are_those_that_the_record_names_and_nothing_else_changes(small: Se
     assert 0.45 < len(few.frame) / len(of_these_dates.frame) < 0.55
     # Windows and gaps count trading days, whichever are used.
     np.testing.assert_array_equal(unique_dates(few), dates)
-    assert plan(unique_dates(few), small.forecast) == plan(dates, small.forecast)
+    assert plan(unique_dates(few), small.settings.forecast) == plan(dates, small.settings.forecast)
     key = ["source", "symbol", "trade_date"]
     where = everything.frame[key].reset_index().merge(few.frame[key], on=key)["index"].to_numpy()
     same = everything.select(where)
@@ -59,16 +56,16 @@ def test_rows_are_those_that_the_record_names_and_nothing_else_changes(small: Se
     )
 
 
-def test_a_thinned_training_is_recorded_reproduced_and_waits_for_new_dates(small: Settings) -> None:
+def test_a_thinned_training_is_recorded_reproduced_and_waits_for_new_dates(small: Platform) -> None:
     first = train(small)
     assert not first.skipped and 0.4 * 12_154 < first.rows <= BUDGET
-    version = registry.get_version(tracking.connect(small), small, str(first.challenger_version))
+    version = registry.get_version(small.models, str(first.challenger_version))
     recorded = Sampling.from_json(version.tags["weekahead.sampling"])
     assert recorded.step == 2
     found = reproduce(small, str(version.version))
     assert found.identical, found.differences
 
-    catalog = open_catalog(small.catalog, small.s3)
+    catalog = small.lake
     for number, day in enumerate((dt.date(2013, 3, 4), dt.date(2013, 3, 5))):
         prices = dict.fromkeys(("open", "high", "low", "close"), 201.0 + number)
         bar = {"source": "sample", "symbol": "IBM", "trade_date": day, "volume": 10, **prices}
@@ -78,7 +75,6 @@ def test_a_thinned_training_is_recorded_reproduced_and_waits_for_new_dates(small
             waiting = train(small)
             assert waiting.skipped and "1 new trading days of the 2" in waiting.reason
             assert waiting.run_id == first.run_id
-    with connect(small) as client:
-        built = warehouse_data.built_from(client)
-        sampling = warehouse_data.choose_sampling(client, small)
-        assert dates_wait(tracking.connect(small), small, client, built, sampling) is None
+    built = warehouse_data.built_from(small.warehouse)
+    sampling = warehouse_data.choose_sampling(small.warehouse, small.settings)
+    assert dates_wait(small, small.models, built, sampling) is None

@@ -13,6 +13,7 @@ from catalog.connect import open_catalog
 from lakehouse.errors import SourceUnavailable
 from lakehouse.landing.ingest import ingest
 from lakehouse.landing.request import Counts, IngestReport, IngestRequest
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings
 from lakehouse.sources.sample.exchange import Bar, Exchange
@@ -38,9 +39,9 @@ def board_of(names: str | list[str], days: list[str]) -> Exchange:
 
 @contextmanager
 def settings_for(
-    lake: Settings, home: Path, base_url: str, board: str, **limits: object
+    lake: Platform, home: Path, base_url: str, board: str, **limits: object
 ) -> Iterator[Settings]:
-    yield lake.model_copy(
+    yield lake.settings.model_copy(
         update={
             "home": home,
             "moex": MoexSettings(base_url=base_url, board=board, dividends_per_run=3),
@@ -60,16 +61,16 @@ def keys(exchange: Exchange) -> set[tuple[str, str]]:
     return {(symbol, bar.day) for symbol, bars in exchange.bars.items() for bar in bars}
 
 
-def read(lake: Settings, home: Path, exchange: Exchange) -> tuple[IngestReport, Settings]:
+def read(lake: Platform, home: Path, exchange: Exchange) -> tuple[IngestReport, Settings]:
     """Ingest a board as it is now."""
     with (
         serve(exchange) as base_url,
         settings_for(lake, home, base_url, exchange.board) as settings,
     ):
-        return ingest(settings, IngestRequest("moex", board=exchange.board)), settings
+        return ingest(Platform(settings), IngestRequest("moex", board=exchange.board)), settings
 
 
-def test_a_board_is_read_and_then_kept_up(lake: Settings, tmp_path: Path) -> None:
+def test_a_board_is_read_and_then_kept_up(lake: Platform, tmp_path: Path) -> None:
     days = weekdays(60)
     whole = board_of("ABC", days)
     early = replace(whole, bars={name: series(days[:-2]) for name in whole.bars})
@@ -84,7 +85,7 @@ def test_a_board_is_read_and_then_kept_up(lake: Settings, tmp_path: Path) -> Non
 
 
 def test_a_symbol_that_is_met_for_the_first_time_brings_its_history(
-    lake: Settings, tmp_path: Path
+    lake: Platform, tmp_path: Path
 ) -> None:
     days = weekdays(60)
     whole = board_of("AB", days)
@@ -95,7 +96,7 @@ def test_a_symbol_that_is_met_for_the_first_time_brings_its_history(
     assert lake_keys(settings, whole.board) == keys(whole)
 
 
-def test_requests_do_not_grow_with_the_number_of_symbols(lake: Settings, tmp_path: Path) -> None:
+def test_requests_do_not_grow_with_the_number_of_symbols(lake: Platform, tmp_path: Path) -> None:
     asked: dict[int, set[str]] = {}
     for count in (5, 90):
         exchange = board_of([f"{number:03}" for number in range(count)], weekdays(12))
@@ -113,13 +114,13 @@ def test_requests_do_not_grow_with_the_number_of_symbols(lake: Settings, tmp_pat
             serve_handler(bound) as base_url,
             settings_for(lake, tmp_path, base_url, exchange.board) as settings,
         ):
-            report = ingest(settings, IngestRequest("moex", board=exchange.board))
+            report = ingest(Platform(settings), IngestRequest("moex", board=exchange.board))
         assert report.tables["raw.quotes"].new == 0
         assert report.requests >= len(asked[count])
     assert len(asked[5]) == len(asked[90])
 
 
-def test_nothing_after_a_failed_old_day_is_landed(lake: Settings, tmp_path: Path) -> None:
+def test_nothing_after_a_failed_old_day_is_landed(lake: Platform, tmp_path: Path) -> None:
     days = weekdays(60)
     exchange = board_of("AB", days)
     broken = {days[20]}
@@ -135,16 +136,17 @@ def test_nothing_after_a_failed_old_day_is_landed(lake: Settings, tmp_path: Path
         serve_handler(bound) as base_url,
         settings_for(lake, tmp_path, base_url, exchange.board) as settings,
     ):
-        report = ingest(settings, IngestRequest("moex", board=exchange.board))
+        report = ingest(Platform(settings), IngestRequest("moex", board=exchange.board))
         assert list(report.failed) == [days[20]]
         expected = {key for key in keys(exchange) if key[1] < days[20]}
         assert lake_keys(settings, exchange.board) == expected
         broken.clear()
-        assert ingest(settings, IngestRequest("moex", board=exchange.board)).exit_code == 0
+        report = ingest(Platform(settings), IngestRequest("moex", board=exchange.board))
+        assert report.exit_code == 0
         assert lake_keys(settings, exchange.board) == keys(exchange)
 
 
-def test_a_host_with_quotes_alone_will_do(lake: Settings, tmp_path: Path) -> None:
+def test_a_host_with_quotes_alone_will_do(lake: Platform, tmp_path: Path) -> None:
     exchange = board_of("AB", weekdays(15))
 
     class Handler(ReplayHandler):
@@ -156,7 +158,7 @@ def test_a_host_with_quotes_alone_will_do(lake: Settings, tmp_path: Path) -> Non
         serve_handler(bound) as base_url,
         settings_for(lake, tmp_path, base_url, exchange.board) as settings,
     ):
-        report = ingest(settings, IngestRequest("moex", symbols=tuple(exchange.bars)))
+        report = ingest(Platform(settings), IngestRequest("moex", symbols=tuple(exchange.bars)))
         assert report.exit_code == 0
         assert lake_keys(settings, exchange.board) == keys(exchange)
         assert any("splits" in warning for warning in report.warnings)
@@ -165,14 +167,14 @@ def test_a_host_with_quotes_alone_will_do(lake: Settings, tmp_path: Path) -> Non
         assert landed.new + landed.corrected + landed.unchanged > 60
 
 
-def test_a_source_that_goes_away_keeps_what_was_read(lake: Settings, tmp_path: Path) -> None:
+def test_a_source_that_goes_away_keeps_what_was_read(lake: Platform, tmp_path: Path) -> None:
     exchange = board_of("ABCDEF", weekdays(15))
     first = sorted(exchange.bars)[:2]
     with (
         serve(exchange) as base_url,
         settings_for(lake, tmp_path, base_url, exchange.board, batch_symbols=2) as settings,
     ):
-        ingest(settings, IngestRequest("moex", symbols=tuple(first)))
+        ingest(Platform(settings), IngestRequest("moex", symbols=tuple(first)))
     with pytest.raises(SourceUnavailable):
-        ingest(settings, IngestRequest("moex", symbols=tuple(exchange.bars)))
+        ingest(Platform(settings), IngestRequest("moex", symbols=tuple(exchange.bars)))
     assert {symbol for symbol, _ in lake_keys(settings, exchange.board)} == set(first)

@@ -11,13 +11,15 @@ from uuid import uuid4
 import pytest
 
 from catalog.connect import ensure_tables, open_catalog
-from deploy.local import LAKE, running
+from deploy.local import LAKE
+from flows.opened import opened
 from lakehouse import findings
 from lakehouse.errors import UnknownSymbol
 from lakehouse.findings import OPEN, list_findings
 from lakehouse.landing.ingest import ingest
 from lakehouse.landing.rejects import list_rejects
 from lakehouse.landing.request import Counts, IngestReport, IngestRequest
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, MoexSettings
 from lakehouse.sources.moex import ZONE
@@ -47,7 +49,7 @@ class Board:
     def read(self, *symbols: str, **dates: date) -> IngestReport:
         names = symbols or None
         board = None if symbols else self.exchange.board
-        return ingest(self.settings, IngestRequest("moex", names, board, **dates))
+        return ingest(Platform(self.settings), IngestRequest("moex", names, board, **dates))
 
     def landed(self, symbol: str) -> list[date]:
         table = open_catalog(self.settings.catalog, self.settings.s3).load_table("raw.quotes")
@@ -61,7 +63,7 @@ class Board:
 
 
 @contextmanager
-def serving(board: Board, lake: Settings, home: Path, **moex: Any) -> Iterator[Board]:
+def serving(board: Board, lake: Platform, home: Path, **moex: Any) -> Iterator[Board]:
     class Handler(ReplayHandler):
         @property
         def exchange(self) -> Exchange:  # type: ignore[override]
@@ -73,7 +75,7 @@ def serving(board: Board, lake: Settings, home: Path, **moex: Any) -> Iterator[B
             return blocks or None
 
     with serve_handler(Handler) as base_url:
-        board.settings = lake.model_copy(
+        board.settings = lake.settings.model_copy(
             update={
                 "home": home,
                 "moex": MoexSettings(base_url=base_url, board=board.exchange.board, **moex),
@@ -142,7 +144,7 @@ def test_a_name_of_the_past_is_called_as_today(symbol: str, day: str, today: str
     assert renames().today(symbol, date.fromisoformat(day), {symbol}) == today
 
 
-def test_ticker_changes_chains_and_additional_issues(lake: Settings, tmp_path: Path) -> None:
+def test_ticker_changes_chains_and_additional_issues(lake: Platform, tmp_path: Path) -> None:
     first, second = WEEKDAYS[60], WEEKDAYS[120]
     old, mid, new, main, issue = (f"{MARK}{name}" for name in ("OLD", "MID", "NEW", "MN", "MN1D"))
     board = make(
@@ -175,7 +177,7 @@ def test_ticker_changes_chains_and_additional_issues(lake: Settings, tmp_path: P
         assert set(report.symbols) == {new, main, issue}
 
 
-def test_the_session_of_today_and_those_of_weekends(lake: Settings, tmp_path: Path) -> None:
+def test_the_session_of_today_and_those_of_weekends(lake: Platform, tmp_path: Path) -> None:
     symbol = f"{MARK}SB"
     days = [*WEEKDAYS[-10:], TODAY]
     extra = [day + timedelta(days=n) for day in days if day.weekday() == 4 for n in (1, 2)]
@@ -207,7 +209,7 @@ def test_the_session_of_today_and_those_of_weekends(lake: Settings, tmp_path: Pa
         )
 
 
-def test_pages_that_overlap_and_an_index_without_volume(lake: Settings, tmp_path: Path) -> None:
+def test_pages_that_overlap_and_an_index_without_volume(lake: Platform, tmp_path: Path) -> None:
     symbol = f"{MARK}IX"
     board = make({symbol: bars(WEEKDAYS)})
 
@@ -229,7 +231,7 @@ def test_pages_that_overlap_and_an_index_without_volume(lake: Settings, tmp_path
         assert board.landed(symbol) == WEEKDAYS
 
 
-def test_odd_dividends_and_splits_cost_their_row(lake: Settings, tmp_path: Path) -> None:
+def test_odd_dividends_and_splits_cost_their_row(lake: Platform, tmp_path: Path) -> None:
     symbol, other = f"{MARK}DV", f"{MARK}SP"
     paid = [
         ("2026-02-02", 0.24), ("2026-02-02", 0.25), ("2111-05-05", 1.0),
@@ -248,7 +250,7 @@ def test_odd_dividends_and_splits_cost_their_row(lake: Settings, tmp_path: Path)
         report = board.read(symbol, other)
         assert report.failed == {}
         assert report.tables["raw.splits"].new == 1
-        catalog = open_catalog(lake.catalog, lake.s3)
+        catalog = lake.lake
         rows = catalog.load_table("raw.dividends").scan(f"symbol = '{symbol}'").to_arrow()
         amounts = {str(r["record_date"]): r["amount"] for r in rows.to_pylist()}
         assert amounts == {"2026-02-02": 0.25, "2026-03-03": 0.5, "2026-04-04": 0.5}
@@ -267,7 +269,7 @@ def test_odd_dividends_and_splits_cost_their_row(lake: Settings, tmp_path: Path)
         assert findings.DIVIDENDS_NOT_OFFERED not in board.found("")
 
 
-def test_the_boards_that_know_a_symbol_are_named(lake: Settings, tmp_path: Path) -> None:
+def test_the_boards_that_know_a_symbol_are_named(lake: Platform, tmp_path: Path) -> None:
     symbol, stranger = f"{MARK}HERE", f"{MARK}PRFN"
     board = make({symbol: bars(WEEKDAYS)})
 
@@ -288,15 +290,15 @@ def test_the_boards_that_know_a_symbol_are_named(lake: Settings, tmp_path: Path)
 
 
 @pytest.fixture
-def own_lake(tmp_path: Path) -> Iterator[Settings]:
+def own_lake(tmp_path: Path) -> Iterator[Platform]:
     """A lake in which no other test has written the exchange's calendar."""
-    with running(settings_of(tmp_path / "home"), needs=frozenset({LAKE})) as settings:
-        ensure_tables(open_catalog(settings.catalog, settings.s3))
-        yield settings
+    with opened(settings_of(tmp_path / "home"), frozenset({LAKE})) as platform:
+        ensure_tables(platform.lake)
+        yield platform
 
 
 def test_a_day_of_the_board_that_was_missed_is_read_again(
-    own_lake: Settings, tmp_path: Path
+    own_lake: Platform, tmp_path: Path
 ) -> None:
     symbol = f"{MARK}GP"
     days = WEEKDAYS[-60:]

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from bokeh_sampledata import stocks
 
-from catalog.connect import open_catalog
 from lakehouse.errors import NotEnoughData, SourceUnavailable, UsageError
 from lakehouse.landing.ingest import ingest
 from lakehouse.landing.rejects import list_rejects
 from lakehouse.landing.request import Counts, IngestReport, IngestRequest
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 from lakehouse.settings.sources import HttpSettings, MoexSettings
 
 BARS = {"AAPL": 3270, "FB": 196, "GOOG": 2148, "IBM": 3270, "MSFT": 3270}
@@ -19,17 +18,17 @@ TABLES = ("quotes", "splits", "dividends", "calendar", "securities", "rejects")
 
 
 @pytest.fixture(scope="module")
-def home(lake: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return lake.model_copy(update={"home": tmp_path_factory.mktemp("sample")})
+def home(lake: Platform, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    return Platform(lake.settings.model_copy(update={"home": tmp_path_factory.mktemp("sample")}))
 
 
 @pytest.fixture(scope="module")
-def first(home: Settings) -> IngestReport:
+def first(home: Platform) -> IngestReport:
     return ingest(home, IngestRequest(source="sample"))
 
 
-def snapshots(settings: Settings) -> dict[str, int]:
-    catalog = open_catalog(settings.catalog, settings.s3)
+def snapshots(platform: Platform) -> dict[str, int]:
+    catalog = platform.lake
     return {name: len(catalog.load_table(("raw", name)).snapshots()) for name in TABLES}
 
 
@@ -40,14 +39,8 @@ def test_every_bar_is_new(first: IngestReport) -> None:
     assert (first.failed, first.warnings, first.exit_code) == ({}, (), 0)
 
 
-def test_the_lake_equals_the_package(home: Settings, first: IngestReport) -> None:
-    rows = (
-        open_catalog(home.catalog, home.s3)
-        .load_table("raw.quotes")
-        .scan("source = 'sample'")
-        .to_arrow()
-        .to_pylist()
-    )
+def test_the_lake_equals_the_package(home: Platform, first: IngestReport) -> None:
+    rows = home.lake.load_table("raw.quotes").scan("source = 'sample'").to_arrow().to_pylist()
     landed = sorted(
         (r["symbol"], str(r["trade_date"]), r["open"], r["high"], r["low"], r["close"], r["volume"])
         for r in rows
@@ -61,8 +54,8 @@ def test_the_lake_equals_the_package(home: Settings, first: IngestReport) -> Non
     assert {(r["currency"], r["board"]) for r in rows} == {("USD", "SAMPLE")}
 
 
-def test_the_splits_explain_their_jumps(home: Settings, first: IngestReport) -> None:
-    catalog = open_catalog(home.catalog, home.s3)
+def test_the_splits_explain_their_jumps(home: Platform, first: IngestReport) -> None:
+    catalog = home.lake
     splits = catalog.load_table("raw.splits").scan("source = 'sample'").to_arrow().to_pylist()
     assert sorted(
         (s["symbol"], str(s["ex_date"]), s["ratio_before"], s["ratio_after"]) for s in splits
@@ -76,7 +69,7 @@ def test_the_splits_explain_their_jumps(home: Settings, first: IngestReport) -> 
     assert flagged == [("AAPL", "2000-09-29", "flagged")]
 
 
-def test_a_second_run_commits_nothing(home: Settings, first: IngestReport) -> None:
+def test_a_second_run_commits_nothing(home: Platform, first: IngestReport) -> None:
     before = snapshots(home)
     second = ingest(home, IngestRequest(source="sample"))
     assert snapshots(home) == before
@@ -85,9 +78,9 @@ def test_a_second_run_commits_nothing(home: Settings, first: IngestReport) -> No
     assert second.requests < 25, "only the look-back is fetched again"
 
 
-def test_all_of_it_again_commits_nothing(home: Settings, first: IngestReport) -> None:
+def test_all_of_it_again_commits_nothing(home: Platform, first: IngestReport) -> None:
     before = snapshots(home)
-    again = ingest(home, IngestRequest("sample", start=home.ingest.start))
+    again = ingest(home, IngestRequest("sample", start=home.settings.ingest.start))
     assert again.tables["raw.quotes"] == Counts(unchanged=12_154, flagged=1)
     assert snapshots(home) == before
 
@@ -106,7 +99,7 @@ def test_all_of_it_again_commits_nothing(home: Settings, first: IngestReport) ->
     ],
 )
 def test_a_wrong_request_changes_nothing(
-    home: Settings, first: IngestReport, request_: dict[str, object], error: type, message: str
+    home: Platform, first: IngestReport, request_: dict[str, object], error: type, message: str
 ) -> None:
     from datetime import date
 
@@ -120,23 +113,23 @@ def test_a_wrong_request_changes_nothing(
     assert snapshots(home) == before
 
 
-def test_an_unreachable_source_is_named(home: Settings) -> None:
+def test_an_unreachable_source_is_named(home: Platform) -> None:
     before = snapshots(home)
-    settings = home.model_copy(
+    settings = home.settings.model_copy(
         update={
             "moex": MoexSettings(base_url="http://127.0.0.1:9"),
             "http": HttpSettings(attempts=2, backoff_seconds=0.01, pause_seconds=0),
         }
     )
     with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:9 .*WEEKAHEAD_MOEX__BASE_URL"):
-        ingest(settings, IngestRequest("moex", symbols=("SBER",)))
+        ingest(Platform(settings), IngestRequest("moex", symbols=("SBER",)))
     assert snapshots(home) == before
 
 
 def test_no_secret_is_left_behind(
-    home: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    home: Platform, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = home.model_copy(update={"home": tmp_path})
+    settings = home.settings.model_copy(update={"home": tmp_path})
     secret = settings.s3.secret_key.get_secret_value().encode()
     leaks = []
 
@@ -151,7 +144,7 @@ def test_no_secret_is_left_behind(
     progress, looking = logging.getLogger("weekahead"), Looking()
     progress.addHandler(looking)
     with caplog.at_level(logging.DEBUG, "dlt"), caplog.at_level(logging.INFO, "weekahead"):
-        ingest(settings, IngestRequest("sample", symbols=("FB",)))
+        ingest(Platform(settings), IngestRequest("sample", symbols=("FB",)))
     progress.removeHandler(looking)
     assert "FB: " in caplog.text
     assert leaks == []
@@ -159,9 +152,10 @@ def test_no_secret_is_left_behind(
     assert list((tmp_path / "ingest").iterdir()) == []
 
 
-def test_a_home_that_cannot_be_written_is_named(home: Settings, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_named(home: Platform, tmp_path: Path) -> None:
     from lakehouse.errors import HomeError
 
     (tmp_path / "ingest").write_text("a file where the directory should be")
+    settings = home.settings.model_copy(update={"home": tmp_path})
     with pytest.raises(HomeError, match="WEEKAHEAD_HOME"):
-        ingest(home.model_copy(update={"home": tmp_path}), IngestRequest("sample"))
+        ingest(Platform(settings), IngestRequest("sample"))

@@ -16,6 +16,7 @@ from catalog.connect import open_catalog
 from lakehouse.errors import SourceUnavailable, UnknownSymbol
 from lakehouse.landing.ingest import ingest
 from lakehouse.landing.request import Counts, IngestRequest
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, YahooSettings
 from lakehouse.sources.sample.replay import ReplayHandler, serve_handler
@@ -114,8 +115,8 @@ def yahoo() -> Iterator[Yahoo]:
 
 
 @pytest.fixture
-def settings(lake: Settings, yahoo: Yahoo, tmp_path: Path) -> Settings:
-    return lake.model_copy(
+def settings(lake: Platform, yahoo: Yahoo, tmp_path: Path) -> Settings:
+    return lake.settings.model_copy(
         update={
             "home": tmp_path,
             "yahoo": YahooSettings(base_url=yahoo.base_url),
@@ -131,7 +132,7 @@ def rows(settings: Settings, table: str, symbol: str) -> list[dict[str, Any]]:
 
 
 def test_as_traded_prices_come_back(settings: Settings, yahoo: Yahoo) -> None:
-    report = ingest(settings, IngestRequest("yahoo", symbols=(yahoo.symbol,)))
+    report = ingest(Platform(settings), IngestRequest("yahoo", symbols=(yahoo.symbol,)))
     # The made-up prices do not fall at the 4:1 split, which is remarked upon.
     assert report.symbols == {yahoo.symbol: Counts(new=len(DAYS) - 1, flagged=1)}
     landed = {
@@ -154,26 +155,26 @@ def test_as_traded_prices_come_back(settings: Settings, yahoo: Yahoo) -> None:
 
 def test_a_later_split_does_not_rewrite_history(settings: Settings, yahoo: Yahoo) -> None:
     request = IngestRequest("yahoo", symbols=(yahoo.symbol,), start=FIRST)
-    ingest(settings, request)
+    ingest(Platform(settings), request)
     yahoo.splits[DAYS[110]] = (1, 5)
-    report = ingest(settings, request)
+    report = ingest(Platform(settings), request)
     assert report.symbols[yahoo.symbol].corrected == 0
     assert report.tables["raw.splits"] == Counts(new=1, unchanged=2)
 
 
 def test_an_unknown_symbol_is_named(settings: Settings, yahoo: Yahoo) -> None:
     with pytest.raises(UnknownSymbol, match="yahoo does not know 'NOSUCH': No data found"):
-        ingest(settings, IngestRequest("yahoo", symbols=("NOSUCH",)))
-    report = ingest(settings, IngestRequest("yahoo", symbols=("NOSUCH", yahoo.symbol)))
+        ingest(Platform(settings), IngestRequest("yahoo", symbols=("NOSUCH",)))
+    report = ingest(Platform(settings), IngestRequest("yahoo", symbols=("NOSUCH", yahoo.symbol)))
     assert (report.exit_code, list(report.failed)) == (1, ["NOSUCH"])
     assert len(rows(settings, "raw.quotes", yahoo.symbol)) == len(DAYS) - 1
 
 
 def test_known_symbols_are_kept_up_without_naming_them(settings: Settings, yahoo: Yahoo) -> None:
-    ingest(settings, IngestRequest("yahoo", symbols=(yahoo.symbol,), end=DAYS[100]))
-    report = ingest(settings, IngestRequest("yahoo"))
+    ingest(Platform(settings), IngestRequest("yahoo", symbols=(yahoo.symbol,), end=DAYS[100]))
+    report = ingest(Platform(settings), IngestRequest("yahoo"))
     # Only 10 days back from the last; 19 new ones.
     assert report.symbols[yahoo.symbol].new == len(DAYS) - 101
     offline = settings.model_copy(update={"yahoo": YahooSettings(base_url="http://127.0.0.1:9")})
     with pytest.raises(SourceUnavailable, match="WEEKAHEAD_YAHOO__BASE_URL"):
-        ingest(offline, IngestRequest("yahoo"))
+        ingest(Platform(offline), IngestRequest("yahoo"))

@@ -20,6 +20,7 @@ from lakehouse.findings import Finding, list_findings
 from lakehouse.landing.ingest import ingest
 from lakehouse.landing.rejects import list_rejects
 from lakehouse.landing.request import Counts, IngestReport, IngestRequest
+from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.settings.sources import HttpSettings, IngestSettings, YahooSettings
 from lakehouse.sources.exchanges import sessions
@@ -139,8 +140,8 @@ def yahoo() -> Iterator[Yahoo]:
 
 
 @pytest.fixture
-def settings(lake: Settings, yahoo: Yahoo, tmp_path: Path) -> Settings:
-    return lake.model_copy(
+def settings(lake: Platform, yahoo: Yahoo, tmp_path: Path) -> Settings:
+    return lake.settings.model_copy(
         update={
             "home": tmp_path,
             "yahoo": YahooSettings(base_url=yahoo.base_url),
@@ -151,7 +152,7 @@ def settings(lake: Settings, yahoo: Yahoo, tmp_path: Path) -> Settings:
 
 
 def read(settings: Settings, *symbols: str, **dates: date) -> IngestReport:
-    return ingest(settings, IngestRequest("yahoo", symbols=symbols, **dates))
+    return ingest(Platform(settings), IngestRequest("yahoo", symbols=symbols, **dates))
 
 
 def landed(settings: Settings, symbol: str, column: str = "close") -> dict[date, Any]:

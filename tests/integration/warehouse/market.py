@@ -7,11 +7,10 @@ from itertools import count
 import numpy as np
 import pyarrow as pa
 
-from catalog.connect import open_catalog
 from catalog.merge import merge
 from catalog.tables import CALENDAR, DIVIDENDS, QUOTES, SPLITS, SYMBOL_CALENDARS
 from lakehouse import findings
-from lakehouse.settings import Settings
+from lakehouse.platform import Platform
 
 numbers = count()
 
@@ -20,7 +19,7 @@ numbers = count()
 class Market:
     """Bars of a source of its own, made by a seeded generator and merged into the lake."""
 
-    settings: Settings
+    platform: Platform
     source: str
     seed: int
     price: dict[str, float] = field(default_factory=dict)
@@ -28,7 +27,7 @@ class Market:
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.seed)
-        self.catalog = open_catalog(self.settings.catalog, self.settings.s3)
+        self.catalog = self.platform.lake
         self.dates: list[date] = []
         self.unreported: list[tuple[str, date, float]] = []
 

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.connections.clickhouse_client import connect
+from lakehouse.platform import Platform
 from lakehouse.warehouse.transform import transform
 from tests.integration.warehouse.market import Market
 
@@ -58,7 +58,7 @@ SERIES = {
 
 @pytest.fixture(scope="module")
 def prices(
-    stack: Settings, market: Callable[[str, int], Market]
+    stack: Platform, market: Callable[[str, int], Market]
 ) -> dict[str, list[tuple[float, float, float, float]]]:
     """As traded, in today's shares, total return and log return, by symbol and day."""
     exchange = market("hand", 1)
@@ -74,7 +74,7 @@ def prices(
             exchange.dividend(symbol, _day(number), amount)
     exchange.write(rows)
     transform(stack)
-    with connect(stack, "admin") as client:
+    with connect(stack.settings, "admin") as client:
         found = client.query(
             "SELECT symbol, close, adjusted_close, total_return_close, log_return "
             "FROM marts.fct_quotes WHERE source = 'hand' ORDER BY symbol, trade_date"

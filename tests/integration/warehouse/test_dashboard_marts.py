@@ -1,19 +1,19 @@
 """The marts that only dashboards read."""
 
-from catalog.connect import load_table, open_catalog
+from catalog.connect import load_table
 from catalog.tables import BY_NAME, REJECTS
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.connections.clickhouse_client import connect
+from lakehouse.platform import Platform
 from lakehouse.warehouse.transform import transform
 
 
-def rows(settings: Settings, query: str) -> list[tuple]:
-    with connect(settings, "reader") as client:
+def rows(platform: Platform, query: str) -> list[tuple]:
+    with connect(platform.settings, "reader") as client:
         return [tuple(row) for row in client.query(query).result_rows]
 
 
-def test_rejects_are_those_of_the_lake(pipeline: Settings) -> None:
-    lake = load_table(open_catalog(pipeline.catalog, pipeline.s3), REJECTS).scan().to_arrow()
+def test_rejects_are_those_of_the_lake(pipeline: Platform) -> None:
+    lake = load_table(pipeline.lake, REJECTS).scan().to_arrow()
     expected = {(row["symbol"], row["rule"], row["reason"]) for row in lake.to_pylist()}
     assert expected
     assert set(rows(pipeline, "select symbol, rule, reason from marts.fct_rejects")) == expected
@@ -21,8 +21,8 @@ def test_rejects_are_those_of_the_lake(pipeline: Settings) -> None:
     assert rows(pipeline, "select symbol, is_kept from marts.fct_rejects") == [("AAPL", True)]
 
 
-def test_snapshots_are_those_of_the_catalog_and_say_what_was_new(pipeline: Settings) -> None:
-    catalog = open_catalog(pipeline.catalog, pipeline.s3)
+def test_snapshots_are_those_of_the_catalog_and_say_what_was_new(pipeline: Platform) -> None:
+    catalog = pipeline.lake
     transform(pipeline)
     shown = rows(pipeline, "select table_name, snapshot_id from marts.fct_lake_snapshots")
     expected = {

@@ -7,11 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from catalog.connect import open_catalog
 from catalog.snapshots import current_snapshots
+from lakehouse.connections.clickhouse_client import connect
 from lakehouse.findings import ACKNOWLEDGED, OPEN
-from lakehouse.settings import Settings
-from lakehouse.warehouse.client import connect
+from lakehouse.platform import Platform
 from lakehouse.warehouse.transform import changed_sources, transform
 from tests.integration.warehouse.market import Market
 
@@ -38,8 +37,8 @@ TABLES = {
 }
 
 
-def _contents(settings: Settings) -> dict[str, pa.Table]:
-    with connect(settings, "admin") as client:
+def _contents(platform: Platform) -> dict[str, pa.Table]:
+    with connect(platform.settings, "admin") as client:
         return {
             name: client.query_arrow(
                 f"SELECT {columns} FROM {name} ORDER BY {key}", use_strings=True
@@ -56,7 +55,7 @@ def _assert_same(left: dict[str, pa.Table], right: dict[str, pa.Table]) -> None:
 
 
 def test_increments_equal_a_full_refresh(
-    stack: Settings, market: Callable[[str, int], Market]
+    stack: Platform, market: Callable[[str, int], Market]
 ) -> None:
     exchange = market("increments", 7)
     random = np.random.default_rng(11)
@@ -87,7 +86,7 @@ def test_increments_equal_a_full_refresh(
 
 
 def test_a_symbol_that_is_set_aside_changes_nothing_for_the_others(
-    stack: Settings, market: Callable[[str, int], Market]
+    stack: Platform, market: Callable[[str, int], Market]
 ) -> None:
     compared = (
         "SELECT symbol, trade_date, rel_ret_5, market_ret_5, rank_ret_5, rank_volatility_21 "
@@ -112,14 +111,14 @@ def test_a_symbol_that_is_set_aside_changes_nothing_for_the_others(
     assert partly.filter(~since).equals(before.filter(~since))
 
 
-def _features(settings: Settings, query: str) -> pa.Table:
-    assert not transform(settings).full_refresh
-    with connect(settings, "admin") as client:
+def _features(platform: Platform, query: str) -> pa.Table:
+    assert not transform(platform).full_refresh
+    with connect(platform.settings, "admin") as client:
         return client.query_arrow(query, use_strings=True)
 
 
 def test_symbols_are_held_against_the_calendar_of_their_exchange(
-    stack: Settings, market: Callable[[str, int], Market]
+    stack: Platform, market: Callable[[str, int], Market]
 ) -> None:
     exchange = market("clocks", 9)
     exchange.trade(["HERE", "AWAY"], 20)
@@ -129,7 +128,7 @@ def test_symbols_are_held_against_the_calendar_of_their_exchange(
     exchange.write(bars + [exchange.bar("LAZY", day) for day in days if day != days[7]])
     exchange.keep_calendar("CLOSED", "XELS", {day: day != days[7] for day in days})
     transform(stack)
-    with connect(stack, "admin") as client:
+    with connect(stack.settings, "admin") as client:
         found = client.query(
             "SELECT subject, value FROM marts.fct_data_health WHERE source = 'clocks' "
             "AND metric IN ('missing_sessions', 'bars_on_closed_days') "
@@ -139,12 +138,12 @@ def test_symbols_are_held_against_the_calendar_of_their_exchange(
 
 
 def test_features_do_not_change_with_what_comes_later(
-    stack: Settings, market: Callable[[str, int], Market]
+    stack: Platform, market: Callable[[str, int], Market]
 ) -> None:
     exchange = market("truncated", 3)
     symbols = ["AA", "BB", "CC"]
     exchange.trade(symbols, 300)
-    early = current_snapshots(open_catalog(stack.catalog, stack.s3))
+    early = current_snapshots(stack.lake)
     last = exchange.day
     exchange.trade(symbols, 30)
     exchange.price["AA"] /= 2
@@ -154,7 +153,7 @@ def test_features_do_not_change_with_what_comes_later(
     transform(stack)
     transform(stack, snapshots=early, databases=SCRATCH)
     where = f"source = 'truncated' AND trade_date <= '{last}'"
-    with connect(stack, "admin") as client:
+    with connect(stack.settings, "admin") as client:
         now, then = (
             client.query_arrow(
                 f"SELECT * FROM {database}.fct_features WHERE {where} ORDER BY symbol, trade_date",
@@ -171,8 +170,8 @@ def test_features_do_not_change_with_what_comes_later(
     assert float(adjusted[0][0]) == pytest.approx(0.5)
 
 
-def test_an_unchanged_lake_needs_no_build(stack: Settings) -> None:
+def test_an_unchanged_lake_needs_no_build(stack: Platform) -> None:
     transform(stack)
-    snapshots = current_snapshots(open_catalog(stack.catalog, stack.s3))
+    snapshots = current_snapshots(stack.lake)
     assert changed_sources(stack, snapshots) == set()
     assert changed_sources(stack, snapshots | {"raw.quotes": 1}) == {"raw.quotes"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import boto3
 
-from lakehouse.models import tracking
+from lakehouse.connections import tracking
 from lakehouse.settings import Settings
 
 LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.connections.clickhouse_client import Address, server_address
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
 from lakehouse.warehouse.builds import wanted_build
-from lakehouse.warehouse.client import Address, server_address
 from lakehouse.warehouse.runner import dbt_environment
 from lakehouse.warehouse.transform import LEDGER, _covered
 
@@ -82,7 +82,7 @@ def test_the_environment_is_restored_and_keeps_the_password_out_of_arguments(
 )
 def test_a_wrong_address_is_a_settings_error(url: str | None, hint: str) -> None:
     with pytest.raises(SettingsError, match=hint):
-        server_address(_settings(url))
+        server_address(_settings(url).clickhouse)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_a_wrong_address_is_a_settings_error(url: str | None, hint: str) -> None
     ],
 )
 def test_an_address_without_a_port_has_the_usual_one(url: str, address: Address) -> None:
-    assert server_address(_settings(url)) == address
+    assert server_address(_settings(url).clickhouse) == address
