@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from deploy.local import LAKE, certificates, status
+from deploy.local import LAKE, certificates, running, status
 from deploy.local.prefect import auth_string
 from deploy.local.reaper import Server
 from deploy.local.service import HOST
 from deploy.local.stack import Stack
-from flows.opened import opened
 from lakehouse.errors import WeekaheadError
 from lakehouse.findings import DIVIDENDS_NOT_OFFERED, OPEN, list_findings, open_counts
 from lakehouse.findings import Finding as DataFinding
@@ -215,23 +214,23 @@ def _listens(port: int) -> bool:
 
 
 def _lake(settings: Settings) -> Iterator[Finding]:
-    from catalog.connect import load_table
+    from catalog.connect import load_table, open_catalog
     from catalog.errors import CatalogError, TableMissing
     from catalog.tables import FINDINGS, QUOTES, TABLES
 
-    with opened(settings, frozenset({LAKE})) as platform:
+    with running(settings, needs=frozenset({LAKE})) as filled:
         try:
+            # As the engines log in, which only read.
+            lake = open_catalog(filled.catalog, filled.s3, read_only=True)
             missing = []
             for definition in TABLES:
                 try:
-                    table = load_table(platform.lake, definition)
+                    table = load_table(lake, definition)
                 except TableMissing:
                     missing.append(definition.name)
                     continue
                 if unreadable := _unreadable(table):
-                    yield _store_fails(
-                        str(platform.settings.s3.endpoint), definition.name, unreadable
-                    )
+                    yield _store_fails(str(filled.s3.endpoint), definition.name, unreadable)
                     return
             if missing:
                 what = f"The catalog answers; there are no tables {', '.join(missing)} yet."
@@ -239,9 +238,9 @@ def _lake(settings: Settings) -> Iterator[Finding]:
             else:
                 yield Finding("catalog", "ok", f"The catalog answers; {len(TABLES)} tables.")
             if QUOTES.name not in missing:
-                yield from _freshness(freshness(platform.lake))
+                yield from _freshness(freshness(lake))
             if FINDINGS.name not in missing:
-                yield from _findings(list_findings(platform.lake, state=OPEN))
+                yield from _findings(list_findings(lake, state=OPEN))
         except CatalogError as error:
             yield Finding("catalog", "problem", str(error), "weekahead status")
 
