@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import psutil
 
 from deploy.local.lifecycle import PARTS
 from deploy.local.manager import Manager, with_mark
+from deploy.local.service import is_free
+from deploy.local.state import load_state
 from lakehouse.home import load_secrets, open_home
 from lakehouse.locks import exclusive
 from lakehouse.settings import Settings
@@ -70,10 +74,17 @@ def prepared(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def copied(template: Path, home: Path) -> Path:
-    """A copy of a home on which nothing runs; the template is not changed."""
+    """A copy of a home on which nothing runs, with ports of its own."""
     shutil.copytree(
         template, home, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "*.lock")
     )
+    opened = open_home(home)
+    state = load_state(opened)
+    # Another copy would take a port of this one while a test has its service killed.
+    free = (port for port in random.sample(range(10_000, 30_000), 1000) if is_free(port))
+    known = {"prefect": {"api": 0}, "mlflow": {"http": 0}} | state.ports
+    ports = {name: {port: next(free) for port in names} for name, names in known.items()}
+    replace(state, ports=ports).save(opened)
     return home
 
 
