@@ -24,7 +24,8 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory, run_home: Path, templ
     return open_home(home)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: six servers would go on working beside all other tests.
+@pytest.fixture(scope="package")
 def world(airflow_home: Home) -> Iterator[World]:
     """The stack with Airflow, and a worker of light flows beside its own."""
     home = airflow_home
