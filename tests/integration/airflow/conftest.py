@@ -24,8 +24,14 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory, run_home: Path, templ
     return open_home(home)
 
 
-# Not for the session: six servers would go on working beside all other tests.
-@pytest.fixture(scope="package")
+def pytest_runtest_teardown(item: pytest.Function, nextitem: pytest.Item | None) -> None:
+    """Stop the stack after the last test that uses it; its servers would work beside all others."""
+    following = getattr(nextitem, "fixturenames", ())
+    if "world" in item.fixturenames and "world" not in following:
+        call(item.funcargs["world"].stack.home.path, "down")
+
+
+@pytest.fixture(scope="session")
 def world(airflow_home: Home) -> Iterator[World]:
     """The stack with Airflow, and a worker of light flows beside its own."""
     home = airflow_home
