@@ -2,12 +2,15 @@
 
 ``WEEKAHEAD_BENCH_FULL=1`` takes 12.5 M bars of 5,000 symbols and five million forecasts. Superset
 has just been started; each dashboard is opened by a browser with an empty cache that has logged in,
-and once more as people go on to do. A chart's time is that of its request: Superset and ClickHouse.
+and once more as people go on to do. Then each chart's request is repeated alone, past Superset's
+cache: that time is ClickHouse's and Superset's own.
 """
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Request
@@ -30,11 +33,11 @@ class Opened:
 
     Attributes:
         dashboards: Until all charts are drawn, the first time and the second, by dashboard.
-        charts: Of each request for a chart's data, with the names of dashboard and chart.
+        charts: Of each chart's data, asked for alone, by dashboard and chart.
     """
 
     dashboards: dict[str, tuple[float, float]] = field(default_factory=dict)
-    charts: list[tuple[float, str, str]] = field(default_factory=list)
+    charts: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def slowest(self) -> float:
@@ -47,27 +50,34 @@ class Opened:
             f"{slug} {one:.1f} s (again {two:.1f})" for slug, (one, two) in self.dashboards.items()
         )
         print(f"\n{what}: {times}; load {os.getloadavg()[0]:.1f}")
-        for seconds, slug, chart in sorted(self.charts, reverse=True)[:SLOWEST]:
-            print(f"  {seconds:.2f} s {slug}: {chart}")
+        slowest = sorted(self.charts.items(), key=lambda chart: -chart[1])
+        for (slug, name), seconds in slowest[:SLOWEST]:
+            print(f"  {seconds:.2f} s {slug}: {name}")
 
 
 def opened(settings: Settings, kept: Path) -> Opened:
     """Open each dashboard twice."""
     found = Opened()
+    asked: dict[tuple[str, str], dict[str, Any]] = {}
     with serve(settings) as site, browser() as chromium:
-        names = {chart["id"]: chart["slice_name"] for chart in all_charts(site.login())}
+        api = site.login()
+        names = {chart["id"]: chart["slice_name"] for chart in all_charts(api)}
         for slug in SLUGS:
             page = login(chromium, site)
 
             def note(request: Request, slug: str = slug) -> None:
                 if "/api/v1/chart/data" in request.url:
-                    form = (request.post_data_json or {}).get("form_data", {})
-                    name = names.get(form.get("slice_id"), "values of a filter")
-                    found.charts.append((request.timing["responseEnd"] / 1000, slug, name))
+                    body = request.post_data_json
+                    name = names.get(body["form_data"].get("slice_id"), "values of a filter")
+                    asked[slug, name] = body
 
             page.on("requestfinished", note)
             found.dashboards[slug] = (load(page, site, slug, kept), load(page, site, slug, kept))
             page.close()
+        for chart, body in asked.items():
+            started = time.perf_counter()
+            api.call("POST", "chart/data", body | {"force": True})
+            found.charts[chart] = time.perf_counter() - started
     return found
 
 
@@ -86,4 +96,4 @@ def test_with_many_symbols(tmp_path: Path) -> None:
     rows = SYMBOLS * FORECAST_DAYS * 5
     found.report(f"{SYMBOLS:,} symbols, {SYMBOLS * DAYS:,} bars, {rows:,} forecasts")
     assert found.slowest < FULL_SECONDS * SLACK
-    assert max(found.charts)[0] < CHART_SECONDS * SLACK
+    assert max(found.charts.values()) < CHART_SECONDS * SLACK
