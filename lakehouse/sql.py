@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 TABLE_ROW_LIMIT = 1000
-FILE = "READ ON FILE"
+# The embedded engine takes a table without a database for a file, which nobody may read.
+TAKEN_FOR_A_FILE = "READ ON FILE"
+HINT = "\nA table needs its database, as in marts.fct_quotes."
 
 
 @contextmanager
@@ -69,8 +71,7 @@ def _clickhouse(settings: Settings, statement: str) -> Iterator[pa.RecordBatchRe
     try:
         yield arrow_stream(client, statement)
     except ClickHouseError as error:
-        # The embedded engine takes a table without a database for a file.
-        hint = "\nA table needs its database, as in marts.fct_quotes." if FILE in str(error) else ""
+        hint = HINT if TAKEN_FOR_A_FILE in str(error) else ""
         raise UsageError(f"ClickHouse: {error}{hint}") from error
     finally:
         client.close()

@@ -3,7 +3,7 @@
 Run as a script. The last command that uses the services stops them, but a killed command cannot. So
 this process watches the locks: if no command holds the lease and the stack is not up, it stops
 everything. When it is killed itself, the kernel terminates the services (see ``launch.py``), and
-its parent whatever these started or does not end.
+its parent process ends whatever they had started or will not stop by itself.
 """
 
 import fcntl
@@ -38,6 +38,7 @@ def main(run: Path) -> None:
         if not manager:
             threading.Thread(target=_end_when_idle, args=(run,), daemon=True).start()
             supervise(["-c", str(run / "supervisor.conf")])
+            return
         # This process keeps the lock, so that no manager starts before everything has ended.
         _, status = os.waitpid(manager, 0)
         if os.WIFSIGNALED(status):
@@ -50,7 +51,7 @@ def _end_the_rest() -> None:
 
     mark = os.environ[MARK]
     ending = [process for process in with_mark(mark) if process.pid != os.getpid()]
-    # The kernel has asked most of them; some take a second request for an order to hurry.
+    # The kernel has asked most of them already; to some, a second request means "at once".
     psutil.wait_procs(ending, timeout=INTERVAL_SECONDS)
     sweep(mark)
 
