@@ -109,7 +109,8 @@ class Hands(threading.Thread):
         while not self.stop.wait(0.1):
             for run in self.prefect.post("/flow_runs/filter", scheduled):
                 self.prefect.report(run["id"], "RUNNING")
-                self.prefect.report(run["id"], self.ending, f"the end: {self.ending}")
+                for state in self.ending.split():
+                    self.prefect.report(run["id"], state, f"the end: {self.ending}")
 
 
 @pytest.fixture

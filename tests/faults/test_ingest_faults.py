@@ -228,6 +228,9 @@ def raw(
         handler.send_response(200)
         handler.send_header("Content-Type", content_type)
         handler.send_header("Content-Length", str(promise or len(body)))
+        # Announced, because a request on a connection that is just being closed is an attempt which
+        # the server does not see.
+        handler.send_header("Connection", "close")
         handler.end_headers()
         handler.wfile.write(body)
         handler.wfile.flush()

@@ -189,7 +189,7 @@ class PrefectDeploymentOperator(BaseOperator):
             if states.state_of(run) in states.TERMINAL:
                 event = {
                     "flow_run_id": run["id"],
-                    "state": states.state_of(run),
+                    "state": history.outcome(run),
                     "message": states.message_of(run),
                 }
                 return self._judge(context, hook, event)

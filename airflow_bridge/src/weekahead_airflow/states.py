@@ -31,11 +31,12 @@ def label_of(run: dict[str, Any]) -> str:
 
 
 class History:
-    """Remembers which states of a run were logged; polling alone would miss short ones."""
+    """Remembers the states that a run went through; polling alone would miss short ones."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
         self._latest = ""
+        self._cancelling = False
 
     @staticmethod
     def path(flow_run_id: str) -> str:
@@ -57,6 +58,7 @@ class History:
             One line per new state, oldest first.
         """
         self._latest = (run.get("state") or {}).get("id", "")
+        self._cancelling |= any(state["type"] == "CANCELLING" for state in listed)
         lines = []
         for state in sorted(listed, key=lambda each: each["timestamp"]):
             if state["id"] not in self._seen:
@@ -67,3 +69,18 @@ class History:
                     f"at {state['timestamp'][:19]}{message}"
                 )
         return lines
+
+    def outcome(self, run: dict[str, Any]) -> str:
+        """How a run has ended, or its current state.
+
+        Prefect reports a run that it cancels as crashed if the run's process, on a busy machine,
+        did not learn in time why it was stopped.
+
+        Args:
+            run: The run, in the API's format; its states were passed to ``news``.
+
+        Returns:
+            The state's type; CANCELLED for a run that was being cancelled and did not complete.
+        """
+        state = state_of(run)
+        return "CANCELLED" if self._cancelling and state in UNSUCCESSFUL else state

@@ -104,7 +104,7 @@ class PrefectRunTrigger(BaseTrigger):
                     self.log.info("Prefect is back after %.0f s.", time.time() - down_since)
                     down_since = None
                 if states.state_of(run) in states.TERMINAL:
-                    return self._event(states.state_of(run), states.message_of(run))
+                    return self._event(history.outcome(run), states.message_of(run))
             if self.deadline is not None and time.time() >= self.deadline:
                 return await self._overdue(client)
             await asyncio.sleep(self.poll_interval)
