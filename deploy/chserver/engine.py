@@ -60,8 +60,9 @@ class Engine:
         self._connect: Any = _chdb.connect  # type: ignore[attr-defined]
         self._dsn = f"{data}?config-file={config}"
         self.memory_setting = limits.memory_setting
+        self.max_memory = limits.max_memory
         self._settings = {
-            role: {**values, **limits.of_role(role)} for role, values in role_settings().items()
+            role: {**values, **limits.spilling} for role, values in role_settings().items()
         }
         try:
             self._root = self._connect(self._dsn)
@@ -95,6 +96,16 @@ class Engine:
                 "KILL QUERY WHERE endsWith(Settings['log_comment'], {token:String}) ASYNC",
                 params={"token": token},
             )
+
+    def memory(self) -> dict[str, int]:
+        """Return the bytes that each running query holds, by the last word of its log comment."""
+        with self._control_lock:
+            text = self._control.run(
+                "SELECT splitByChar(' ', Settings['log_comment'])[-1], memory_usage "
+                "FROM system.processes"
+            ).bytes()
+        rows = (line.split("\t") for line in text.decode().splitlines())
+        return {token: int(held) for token, held in rows}
 
     def metrics(self) -> dict[str, float]:
         """Return the engine's own gauges for the metrics page."""

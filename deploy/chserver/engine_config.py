@@ -109,19 +109,17 @@ class EngineLimits:
     log_file: int = 10 * _MIB
     memory_setting: str = ""
 
-    def of_role(self, role: str) -> dict[str, str]:
-        """Settings that divide the memory among connections and spill larger operations to disk.
+    @property
+    def spilling(self) -> dict[str, str]:
+        """Settings with which larger operations use the disk.
 
-        If memory runs out, a reader's query is cancelled while others wait. All connections share
-        one engine user, and thus its limit. Source: ClickHouse documentation, "Memory overcommit";
-        a denominator of zero exempts a query.
+        The limit itself is the server's. All connections share one engine user, and that user's own
+        account of its memory is not usable: it grows by megabytes with each statement until, for a
+        moment, none runs.
         """
         # Allows two large statements at once, each with a sort, a join and blocks to write.
         spill = self.max_memory // 12
         found = {
-            "max_memory_usage_for_user": self.max_memory * 9 // 10,
-            "memory_overcommit_ratio_denominator": 1 if role == "reader" else 0,
-            "memory_usage_overcommit_max_wait_microseconds": 15_000_000,
             "max_bytes_before_external_sort": spill,
             # What is merged from disk is read in blocks of this size, one of each part at a time.
             "prefer_external_sort_block_bytes": min(self.max_memory // 512, 16 * _MIB),

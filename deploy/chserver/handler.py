@@ -77,7 +77,7 @@ class Handler:
         hosts: Hosts,
         cage: Cage,
     ) -> None:
-        self.registry = QueryRegistry(engine.kill)
+        self.registry = QueryRegistry(engine.kill, engine.memory, engine.max_memory)
         self.sessions = Sessions(engine)
         self.metrics = Metrics()
         self._engine = engine
@@ -179,6 +179,7 @@ class Handler:
                     running = RunningQuery(
                         query.query_id,
                         user.name,
+                        user.role == "reader",
                         text.decode("utf-8", "replace")[:4096],
                         self._time_limit(query, user, canonical),
                         place.free_early,
@@ -290,6 +291,10 @@ class Handler:
             connection.on_progress(response.progress)
         try:
             execute(connection, statement, response, query.flag("wait_end_of_query"))
+        except ClickHouseError as error:
+            if error.name == "QUERY_WAS_CANCELLED":
+                running.check()  # only the registry knows why
+            raise
         finally:
             running.in_engine = False
             running.watched = None

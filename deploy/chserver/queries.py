@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,9 @@ _TICK: Final = 0.2
 _RETRY: Final = 1.0
 # How long a stopped query may keep its slot before it is given to others.
 _GRACE: Final = 1.0
+# Shares of the memory: what readers may hold beside others' work, and what counts as work.
+_READERS_SHARE: Final = 1 / 2
+_AT_WORK: Final = 1 / 16
 # Linux reports when the peer closes its half; other systems only report a full close.
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
@@ -28,6 +31,7 @@ class RunningQuery:
     Attributes:
         query_id: The client's id, or a generated one.
         user: Who runs it.
+        reads_only: Whether the user is a reader, whose queries go first when memory is short.
         text: Its first 4096 characters.
         token: Appended to the log comment, by which the engine's ``KILL QUERY`` finds it.
         limit: Seconds after which the engine should have ended it.
@@ -38,6 +42,7 @@ class RunningQuery:
 
     query_id: str
     user: str
+    reads_only: bool
     text: str
     limit: float = float("inf")
     free_early: Callable[[], None] | None = None
@@ -50,16 +55,32 @@ class RunningQuery:
     in_engine: bool = False
 
     def check(self) -> None:
-        """Raise QUERY_WAS_CANCELLED if the query was stopped before it began."""
+        """Raise QUERY_WAS_CANCELLED with the reason if the query was stopped."""
         if self.stopped:
             raise ClickHouseError(394, f"Query was cancelled: {self.stopped}")
 
 
 class QueryRegistry:
-    """Tracks every running query; stops those that are killed or whose client disconnects."""
+    """Tracks every running query; stops those that are killed or whose client disconnects.
 
-    def __init__(self, kill: Callable[[str], None]) -> None:
+    While others' statements work, readers' may hold half of the memory together: above that the
+    largest is stopped. The engine would not do it: as a library it refuses whoever asks last.
+
+    Args:
+        kill: Cancels the query with this token in the engine.
+        memory: Bytes that each query of the engine holds, by token.
+        max_memory: The engine's limit, in bytes.
+    """
+
+    def __init__(
+        self,
+        kill: Callable[[str], None],
+        memory: Callable[[], Mapping[str, int]],
+        max_memory: int,
+    ) -> None:
         self._kill = kill
+        self._memory = memory
+        self._max_memory = max_memory
         # Ids are per user, so that one user cannot block another's ids.
         self._queries: dict[tuple[str, str], RunningQuery] = {}
         self._lock = threading.Lock()
@@ -116,6 +137,7 @@ class QueryRegistry:
             queries = self.running()
             self.stop(_left(queries), "the client closed the connection")
             self.stop(_overdue(queries), "it ignores its time limit")
+            self.stop(self._too_large(queries), "memory is needed for statements that write")
             for query in queries:
                 waited = query.stopped and query.first_asked < time.monotonic() - _GRACE
                 if waited and query.in_engine and query.free_early:
@@ -125,6 +147,20 @@ class QueryRegistry:
             for query in queries:
                 if query.stopped and query.in_engine and query.asked < late:
                     self.stop([query], query.stopped)
+
+    def _too_large(self, queries: list[RunningQuery]) -> list[RunningQuery]:
+        """Return the largest reader's query if readers keep others from having their half."""
+        active = [query for query in queries if query.in_engine and not query.stopped]
+        readers = [query for query in active if query.reads_only]
+        if not readers or len(readers) == len(active):
+            return []
+        held = self._memory()
+        sizes = {query: held.get(query.token, 0) for query in active}
+        readers_size = sum(sizes[query] for query in readers)
+        others_work = sum(sizes.values()) - readers_size > _AT_WORK * self._max_memory
+        if not others_work or readers_size <= _READERS_SHARE * self._max_memory:
+            return []
+        return [max(readers, key=sizes.__getitem__)]
 
 
 def _overdue(queries: list[RunningQuery]) -> list[RunningQuery]:

@@ -259,20 +259,20 @@ def test_statements_that_ignore_their_limit_leave_places_to_others(start_server:
 
 def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
     server = start_server("--max-memory", str(700 * 1024**2))
-    server.ok("CREATE DATABASE staging")
-    # Together, the reader's list and the writer's need more than there is. With several readers the
-    # engine may stop one that holds little, and it stops only one for each allocation.
-    hold = "SELECT length(groupArray(toString(number))), sleep(3) FROM numbers(9000000)"
-    held = "SELECT toInt64(sum(memory_usage)) FROM system.processes"
-    made = "SELECT length(groupArray(toString(number))) FROM numbers(6000000)"
-    statuses = []
-    for _ in range(3):
-        with flood(server, "reader", hold, 1):
-            eventually(lambda: int(server.ok(held)) > 255 * 1024**2, within=30)
-            statuses.append(server.query(made, "writer").status)
-    # On a busy machine the engine may count what the reader frees too early. Without the reader
-    # being stopped, seven of eight are refused.
-    assert statuses.count(200) >= 2
+    # The reader's set stays in memory for half a minute.
+    numbers = "SELECT toString(number) FROM numbers(5000000)"
+    hold = (
+        f"SELECT count() FROM numbers(30000) WHERE toString(number) IN ({numbers}) "
+        "AND sleepEachRow(0.001) = 0 SETTINGS max_block_size = 100"
+    )
+    held = "SELECT max(memory_usage) FROM system.processes"
+    made = "SELECT length(groupArray(toString(number))) FROM numbers(3000000) WHERE sleep(0.05) = 0"
+    for _ in range(2):
+        with flood(server, "reader", hold, 1) as answers:
+            eventually(lambda: int(server.ok(held)) > 400 * 1024**2, within=30)
+            assert server.ok(made, "writer") == "3000000\n"
+        assert [answer.code for answer in answers] == [394]
+        assert "memory is needed for statements that write" in answers[0].text
 
 
 PIECES = st.sampled_from(
