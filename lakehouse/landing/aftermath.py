@@ -43,10 +43,10 @@ def look_back(
     source = landing.source
     found: list[Finding] = []
     scopes: list[Scope] = []
-    read = {w.symbol: w for w in planner.windows if w.symbol not in log.failed}
-    if read and not explicit:
-        found += _stale(source, read, landing.newest, calendars)
-        ever = {symbol: Window(symbol, date.min, date.max) for symbol in read}
+    before = {} if explicit else planner.newest_before(log.failed)
+    if before:
+        found += _stale(source, before, landing.newest, calendars)
+        ever = {symbol: Window(symbol, date.min, date.max) for symbol in before}
         scopes.append(Scope(frozenset({STALE_SYMBOL}), ever))
     for day in planner.days:
         if reason := log.failed.get(str(day)):
@@ -63,13 +63,13 @@ def look_back(
 
 
 def _stale(
-    source: str, read: dict[str, Window], newest: dict[str, date], calendars: Calendars
+    source: str, before: dict[str, date | None], newest: dict[str, date], calendars: Calendars
 ) -> Iterator[Finding]:
     """Symbols that were read but lack bars for the latest sessions of the others."""
     last = {
-        symbol: max(day for day in (window.last, newest.get(symbol)) if day)
-        for symbol, window in read.items()
-        if window.last or symbol in newest
+        symbol: max(days)
+        for symbol, day in before.items()
+        if (days := [known for known in (day, newest.get(symbol)) if known])
     }
     latest = max(last.values(), default=NEVER)
     for symbol, day in last.items():

@@ -63,6 +63,9 @@ class Planner:
         self._end = min(request.end or today, today)
         self._planned: list[Window] = []
         self._planned_days: list[date] = []
+        # Of a daily board run: what the board lists, and the first day that it requests.
+        self._listed: tuple[str, ...] = ()
+        self._board_start: date | None = None
 
     def batches(self) -> Iterator[Batch]:
         """The batches, in the order in which they must be landed.
@@ -119,21 +122,25 @@ class Planner:
         yield from self._of_days(days)
 
     @property
-    def windows(self) -> tuple[Window, ...]:
-        """The windows planned by symbol so far."""
-        return tuple(self._planned)
-
-    @property
     def days(self) -> tuple[date, ...]:
         """The days planned for a board so far."""
         return tuple(self._planned_days)
+
+    def newest_before(self, failed: Collection[str]) -> dict[str, date | None]:
+        """The newest bar in the lake, as planned with, of each symbol whose newest bars were read.
+
+        Args:
+            failed: Symbols that could not be read.
+        """
+        if self._listed:
+            held = last_dates(self._catalog, self._reader.name, self._listed)
+            return {symbol: held.get(symbol) for symbol in self._listed}
+        return {w.symbol: w.last for w in self._planned if w.symbol not in failed}
 
     @property
     def calendar_end(self) -> date:
         """The last day of the calendar."""
         return self._end if self._end < self._today else self._today + CALENDAR_AHEAD
-
-    _board_start: date | None = None
 
     def _symbol_batches(self, symbols: Sequence[str]) -> Iterator[Batch]:
         last = last_dates(self._catalog, self._reader.name, symbols)
@@ -175,6 +182,7 @@ class Planner:
         days = self._reader.sessions(start, self._end)
         yield from self._of_days(self._older_days(start))
         listed = self._reader.symbols()
+        self._listed = () if backfill else listed
         self._planned_days += days
         dividends = listed if backfill else _turn(listed, self._dividends_per_run, self._today)
         for number, chunk in enumerate(_chunks(days, self._settings.batch_days)):

@@ -11,6 +11,7 @@ import pytest
 
 from catalog.connect import open_catalog
 from lakehouse.errors import SourceUnavailable
+from lakehouse.findings import OPEN, STALE_SYMBOL, list_findings
 from lakehouse.landing.ingest import ingest
 from lakehouse.landing.request import Counts, IngestReport, IngestRequest
 from lakehouse.platform import Platform
@@ -94,6 +95,24 @@ def test_a_symbol_that_is_met_for_the_first_time_brings_its_history(
     report, settings = read(lake, tmp_path, whole)
     assert report.symbols[second].new == 60
     assert lake_keys(settings, whole.board) == keys(whole)
+
+
+def test_a_listed_symbol_without_recent_bars_is_stale_until_it_trades_again(
+    lake: Platform, tmp_path: Path
+) -> None:
+    days = weekdays(60)
+    whole = board_of("ABC", days)
+    halted, *_ = whole.bars
+    without = replace(whole, bars={**whole.bars, halted: series(days[:-8])})
+    read(lake, tmp_path, replace(without, bars={n: b[:-1] for n, b in without.bars.items()}))
+
+    def stale(exchange: Exchange) -> list[tuple[str, date]]:
+        read(lake, tmp_path, exchange)
+        found = list_findings(lake.lake, source="moex", rule=STALE_SYMBOL, state=OPEN)
+        return [(each.symbol, each.first_date) for each in found if each.symbol in whole.bars]
+
+    assert stale(without) == [(halted, date.fromisoformat(days[-9]))]
+    assert stale(whole) == []
 
 
 def test_requests_do_not_grow_with_the_number_of_symbols(lake: Platform, tmp_path: Path) -> None:
