@@ -17,8 +17,9 @@ _TICK: Final = 0.2
 _RETRY: Final = 1.0
 # How long a stopped query may keep its slot before it is given to others.
 _GRACE: Final = 1.0
-# Shares of the memory: what readers may hold beside others' work, and what counts as work.
-_READERS_SHARE: Final = 1 / 2
+# Shares of the memory: what readers may hold alone, and beside others' work; what counts as work.
+_READERS_ALONE: Final = 3 / 4
+_READERS_BESIDE: Final = 1 / 2
 _AT_WORK: Final = 1 / 16
 # Linux reports when the peer closes its half; other systems only report a full close.
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
@@ -63,8 +64,9 @@ class RunningQuery:
 class QueryRegistry:
     """Tracks every running query; stops those that are killed or whose client disconnects.
 
-    While others' statements work, readers' may hold half of the memory together: above that the
-    largest is stopped. The engine would not do it: as a library it refuses whoever asks last.
+    Readers may hold three quarters of the memory together, and half of it while others' statements
+    work; above that the largest of their queries is stopped. The engine would not do it: as a
+    library it refuses whoever asks last.
 
     Args:
         kill: Cancels the query with this token in the engine.
@@ -137,7 +139,9 @@ class QueryRegistry:
             queries = self.running()
             self.stop(_left(queries), "the client closed the connection")
             self.stop(_overdue(queries), "it ignores its time limit")
-            self.stop(self._too_large(queries), "memory is needed for statements that write")
+            self.stop(
+                self._too_large(queries), "all readers' queries together hold too much memory"
+            )
             for query in queries:
                 waited = query.stopped and query.first_asked < time.monotonic() - _GRACE
                 if waited and query.in_engine and query.free_early:
@@ -149,18 +153,18 @@ class QueryRegistry:
                     self.stop([query], query.stopped)
 
     def _too_large(self, queries: list[RunningQuery]) -> list[RunningQuery]:
-        """Return the largest reader's query if readers keep others from having their half."""
-        active = [query for query in queries if query.in_engine and not query.stopped]
-        readers = [query for query in active if query.reads_only]
-        if not readers or len(readers) == len(active):
+        """Return the largest reader's query if readers hold more than their share."""
+        readers = [query for query in queries if query.reads_only and query.in_engine]
+        if not readers:
             return []
         held = self._memory()
-        sizes = {query: held.get(query.token, 0) for query in active}
-        readers_size = sum(sizes[query] for query in readers)
-        others_work = sum(sizes.values()) - readers_size > _AT_WORK * self._max_memory
-        if not others_work or readers_size <= _READERS_SHARE * self._max_memory:
+        others = sum(held.values()) - sum(held.get(query.token, 0) for query in readers)
+        share = _READERS_BESIDE if others > _AT_WORK * self._max_memory else _READERS_ALONE
+        # What a query holds that is being stopped will be free soon.
+        sizes = {query: held.get(query.token, 0) for query in readers if not query.stopped}
+        if sum(sizes.values()) <= share * self._max_memory:
             return []
-        return [max(readers, key=sizes.__getitem__)]
+        return [max(sizes, key=sizes.__getitem__)]
 
 
 def _overdue(queries: list[RunningQuery]) -> list[RunningQuery]:

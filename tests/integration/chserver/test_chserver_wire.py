@@ -272,7 +272,35 @@ def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
             eventually(lambda: int(server.ok(held)) > 400 * 1024**2, within=30)
             assert server.ok(made, "writer") == "3000000\n"
         assert [answer.code for answer in answers] == [394]
-        assert "memory is needed for statements that write" in answers[0].text
+        assert "queries together hold too much memory" in answers[0].text
+
+
+def test_a_crowd_of_readers_does_not_keep_the_writer_out(start_server: Any) -> None:
+    server = start_server("--max-memory", str(700 * 1024**2))
+    # Each takes some 100 MB for three seconds.
+    numbers = "SELECT toString(number) FROM numbers(1000000)"
+    greedy = (
+        f"SELECT count() FROM numbers(3000) WHERE toString(number) IN ({numbers}) "
+        "AND sleepEachRow(0.001) = 0 SETTINGS max_block_size = 100"
+    )
+    over = threading.Event()
+
+    def insist() -> None:
+        while not over.is_set():
+            server.query(greedy, "reader")
+
+    crowd = [threading.Thread(target=insist) for _ in range(6)]
+    for reader in crowd:
+        reader.start()
+    time.sleep(3)
+    statuses = []
+    for _ in range(10):
+        statuses.append(server.query("SELECT max(number) FROM numbers(300000)", "writer").status)
+        time.sleep(0.3)
+    over.set()
+    for reader in crowd:
+        reader.join(60)
+    assert statuses.count(200) >= 9
 
 
 PIECES = st.sampled_from(
