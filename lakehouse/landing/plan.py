@@ -127,10 +127,14 @@ class Planner:
         return tuple(self._planned_days)
 
     def newest_before(self, failed: Collection[str]) -> dict[str, date | None]:
-        """The newest bar in the lake, as planned with, of each symbol whose newest bars were read.
+        """The symbols whose newest bars were requested, and what the lake holds of them.
 
         Args:
             failed: Symbols that could not be read.
+
+        Returns:
+            By symbol the newest trade date, without what was landed since the plan if the run went
+            by symbol; None if there was none.
         """
         if self._listed:
             held = last_dates(self._catalog, self._reader.name, self._listed)
