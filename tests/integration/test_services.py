@@ -288,7 +288,7 @@ def test_what_has_an_address_is_not_started(home: Path) -> None:
     with running(elsewhere) as settings:
         assert settings.clickhouse.url == "http://127.0.0.1:3"
     assert not (home / "run" / "supervisor.conf").exists()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_another_server_on_the_chosen_port_is_not_taken_for_ours(

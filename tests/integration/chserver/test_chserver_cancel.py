@@ -59,7 +59,7 @@ def test_kill_query_by_the_clients_id(server: Any, user: str) -> None:
         assert (row["query_id"], row["user"]) == (f"slow-{user}", user)
         assert row["query"] == FOREVER
     assert (answers[0].status, answers[0].code) == (500, 394)
-    assert gone_within(server, 5)
+    assert gone_within(server, 15)
 
 
 def test_kill_reaches_ones_own_queries_only_unless_admin(server: Any) -> None:
@@ -105,9 +105,8 @@ def test_a_read_stops_when_its_client_leaves(server: Any, output: str) -> None:
             f"GET /?user=reader&password=reader-secret&query={sql} HTTP/1.1\r\n"
             "Host: localhost\r\n\r\n".encode()
         )
-        time.sleep(0.7)
-        assert running(server) == 1
-    assert gone_within(server, 5)
+        eventually(lambda: running(server) == 1, within=30)
+    assert gone_within(server, 15)
 
 
 def test_a_stream_stops_when_its_client_stops_reading(server: Any) -> None:
@@ -120,7 +119,7 @@ def test_a_stream_stops_when_its_client_stops_reading(server: Any) -> None:
         received = 0
         while received < 5_000_000:
             received += len(sock.recv(1 << 16))
-    assert gone_within(server, 5)
+    assert gone_within(server, 15)
 
 
 def test_memory_limits_answer_with_the_engines_code(server: Any) -> None:

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from tests.homes import eventually
+
 
 def curl(
     server: Any, *arguments: str, data: bytes | None = None
@@ -268,9 +270,10 @@ def test_sessions_keep_settings_tables_and_database(server: Any) -> None:
 def test_a_session_serves_one_request_at_a_time_and_expires(server: Any) -> None:
     import threading
 
-    thread = threading.Thread(target=lambda: server.ok("SELECT sleep(1)", session_id="busy"))
+    thread = threading.Thread(target=lambda: server.ok("SELECT sleep(2)", session_id="busy"))
     thread.start()
-    time.sleep(0.4)
+    sleeping = "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sl%'"
+    eventually(lambda: server.ok(sleeping) == "1\n", within=30)
     assert server.query("SELECT 1", session_id="busy").code == 373
     thread.join()
     server.ok("SET max_threads = 1", session_id="short", session_timeout="0.1")

@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.homes import eventually
+
 
 def refused(*options: str) -> str:
     """Run the server with options under which it must not start; return its one line."""
@@ -24,6 +26,19 @@ def refused(*options: str) -> str:
     assert done.returncode != 0
     assert done.stderr.startswith("chserver: ") and done.stderr.count("\n") == 1, done.stderr
     return done.stderr
+
+
+def at_work(server: Any) -> bool:
+    """Whether the engine works on something else than this question."""
+    return int(server.ok("SELECT count() FROM system.processes")) > 1
+
+
+def accepts(server: Any) -> bool:
+    try:
+        server.query("SELECT 1")
+    except OSError:
+        return False
+    return True
 
 
 def test_taken_port(tmp_path: Path, users_file: Path) -> None:
@@ -92,14 +107,13 @@ def test_sigterm_lets_running_queries_end_and_takes_no_new_ones(start_server: An
     server = start_server()
     answers: list[str] = []
     slow = threading.Thread(
-        target=lambda: answers.append(server.ok("SELECT sleep(2), 7 FORMAT TSV"))
+        target=lambda: answers.append(server.ok("SELECT sleep(3), 7 FORMAT TSV"))
     )
     slow.start()
-    time.sleep(0.7)
+    eventually(lambda: at_work(server), within=30)
     server.process.terminate()
-    time.sleep(0.7)
-    with pytest.raises(OSError):
-        server.query("SELECT 1")
+    eventually(lambda: not accepts(server), within=30)
+    assert not answers
     slow.join()
     assert answers == ["0\t7\n"]
     assert server.process.wait(20) == 0
@@ -112,10 +126,10 @@ def test_sigterm_cancels_what_does_not_end(start_server: Any) -> None:
         target=lambda: answers.append(server.query("SELECT count() FROM numbers(1000000000000)"))
     )
     slow.start()
-    time.sleep(0.7)
+    eventually(lambda: at_work(server), within=30)
     before = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 20
     slow.join()
     assert answers[0].code == 394
 

@@ -188,7 +188,7 @@ def test_a_place_is_taken_only_when_the_body_is_there(start_server: Any) -> None
     before = time.monotonic()
     for user in ("reader", "writer", "admin"):
         assert server.ok("SELECT 1", user) == "1\n"
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 20
     for sock in waiting:
         sock.close()
     assert server.ok("SELECT count() FROM staging.t") == "0\n"
@@ -250,7 +250,7 @@ def test_statements_that_ignore_their_limit_leave_places_to_others(start_server:
             for user in ("writer", "reader2", "admin"):
                 before = time.monotonic()
                 assert server.ok("SELECT 1", user) == "1\n"
-                assert time.monotonic() - before < 5
+                assert time.monotonic() - before < 15
     assert all(answer.code in (0, 159, 202, 394) for answer in answers)
     # The same user's, too, once the others are over.
     assert server.ok("SELECT 1", "reader") == "1\n"
