@@ -141,8 +141,8 @@ def settings(lake: Platform, chaos: Chaos, tmp_path: Path) -> Settings:
                 attempts=3,
                 backoff_seconds=0.01,
                 max_backoff_seconds=2,
-                read_timeout_seconds=0.5,
-                total_timeout_seconds=1.0,
+                read_timeout_seconds=1.0,
+                total_timeout_seconds=2.0,
                 pause_seconds=0,
             ),
         }
@@ -309,7 +309,7 @@ BROKEN = {
     "cut": raw(b'{"history": {"columns": ["SECID"', promise=5000),
     "truncated": raw(b'{"history": {"columns": ["SECID"'),
     "html": raw(b"<html>Are you a robot?</html>", content_type="text/html; charset=utf-8"),
-    "slow": lambda handler: time.sleep(1.0),
+    "slow": lambda handler: time.sleep(1.5),
 }
 
 
