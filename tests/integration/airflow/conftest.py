@@ -66,7 +66,7 @@ def world(airflow_home: Home) -> Iterator[World]:
             await_that(
                 lambda: world.airflow("GET", "/dags?dag_id_pattern=impatient")["total_entries"],
                 "the DAGs are known",
-                90,
+                240,
             )
             yield world
     finally:
