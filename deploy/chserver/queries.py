@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -136,21 +137,23 @@ class QueryRegistry:
 
     def _watch(self) -> None:
         while not self._closed.wait(_TICK):
-            queries = self.running()
-            self.stop(_left(queries), "the client closed the connection")
-            self.stop(_overdue(queries), "it ignores its time limit")
-            self.stop(
-                self._too_large(queries), "all readers' queries together hold too much memory"
-            )
-            for query in queries:
-                waited = query.stopped and query.first_asked < time.monotonic() - _GRACE
-                if waited and query.in_engine and query.free_early:
-                    query.free_early()
-            # A kill sent before the engine knew the query has no effect, so repeat it.
-            late = time.monotonic() - _RETRY
-            for query in queries:
-                if query.stopped and query.in_engine and query.asked < late:
-                    self.stop([query], query.stopped)
+            # The engine may refuse even a look at its queries while its memory is full.
+            with suppress(ClickHouseError):
+                self._look_after(self.running())
+
+    def _look_after(self, queries: list[RunningQuery]) -> None:
+        self.stop(_left(queries), "the client closed the connection")
+        self.stop(_overdue(queries), "it ignores its time limit")
+        for query in queries:
+            waited = query.stopped and query.first_asked < time.monotonic() - _GRACE
+            if waited and query.in_engine and query.free_early:
+                query.free_early()
+        # A kill sent before the engine knew the query has no effect, so repeat it.
+        late = time.monotonic() - _RETRY
+        for query in queries:
+            if query.stopped and query.in_engine and query.asked < late:
+                self.stop([query], query.stopped)
+        self.stop(self._too_large(queries), "all readers' queries together hold too much memory")
 
     def _too_large(self, queries: list[RunningQuery]) -> list[RunningQuery]:
         """Return the largest reader's query if readers hold more than their share."""
