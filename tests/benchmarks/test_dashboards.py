@@ -18,12 +18,14 @@ from playwright.sync_api import Request
 from lakehouse.platform import Platform
 from lakehouse.settings import Settings
 from lakehouse.warehouse.transform import transform
-from tests.benchmarks.test_warehouse import DAYS, FORECAST_DAYS, SLACK, SYMBOLS, filled_stack
+from tests.benchmarks.test_warehouse import DAYS, FULL, SLACK, SYMBOLS, filled_stack
 from tests.e2e.superset_site import SLUGS, all_charts, browser, load, login, serve
 
 SAMPLE_SECONDS = 3.0
 FULL_SECONDS = 4.0
 CHART_SECONDS = 1.0
+# Five million forecasts at full scale.
+FORECAST_DAYS = 200 if FULL else 40
 SLOWEST = 8
 
 
@@ -90,7 +92,7 @@ def test_on_the_sample(scored: Platform, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(1800)
 def test_with_many_symbols(tmp_path: Path) -> None:
-    with filled_stack(tmp_path, DAYS) as platform:
+    with filled_stack(tmp_path, DAYS, FORECAST_DAYS) as platform:
         transform(platform, full_refresh=True)
         found = opened(platform.settings, tmp_path)
     rows = SYMBOLS * FORECAST_DAYS * 5

@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks.control_group import ControlGroup, control_group
 from tests.benchmarks.measured import Measured, measure
 
@@ -39,6 +41,7 @@ def run(group: ControlGroup, home: Path, days: int, *arguments: str) -> Measured
     return found
 
 
+@pytest.mark.timeout(3600)
 def test_first_day_and_next(tmp_path: Path) -> None:
     home, page = tmp_path / "home", str(tmp_path / "report.html")
     with control_group(MEMORY_GB) as group:

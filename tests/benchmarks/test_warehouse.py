@@ -35,7 +35,7 @@ SYMBOLS, DAYS = (5000, 2500) if FULL else (200, 750)
 # A year beside ten, of the same symbols.
 SHORT_DAYS = 250
 INCREMENTS = 3
-FORECAST_DAYS = 200 if FULL else 40
+FORECAST_DAYS = 40
 FULL_BUILD_SECONDS = 300
 INCREMENT_SECONDS = 20
 # What a daily build may cost after ten years, relative to after one.
@@ -121,18 +121,18 @@ def bars(first: int, days: int, ingested: datetime) -> Iterator[pa.Table]:
         )
 
 
-def forecasts(days_before: int) -> pa.Table:
+def forecasts(days_before: int, count: int) -> pa.Table:
     """Forecasts of the last days: a step of nothing, with wide bands."""
-    start = date(2015, 1, 1) + timedelta(days=days_before - FORECAST_DAYS)
-    days = np.array([start + timedelta(days=day) for day in range(FORECAST_DAYS)], "datetime64[D]")
+    start = date(2015, 1, 1) + timedelta(days=days_before - count)
+    days = np.array([start + timedelta(days=day) for day in range(count)], "datetime64[D]")
     names = np.array([f"S{number:05d}" for number in range(SYMBOLS)])
     as_of = np.repeat(days, SYMBOLS * 5)
-    horizon = np.tile(np.arange(1, 6), SYMBOLS * FORECAST_DAYS)
+    horizon = np.tile(np.arange(1, 6), SYMBOLS * count)
     point = 100 + np.random.default_rng(1).normal(0, 1, len(as_of))
     return pa.table(
         {
             "source": pa.repeat("bench", len(as_of)),
-            "symbol": np.tile(np.repeat(names, 5), FORECAST_DAYS),
+            "symbol": np.tile(np.repeat(names, 5), count),
             "as_of_date": as_of,
             "horizon": pa.array(horizon, pa.int32()),
             "model_name": pa.repeat("bench", len(as_of)),
@@ -153,7 +153,9 @@ def forecasts(days_before: int) -> pa.Table:
 
 
 @contextmanager
-def filled_stack(home: Path, days: int) -> Iterator[Platform]:
+def filled_stack(
+    home: Path, days: int, forecast_days: int = FORECAST_DAYS
+) -> Iterator[Platform]:
     """A stack of its own with the bench's bars and forecasts in the lake."""
     settings = Settings(home=home, _env_file=None)  # type: ignore[call-arg]
     with opened(settings) as filled:
@@ -161,7 +163,7 @@ def filled_stack(home: Path, days: int) -> Iterator[Platform]:
         ensure_tables(catalog)
         for number, table in enumerate(bars(0, days, datetime.now(UTC))):
             append(catalog, QUOTES, table, commit_id=f"bench-{number}")
-        append(catalog, FORECASTS, forecasts(days), commit_id="bench-forecasts")
+        append(catalog, FORECASTS, forecasts(days, forecast_days), commit_id="bench-forecasts")
         yield filled
 
 
@@ -200,6 +202,7 @@ def _cpu_seconds(home: Path) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in (psutil.Process(), *servers))
 
 
+@pytest.mark.timeout(1800)
 def test_full_build_then_increment(bench: Platform, tmp_path: Path) -> None:
     full = _seconds(lambda: transform(bench, full_refresh=True))
     increment, cost = _increments(bench, DAYS)
