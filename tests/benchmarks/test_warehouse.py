@@ -153,9 +153,7 @@ def forecasts(days_before: int, count: int) -> pa.Table:
 
 
 @contextmanager
-def filled_stack(
-    home: Path, days: int, forecast_days: int = FORECAST_DAYS
-) -> Iterator[Platform]:
+def filled_stack(home: Path, days: int, forecast_days: int = FORECAST_DAYS) -> Iterator[Platform]:
     """A stack of its own with the bench's bars and forecasts in the lake."""
     settings = Settings(home=home, _env_file=None)  # type: ignore[call-arg]
     with opened(settings) as filled:
