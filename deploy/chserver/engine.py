@@ -98,11 +98,12 @@ class Engine:
             )
 
     def memory(self) -> dict[str, int]:
-        """Return the bytes that each running query holds, by the last word of its log comment."""
+        """Return the bytes that running queries hold, by token; those without one under ""."""
         with self._control_lock:
             text = self._control.run(
-                "SELECT splitByChar(' ', Settings['log_comment'])[-1], memory_usage "
-                "FROM system.processes"
+                # Only the token, because a writer may put anything else into the comment.
+                "SELECT extract(Settings['log_comment'], 'chserver:[-0-9a-f]{36}$') AS token, "
+                "sum(memory_usage) FROM system.processes GROUP BY token"
             ).bytes()
         rows = (line.split("\t") for line in text.decode().splitlines())
         return {token: int(held) for token, held in rows}

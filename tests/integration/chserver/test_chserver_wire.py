@@ -212,7 +212,9 @@ def log_in(server: Any) -> None:
 
 
 @contextmanager
-def flood(server: Any, user: str, sql: str, count: int, **params: str) -> Iterator[list[Any]]:
+def flood(
+    server: Any, user: str, sql: str | bytes, count: int, **params: str
+) -> Iterator[list[Any]]:
     """Run a statement many times at once."""
     answers: list[Any] = []
     threads = [
@@ -267,8 +269,10 @@ def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
     )
     held = "SELECT max(memory_usage) FROM system.processes"
     made = "SELECT length(groupArray(toString(number))) FROM numbers(3000000) WHERE sleep(0.05) = 0"
+    # What is written into a comment does not confuse who watches the memory.
+    odd = "SELECT sleep(3) SETTINGS log_comment = '\u2028\t\n'".encode() + b" -- \xff"
     for _ in range(2):
-        with flood(server, "reader", hold, 1) as answers:
+        with flood(server, "writer", odd, 1), flood(server, "reader", hold, 1) as answers:
             eventually(lambda: int(server.ok(held)) > 400 * 1024**2, within=30)
             assert server.ok(made, "writer") == "3000000\n"
         assert [answer.code for answer in answers] == [394]
