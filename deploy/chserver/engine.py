@@ -99,29 +99,30 @@ class Engine:
 
     def memory(self) -> dict[str, int]:
         """Return the bytes that running queries hold, by token; those without one under ""."""
-        with self._control_lock:
-            text = self._control.run(
-                # Only the token, because a writer may put anything else into the comment.
-                "SELECT extract(Settings['log_comment'], 'chserver:[-0-9a-f]{36}$') AS token, "
-                "sum(memory_usage) FROM system.processes GROUP BY token"
-            ).bytes()
-        rows = (line.split("\t") for line in text.decode().splitlines())
+        rows = self._rows(
+            # Only the token, because a writer may put anything else into the comment.
+            "SELECT extract(Settings['log_comment'], 'chserver:[-0-9a-f]{36}$') AS token, "
+            "sum(memory_usage) FROM system.processes GROUP BY token"
+        )
         return {token: int(held) for token, held in rows}
 
     def metrics(self) -> dict[str, float]:
         """Return the engine's own gauges for the metrics page."""
-        with self._control_lock:
-            text = self._control.run(
-                "SELECT metric, value FROM system.metrics "
-                "WHERE metric IN ('MemoryTracking', 'Query', 'Merge', 'PartsActive')"
-            ).bytes()
-        rows = (line.split("\t") for line in text.decode().splitlines())
+        rows = self._rows(
+            "SELECT metric, value FROM system.metrics "
+            "WHERE metric IN ('MemoryTracking', 'Query', 'Merge', 'PartsActive')"
+        )
         return {name: float(value) for name, value in rows}
 
     def close(self) -> None:
         """Close the engine and flush its data."""
         self._control.close()
         self._root.close()
+
+    def _rows(self, sql: str) -> list[list[str]]:
+        with self._control_lock:
+            text = self._control.run(sql).bytes()
+        return [line.split("\t") for line in text.decode().splitlines()]
 
     def _list(self, sql: str) -> frozenset[str]:
         return frozenset(self._scalar(sql).split("\n"))

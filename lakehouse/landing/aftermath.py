@@ -43,10 +43,10 @@ def look_back(
     source = landing.source
     found: list[Finding] = []
     scopes: list[Scope] = []
-    before = {} if explicit else planner.newest_before(log.failed)
-    if before:
-        found += _stale(source, before, landing.newest, calendars)
-        ever = {symbol: Window(symbol, date.min, date.max) for symbol in before}
+    known = {} if explicit else planner.newest_known(log.failed)
+    if known:
+        found += _stale(source, known, landing.newest, calendars)
+        ever = {symbol: Window(symbol, date.min, date.max) for symbol in known}
         scopes.append(Scope(frozenset({STALE_SYMBOL}), ever))
     for day in planner.days:
         if reason := log.failed.get(str(day)):
@@ -63,13 +63,13 @@ def look_back(
 
 
 def _stale(
-    source: str, before: dict[str, date | None], newest: dict[str, date], calendars: Calendars
+    source: str, known: dict[str, date | None], newest: dict[str, date], calendars: Calendars
 ) -> Iterator[Finding]:
     """Symbols that were read but lack bars for the latest sessions of the others."""
     last = {
         symbol: max(days)
-        for symbol, day in before.items()
-        if (days := [known for known in (day, newest.get(symbol)) if known])
+        for symbol, day in known.items()
+        if (days := [each for each in (day, newest.get(symbol)) if each])
     }
     latest = max(last.values(), default=NEVER)
     for symbol, day in last.items():

@@ -126,15 +126,15 @@ class Planner:
         """The days planned for a board so far."""
         return tuple(self._planned_days)
 
-    def newest_before(self, failed: Collection[str]) -> dict[str, date | None]:
+    def newest_known(self, failed: Collection[str]) -> dict[str, date | None]:
         """The symbols whose newest bars were requested, and what the lake holds of them.
 
         Args:
             failed: Symbols that could not be read.
 
         Returns:
-            By symbol the newest trade date, without what was landed since the plan if the run went
-            by symbol; None if there was none.
+            By symbol the newest trade date, None if there is none. If the run went by symbol, as of
+            the plan: what was landed since is not in it.
         """
         if self._listed:
             held = last_dates(self._catalog, self._reader.name, self._listed)

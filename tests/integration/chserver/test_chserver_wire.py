@@ -259,14 +259,18 @@ def test_statements_that_ignore_their_limit_leave_places_to_others(start_server:
     assert gauge(server, "queries_running") == 0
 
 
-def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
-    server = start_server("--max-memory", str(700 * 1024**2))
-    # The reader's set stays in memory for half a minute.
-    numbers = "SELECT toString(number) FROM numbers(5000000)"
-    hold = (
-        f"SELECT count() FROM numbers(30000) WHERE toString(number) IN ({numbers}) "
+def holding(numbers: int, seconds: int) -> str:
+    """A statement that keeps a set of numbers in memory, some 100 bytes each."""
+    kept = f"SELECT toString(number) FROM numbers({numbers})"
+    return (
+        f"SELECT count() FROM numbers({1000 * seconds}) WHERE toString(number) IN ({kept}) "
         "AND sleepEachRow(0.001) = 0 SETTINGS max_block_size = 100"
     )
+
+
+def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
+    server = start_server("--max-memory", str(700 * 1024**2))
+    hold = holding(5_000_000, seconds=30)
     held = "SELECT max(memory_usage) FROM system.processes"
     made = "SELECT length(groupArray(toString(number))) FROM numbers(3000000) WHERE sleep(0.05) = 0"
     # What is written into a comment does not confuse who watches the memory.
@@ -281,12 +285,7 @@ def test_readers_leave_memory_to_the_writer(start_server: Any) -> None:
 
 def test_a_crowd_of_readers_does_not_keep_the_writer_out(start_server: Any) -> None:
     server = start_server("--max-memory", str(700 * 1024**2))
-    # Each takes some 100 MB for three seconds.
-    numbers = "SELECT toString(number) FROM numbers(1000000)"
-    greedy = (
-        f"SELECT count() FROM numbers(3000) WHERE toString(number) IN ({numbers}) "
-        "AND sleepEachRow(0.001) = 0 SETTINGS max_block_size = 100"
-    )
+    greedy = holding(1_000_000, seconds=3)
     over = threading.Event()
 
     def insist() -> None:
